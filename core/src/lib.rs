@@ -1,0 +1,34 @@
+//! The QUIC and HTTP/3 protocol machine of protoquic.
+//!
+//! Sans-IO: this crate opens no socket, starts no thread, reads no clock and keeps no global state.
+//! Time, randomness and packets come in through its arguments and traits, so the same inputs give
+//! the same outputs, in real time or in virtual time.
+
+#![forbid(unsafe_code)]
+
+pub mod alarm;
+pub mod congestion;
+pub mod connection;
+pub mod crypto;
+pub mod error;
+pub mod helper;
+pub mod http;
+pub mod packet_reader;
+pub mod packet_writer;
+pub mod qpack;
+pub mod recovery;
+pub mod session;
+pub mod streams;
+pub mod time;
+pub mod types;
+pub mod wire;
+
+pub use alarm::{Alarm, AlarmFactory, AlarmOwner};
+pub use error::{ApplicationError, CloseReason, StreamError, TransportError, TransportErrorCode};
+pub use helper::{Clock, ConnectionHelper, RandomGenerator, SeededRandom, SystemRandom};
+pub use packet_reader::{PacketReader, PacketSink, ReadOutcome, ReceivedPacket};
+pub use packet_writer::{OutgoingPacket, PacketWriter, Payload, WriteResult};
+pub use time::Time;
+pub use types::{
+    ConnectionId, Direction, Ecn, EcnCounts, PathAddress, ResetToken, Role, Space, StreamId,
+};
