@@ -24,10 +24,15 @@ pub mod types;
 pub mod wire;
 
 pub use alarm::{Alarm, AlarmFactory, AlarmOwner};
+pub use connection::{Config, Connection, Event};
 pub use error::{ApplicationError, CloseReason, StreamError, TransportError, TransportErrorCode};
 pub use helper::{Clock, ConnectionHelper, RandomGenerator, SeededRandom, SystemRandom};
 pub use packet_reader::{PacketReader, PacketSink, ReadOutcome, ReceivedPacket};
 pub use packet_writer::{OutgoingPacket, PacketWriter, Payload, WriteResult};
+pub use session::{
+    ClientHelloInfo, Host, Notice, Refuse, Reject, ServerConfig, Session, SessionContext,
+    SessionFactory, SessionHost, Stream, StreamContext,
+};
 pub use time::Time;
 pub use types::{
     ConnectionId, Direction, Ecn, EcnCounts, PathAddress, ResetToken, Role, Space, StreamId,

@@ -1,0 +1,48 @@
+//! [`Event`]: what a connection tells its owner. Events are queued while packets are processed and
+//! drained afterwards, so that nobody ever sees a half-processed packet.
+
+use bytes::Bytes;
+
+use crate::error::ApplicationError;
+use crate::types::{ConnectionId, Direction, StreamId};
+
+/// News from a connection (Chromium: QuicConnectionVisitorInterface).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The TLS handshake is complete (RFC 9001 §4.1.1).
+    HandshakeComplete,
+    /// The handshake is confirmed (RFC 9001 §4.1.2).
+    HandshakeConfirmed,
+    /// The peer opened a stream.
+    StreamOpened(StreamId),
+    /// There is data to read, or the end of the stream.
+    StreamReadable(StreamId),
+    /// There is room to write again.
+    StreamWritable(StreamId),
+    /// The peer reset its sending part.
+    StreamReset {
+        /// The stream.
+        id: StreamId,
+        /// The application's code.
+        code: ApplicationError,
+    },
+    /// The peer asked us to stop sending.
+    StreamStopped {
+        /// The stream.
+        id: StreamId,
+        /// The application's code.
+        code: ApplicationError,
+    },
+    /// All data and the end of the stream have been acknowledged.
+    StreamAcked(StreamId),
+    /// Both parts are over; the stream is forgotten.
+    StreamClosed(StreamId),
+    /// More streams of this direction may be opened than when `open_stream` last refused.
+    StreamsAvailable(Direction),
+    /// The server sent a token for later connections.
+    NewToken(Bytes),
+    /// A connection ID of ours came into use.
+    ConnectionIdIssued(ConnectionId),
+    /// A connection ID of ours went out of use.
+    ConnectionIdRetired(ConnectionId),
+}

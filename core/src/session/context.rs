@@ -1,0 +1,184 @@
+//! What callbacks are lent: [`SessionContext`] and [`StreamContext`]. A context holds commands and
+//! questions, never re-entry into the connection's packet processing; it cannot outlive the
+//! callback.
+
+use bytes::Bytes;
+
+use super::{Session, StreamMap};
+use crate::connection::Connection;
+use crate::error::{ApplicationError, StreamError};
+use crate::time::Time;
+use crate::types::{Direction, StreamId};
+
+/// What a session's callback may do.
+pub struct SessionContext<'a, S: Session> {
+    pub(super) connection: &'a mut Connection,
+    pub(super) streams: &'a mut StreamMap<S::Stream>,
+    pub(super) wakes: &'a mut Vec<StreamId>,
+    pub(super) alarm: &'a mut Option<Time>,
+    pub(super) now: Time,
+}
+
+impl<S: Session> std::fmt::Debug for SessionContext<'_, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionContext")
+            .field("now", &self.now)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Session> SessionContext<'_, S> {
+    /// The time of this turn.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Opens a stream and installs the object that `make` returns for it; its
+    /// [`on_can_write`](super::Stream::on_can_write) is called next.
+    ///
+    /// [`StreamError::LimitReached`] if the peer allows no more for now:
+    /// [`Session::on_can_create_outgoing_stream`] will tell when it does.
+    pub fn open_stream(
+        &mut self,
+        direction: Direction,
+        make: impl FnOnce(StreamId) -> S::Stream,
+    ) -> Result<StreamId, StreamError> {
+        let id = self.connection.open_stream(direction)?;
+        self.streams.insert(id, make(id));
+        self.wakes.push(id);
+        Ok(id)
+    }
+
+    /// The other stream objects of the session.
+    pub fn streams(&mut self) -> &mut StreamMap<S::Stream> {
+        self.streams
+    }
+
+    /// Has [`on_data_available`](super::Stream::on_data_available) and
+    /// [`on_can_write`](super::Stream::on_can_write) of another stream called soon, whether or not
+    /// there is news for it.
+    pub fn wake_stream(&mut self, id: StreamId) {
+        self.wakes.push(id);
+    }
+
+    /// The connection: its state and statistics, and writing to any of its streams by ID.
+    pub fn connection(&mut self) -> &mut Connection {
+        self.connection
+    }
+
+    /// Writes all of `data` to a stream, whatever room it has. For small, bounded things.
+    pub fn write_all_to(&mut self, id: StreamId, data: Bytes) -> Result<(), StreamError> {
+        self.connection.stream_write_all(id, data)
+    }
+
+    /// Has [`Session::on_alarm`] called at `deadline`, or not at all.
+    pub fn set_alarm(&mut self, deadline: Option<Time>) {
+        *self.alarm = deadline;
+    }
+
+    /// Closes the connection with an application error code. What was written and not yet sent is
+    /// discarded. Callbacks go on until the turn ends.
+    pub fn close(&mut self, code: ApplicationError, reason: &str) {
+        self.connection.close(self.now, code, reason);
+    }
+}
+
+/// What a stream's callback may do.
+pub struct StreamContext<'a, S: Session> {
+    pub(super) id: StreamId,
+    pub(super) session: &'a mut S,
+    pub(super) inner: SessionContext<'a, S>,
+}
+
+impl<S: Session> std::fmt::Debug for StreamContext<'_, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamContext")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a, S: Session> StreamContext<'a, S> {
+    /// The stream's ID.
+    pub fn id(&self) -> StreamId {
+        self.id
+    }
+
+    /// The time of this turn.
+    pub fn now(&self) -> Time {
+        self.inner.now
+    }
+
+    /// The session that the stream belongs to.
+    pub fn session(&mut self) -> &mut S {
+        self.session
+    }
+
+    /// The session and its context, to call the session's own methods.
+    pub fn split(&mut self) -> (&mut S, &mut SessionContext<'a, S>) {
+        (self.session, &mut self.inner)
+    }
+
+    /// The session's context, for what concerns more than this stream.
+    pub fn session_context(&mut self) -> &mut SessionContext<'a, S> {
+        &mut self.inner
+    }
+
+    /// The connection's state and commands.
+    pub fn connection(&mut self) -> &mut Connection {
+        self.inner.connection
+    }
+
+    /// The next piece of data in order, or `None` if nothing is there now. Reading gives the peer
+    /// new flow control credit. The piece may share a receive buffer: copy what you keep for long.
+    pub fn read(&mut self) -> Option<Bytes> {
+        self.read_up_to(usize::MAX)
+    }
+
+    /// As [`read`](Self::read), at most `max` bytes.
+    pub fn read_up_to(&mut self, max: usize) -> Option<Bytes> {
+        self.inner
+            .connection
+            .stream_read(self.id, max)
+            .ok()
+            .flatten()
+    }
+
+    /// Whether the peer has finished and everything has been read.
+    pub fn is_read_finished(&self) -> bool {
+        self.inner.connection.stream_is_finished(self.id)
+    }
+
+    /// Writes the front of `data` as far as there is room, and leaves the rest in it. If there is
+    /// a rest, [`on_can_write`](super::Stream::on_can_write) tells when to go on.
+    pub fn write(&mut self, data: &mut Bytes) -> Result<usize, StreamError> {
+        self.inner.connection.stream_write(self.id, data)
+    }
+
+    /// Writes all of `data`, whatever room there is. For small, bounded things; who writes without
+    /// end must look at [`writable`](Self::writable).
+    pub fn write_all(&mut self, data: Bytes) -> Result<(), StreamError> {
+        self.inner.connection.stream_write_all(self.id, data)
+    }
+
+    /// How many bytes there is room for; 0 also if the stream cannot be written to any more. After
+    /// a 0, [`on_can_write`](super::Stream::on_can_write) tells when there is room.
+    pub fn writable(&mut self) -> usize {
+        self.inner.connection.stream_writable(self.id).unwrap_or(0)
+    }
+
+    /// Ends the sending part; what was written before is still delivered.
+    pub fn finish(&mut self) -> Result<(), StreamError> {
+        self.inner.connection.stream_finish(self.id)
+    }
+
+    /// Abandons the sending part (RESET_STREAM).
+    pub fn reset(&mut self, code: ApplicationError) -> Result<(), StreamError> {
+        self.inner.connection.stream_reset(self.id, code)
+    }
+
+    /// Asks the peer to abandon its sending part (STOP_SENDING); nothing more will be read.
+    pub fn stop_sending(&mut self, code: ApplicationError) -> Result<(), StreamError> {
+        self.inner.connection.stream_stop_sending(self.id, code)
+    }
+}
