@@ -3,6 +3,8 @@
 //! and writing are in the neighbouring files.
 
 use super::ack::AckFrame;
+use super::frame_emit::length_prefixed_room;
+use crate::error::TransportErrorCode;
 use crate::types::{ConnectionId, Direction, ResetToken, Space, StreamId};
 
 /// The largest number of streams of a kind: 2^60 (RFC 9000 §4.6).
@@ -129,8 +131,42 @@ pub struct ConnectionCloseFrame<'a> {
     /// The type of the frame that caused a transport error, 0 if unknown. An application's close
     /// does not carry it: it is 0 when parsed and not written.
     pub frame_type: u64,
-    /// What happened, for a person; not trusted to be text. It may be shortened to fit.
+    /// What happened, for a person; not trusted to be text.
     pub reason: &'a [u8],
+}
+
+impl ConnectionCloseFrame<'_> {
+    /// The same close with its reason cut to what fits when the whole frame has `room` bytes. The
+    /// other fields are kept, so below 18 bytes the frame may still be longer than the room.
+    #[must_use]
+    pub fn fitted(self, room: usize) -> Self {
+        let empty = Frame::ConnectionClose(Self {
+            reason: &[],
+            ..self
+        });
+        // One byte of the empty frame is the length that `length_prefixed_room` counts itself.
+        let room = length_prefixed_room((room + 1).saturating_sub(empty.encoded_len()));
+        Self {
+            reason: &self.reason[..self.reason.len().min(room)],
+            ..self
+        }
+    }
+
+    /// The close as Initial and Handshake packets carry it. RFC 9000 §10.2.3: there an
+    /// application's close becomes APPLICATION_ERROR of the transport without a reason, so that
+    /// nothing of the application shows before the peer is authenticated.
+    #[must_use]
+    pub const fn for_handshake(self) -> Self {
+        if !self.application {
+            return self;
+        }
+        Self {
+            application: false,
+            code: TransportErrorCode::APPLICATION_ERROR.0,
+            frame_type: 0,
+            reason: &[],
+        }
+    }
 }
 
 /// The packets that carry frames (RFC 9000 §12.4, Table 3).

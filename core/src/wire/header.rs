@@ -29,10 +29,6 @@ pub const PACKET_NUMBER_LENGTH_BITS: u8 = 0x03;
 
 /// The first packet of a datagram, as far as it can be read without keys.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "lives on the stack for one packet; a box would be an allocation per packet"
-)]
 pub enum PacketHeader<'a> {
     /// A packet of a supported version with a long header.
     Long(LongHeader<'a>),

@@ -184,7 +184,7 @@ mod tests {
         let to = id(&[5; 8]);
         let mut buf = [0; 40];
         let mut w = Writer::new(&mut buf);
-        let pn_offset = write_short_header(&mut w, &to, true, false, 0xabcdef, 3);
+        let pn_offset = write_short_header(&mut w, &to, true, false, 0xab_cdef, 3);
         assert_eq!(w.len(), short_header_len(&to, 3));
         let Ok(PacketHeader::Short(header)) = parse_header(w.written(), 8) else {
             panic!("a short header");

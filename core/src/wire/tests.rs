@@ -22,7 +22,7 @@ fn direction(random: &mut SeededRandom) -> Direction {
 }
 
 fn data(random: &mut SeededRandom) -> &'static [u8] {
-    &DATA[..1 + random.next_u64() as usize % DATA.len()]
+    &DATA[..=random.next_u64() as usize % DATA.len()]
 }
 
 /// Offsets leave room for the data below 2^62.
@@ -239,6 +239,29 @@ fn a_new_connection_id_retires_at_most_those_before_it() {
     assert!(first(&payload).is_ok());
     payload[2] = 4;
     badly_encoded(&payload, 0x18);
+}
+
+#[test]
+fn a_close_is_shortened_to_the_room_and_hides_the_application_in_a_handshake() {
+    let close = ConnectionCloseFrame {
+        application: true,
+        code: 0x4000,
+        frame_type: 0,
+        reason: DATA,
+    };
+    for room in 6..60 {
+        let fitted = Frame::ConnectionClose(close.fitted(room));
+        assert!(fitted.encoded_len() <= room);
+        let Frame::ConnectionClose(fitted) = fitted else {
+            unreachable!("it was made above");
+        };
+        assert_eq!(fitted.reason.len(), (room - 6).min(DATA.len()));
+    }
+    // RFC 9000 §10.2.3
+    let hidden = close.for_handshake();
+    assert!(Frame::ConnectionClose(hidden).permitted_in(PacketType::Initial));
+    assert_eq!(hidden.code, TransportErrorCode::APPLICATION_ERROR.0);
+    assert!(hidden.reason.is_empty());
 }
 
 #[test]
