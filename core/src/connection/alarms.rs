@@ -48,10 +48,10 @@ impl Connection {
         }
         if due(self.idle.keep_alive_deadline()) && self.handshake_confirmed {
             self.idle.on_keep_alive();
-            self.ping_pending = true;
+            self.pending.ping = true;
         }
         if self.paths.on_deadline(now) {
-            self.recovery.on_path_changed(now);
+            self.on_old_path(now);
         }
         if due(self.recovery.deadline()) {
             self.on_recovery_deadline(now);
@@ -59,25 +59,25 @@ impl Connection {
     }
 
     fn on_recovery_deadline(&mut self, now: Time) {
-        let mut lost = std::mem::take(&mut self.ack_outcome.lost);
-        match self.recovery.on_deadline(now, &mut lost) {
-            TimeoutAction::LossDetected(space) => self.on_packets_lost(now, space, &mut lost),
-            TimeoutAction::Probe { space, packets } => self.prepare_probes(space, packets),
-            TimeoutAction::None => {}
+        let (recovery, mut fates) = self.fates(now);
+        let action = recovery.on_deadline(now, &mut fates);
+        let mtu_changed = fates.mtu_changed;
+        self.settle(mtu_changed, None);
+        if let TimeoutAction::Probe { space, packets } = action {
+            self.prepare_probes(now, space, packets);
         }
-        self.ack_outcome.lost = lost;
     }
 
-    /// A PTO: up to two packets are sent whatever the window says, with new data if there is any,
-    /// else with what the oldest packets in flight hold (RFC 9002 §6.2.4).
-    fn prepare_probes(&mut self, space: Space, packets: u8) {
+    /// A PTO: up to two packets are sent whatever the window says, with what the oldest packets in
+    /// flight hold, or a PING (RFC 9002 §6.2.4).
+    fn prepare_probes(&mut self, now: Time, space: Space, packets: u8) {
         self.probes[space as usize] = packets;
-        let mut again = std::mem::take(&mut self.probe_frames);
-        self.recovery.oldest_unacked_frames(space, packets.into(), &mut again);
-        for frame in again.drain(..).flatten() {
-            self.on_frame_lost(space, &frame);
+        let (recovery, mut fates) = self.fates(now);
+        for (_, packet) in recovery.oldest_unacked_frames(space).take(packets.into()) {
+            for frame in &packet.frames {
+                fates.on_frame_lost(space, frame);
+            }
         }
-        self.probe_frames = again;
     }
 
     /// The time of one probe timeout, without its backoff (RFC 9002 §6.2.1).

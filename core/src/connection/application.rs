@@ -105,7 +105,7 @@ impl Connection {
             packets_lost: recovery.packets_lost,
             spurious_losses: recovery.spurious_losses,
             smoothed_rtt: self.recovery.rtt().smoothed(),
-            congestion_window: self.recovery.congestion_window(),
+            congestion_window: self.recovery.algorithm().congestion_window(),
             packet_size: self.mtu.current(),
             ..self.stats
         }
@@ -140,7 +140,7 @@ impl Connection {
 
     /// Has a PING sent, to see whether the peer is still there.
     pub fn ping(&mut self) {
-        self.ping_pending = true;
+        self.pending.ping = true;
     }
 
     /// Closes the connection with an application error code (RFC 9000 §10.2). What was written and

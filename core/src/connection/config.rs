@@ -2,9 +2,10 @@
 //! know what the limits are used for; the mechanisms do.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::congestion::CongestionControl;
+use crate::congestion::{CongestionControl, SendAlgorithmFactory};
 use crate::streams::StreamsConfig;
 
 /// The transport's settings. Start from [`Config::default`] and change what you need; the
@@ -22,7 +23,7 @@ pub struct Config {
     /// Windows, stream counts and buffers.
     pub streams: StreamsConfig,
     /// Which congestion controller to use.
-    pub congestion: CongestionControl,
+    pub congestion: Arc<dyn SendAlgorithmFactory>,
     /// The UDP payload size to start with, 1200 to 65527 bytes. Default 1200.
     pub initial_packet_size: usize,
     /// The UDP payload size to probe for, at most; equal to the initial size switches probing off.
@@ -56,7 +57,7 @@ impl Default for Config {
             handshake_timeout: Duration::from_secs(10),
             keep_alive: None,
             streams: StreamsConfig::default(),
-            congestion: CongestionControl::default(),
+            congestion: Arc::new(CongestionControl::default()),
             initial_packet_size: MIN_PACKET_SIZE,
             max_packet_size: 1452,
             max_receive_size: MAX_PACKET_SIZE,

@@ -138,10 +138,6 @@ impl CryptoStream {
         }
     }
 
-    /// Sends everything unacknowledged again: after a Retry (RFC 9000 §17.2.5.3).
-    pub(super) fn restart(&mut self) {
-        self.on_lost(self.acked..self.next);
-    }
 }
 
 /// Adds a range to an ordered list of disjoint ranges, joining what touches.

@@ -10,7 +10,6 @@ use super::Connection;
 use super::event::Event;
 use super::observer::DropReason;
 use super::receive::{Arrival, OpenedPacket};
-use super::sent::SentFrame;
 use crate::error::{ApplicationError, CloseReason, TransportError, TransportErrorCode};
 use crate::time::Time;
 use crate::types::{Role, Space};
@@ -55,10 +54,10 @@ impl Connection {
                 return Ok(()); // closed by the peer: the rest does not matter
             }
         }
-        let largest = self.spaces[space as usize].acks.largest_received();
+        let largest = self.spaces[space as usize].acks.largest();
         let newest = largest.is_none_or(|largest| packet.number > largest);
         let acks = &mut self.spaces[space as usize].acks;
-        acks.on_packet_received(packet.number, arrival.now, ack_eliciting, arrival.ecn);
+        acks.on_packet_received(arrival.now, packet.number, ack_eliciting, arrival.ecn);
         if newest && !probing {
             self.follow_peer(arrival);
         }
@@ -75,7 +74,7 @@ impl Connection {
             if !same_host {
                 // RFC 9000 §9.4: what was learned belongs to the old path; a change of port only
                 // is most likely a NAT on the same one.
-                self.recovery.on_path_changed(now);
+                self.on_new_path(now);
             }
         }
     }
@@ -176,21 +175,13 @@ impl Connection {
     ) -> Result<(), TransportError> {
         let space = ty.space();
         let delay = self.decode_ack_delay(space, ack.delay);
-        let mut outcome = std::mem::take(&mut self.ack_outcome);
-        let result =
-            self.recovery.on_ack_received(now, space, ack.ranges(), delay, ack.ecn, &mut outcome);
-        for acked in outcome.acked.drain(..) {
-            self.mtu.on_packet_acked(acked.size.into());
-            for frame in &acked.frames {
-                self.on_frame_acked(space, acked.number, frame);
-            }
-        }
-        self.on_packets_lost(now, space, &mut outcome.lost);
-        self.ack_outcome = outcome;
-        let summary = result?;
-        if summary.newly_acked && space == Space::Handshake && self.role == Role::Client {
-            // RFC 9002 §6.2.2.1: the server has proven that it got our Handshake packets.
-            self.recovery.on_peer_completed_address_validation();
+        let (recovery, mut fates) = self.fates(now);
+        let summary = recovery.on_ack_received(now, space, ack.ranges(), delay, ack.ecn, &mut fates);
+        self.settle(fates.mtu_changed, fates.largest_acked);
+        if summary?.rtt_updated {
+            let min_rtt = self.recovery.rtt().min();
+            self.spaces[Space::Application as usize].acks.set_min_rtt(min_rtt);
+            self.streams.set_rtt(self.recovery.rtt().smoothed());
         }
         if let Some(observer) = &mut self.observer {
             observer.on_metrics_updated(now, &super::stats::metrics(&self.recovery));
@@ -205,68 +196,6 @@ impl Connection {
         }
         let exponent = self.handshake.peer_parameters().ack_delay_exponent;
         Duration::from_micros(raw.checked_shl(exponent as u32).unwrap_or(u64::MAX).min(1 << 40))
-    }
-
-    pub(super) fn on_packets_lost(
-        &mut self,
-        now: Time,
-        space: Space,
-        lost: &mut Vec<crate::recovery::LostFrames<super::sent::SentFrames>>,
-    ) {
-        for packet in lost.drain(..) {
-            let is_probe = packet.frames.contains(&SentFrame::MtuProbe);
-            if is_probe {
-                self.mtu.on_probe_lost(packet.number);
-            } else if self.mtu.on_packet_lost(packet.size.into()) {
-                self.on_mtu_changed();
-            }
-            for frame in &packet.frames {
-                self.on_frame_lost(space, frame);
-            }
-            if let Some(observer) = &mut self.observer {
-                let size = packet.size.into();
-                let info = super::PacketInfo { space, number: packet.number, size };
-                observer.on_packet_lost(now, &info);
-            }
-        }
-    }
-
-    fn on_frame_acked(&mut self, space: Space, packet: u64, frame: &SentFrame) {
-        match *frame {
-            SentFrame::Stream(ref record) => self.streams.on_acked(record),
-            SentFrame::Crypto { start, end } => {
-                self.spaces[space as usize].crypto.on_acked(start..end);
-            }
-            SentFrame::Ack { largest } => {
-                self.spaces[space as usize].acks.on_ack_acked(largest);
-            }
-            SentFrame::RetireConnectionId { .. } => self.peer_cids.on_acked(),
-            SentFrame::MtuProbe => {
-                if self.mtu.on_probe_acked(packet) {
-                    self.on_mtu_changed();
-                }
-            }
-            SentFrame::HandshakeDone
-            | SentFrame::NewToken
-            | SentFrame::NewConnectionId { .. }
-            | SentFrame::PathChallenge => {}
-        }
-    }
-
-    /// RFC 9000 §13.3: what is repeated, and how.
-    pub(super) fn on_frame_lost(&mut self, space: Space, frame: &SentFrame) {
-        match *frame {
-            SentFrame::Stream(ref record) => self.streams.on_lost(record),
-            SentFrame::Crypto { start, end } => {
-                self.spaces[space as usize].crypto.on_lost(start..end);
-            }
-            SentFrame::HandshakeDone => self.handshake_done_pending = true,
-            SentFrame::NewToken => self.new_token_pending = self.new_token.is_some(),
-            SentFrame::NewConnectionId { sequence } => self.local_cids.on_lost(sequence),
-            SentFrame::RetireConnectionId { sequence } => self.peer_cids.on_lost(sequence),
-            SentFrame::PathChallenge => self.paths.on_challenge_lost(),
-            SentFrame::Ack { .. } | SentFrame::MtuProbe => {}
-        }
     }
 }
 

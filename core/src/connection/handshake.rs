@@ -171,7 +171,7 @@ impl Connection {
             let keys = self.handshake.tls.write(&mut out);
             self.spaces[self.handshake.level as usize].crypto.write(&out);
             match keys {
-                Some(keys) => self.install(keys),
+                Some(keys) => self.install(now, keys),
                 None if out.is_empty() => break,
                 None => {}
             }
@@ -183,12 +183,14 @@ impl Connection {
         Ok(())
     }
 
-    fn install(&mut self, keys: NewKeys) {
+    fn install(&mut self, now: Time, keys: NewKeys) {
         match keys {
             NewKeys::Handshake(keys) => {
                 self.handshake.level = Space::Handshake;
                 self.keys.install_handshake(keys);
-                self.recovery.set_has_handshake_keys();
+                let mut state = self.recovery.handshake_state();
+                state.has_handshake_keys = true;
+                self.recovery.set_handshake_state(now, state);
             }
             NewKeys::OneRtt { keys, next } => {
                 self.handshake.level = Space::Application;
@@ -233,8 +235,8 @@ impl Connection {
         self.events.push_back(Event::HandshakeComplete);
         if self.role == Role::Server {
             // RFC 9001 §4.1.2: for a server, complete is confirmed.
-            self.handshake_done_pending = true;
-            self.new_token_pending = self.new_token.is_some();
+            self.pending.handshake_done = true;
+            self.pending.new_token = self.new_token.is_some();
             self.on_handshake_confirmed(now);
         }
         Ok(())
@@ -253,7 +255,9 @@ impl Connection {
 
     fn on_handshake_confirmed(&mut self, now: Time) {
         self.handshake_confirmed = true;
-        self.recovery.set_handshake_confirmed();
+        let mut state = self.recovery.handshake_state();
+        state.confirmed = true;
+        self.recovery.set_handshake_state(now, state);
         // RFC 9001 §4.9.2
         self.discard_space(now, Space::Initial);
         self.discard_space(now, Space::Handshake);
@@ -275,7 +279,7 @@ impl Connection {
     }
 
     /// A server wants to see our address proven first (RFC 9000 §17.2.5).
-    pub(super) fn on_retry(&mut self, packet: &Bytes) {
+    pub(super) fn on_retry(&mut self, now: Time, packet: &Bytes) {
         // RFC 9000 §17.2.5.2: once, before anything else, and not by a server.
         let too_late = self.handshake.heard_peer || self.handshake.retry_source.is_some();
         if self.role == Role::Server || too_late {
@@ -293,10 +297,10 @@ impl Connection {
         self.handshake.retry_source = Some(header.source);
         self.initial_token = Bytes::copy_from_slice(retry.token);
         self.peer_cids.replace_first(header.source);
-        self.keys.replace_initial(self.version, &header.source);
+        self.keys.replace_initial(self.version, &header.source, &self.provider);
         // RFC 9000 §17.2.5.3: packet numbers go on, the CRYPTO data is sent again.
-        self.recovery.restart_for_retry();
-        self.spaces[0].crypto.restart();
+        let (recovery, mut fates) = self.fates(now);
+        recovery.restart_for_retry(now, &mut fates);
     }
 
     /// The server does not speak our version (RFC 9000 §6.2).

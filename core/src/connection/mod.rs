@@ -20,6 +20,8 @@ mod close;
 mod config;
 mod crypto_stream;
 mod event;
+mod fates;
+mod first_flight;
 mod frames;
 mod handshake;
 mod idle;
@@ -41,10 +43,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustls::crypto::CryptoProvider;
 
 pub use cid_generator::{ConnectionIdGenerator, RandomConnectionIds};
 pub use config::{Config, ConfigError, MAX_PACKET_SIZE, MIN_PACKET_SIZE};
 pub use event::Event;
+pub use first_flight::{FirstFlight, refusal};
 pub use observer::{DropReason, Metrics, Observer, PacketInfo};
 pub use setup::{ClientSetup, ServerSetup, SetupError};
 pub use stats::ConnectionStats;
@@ -52,12 +56,13 @@ pub use stats::ConnectionStats;
 use crate::crypto::ResetKey;
 use crate::error::{CloseReason, TransportError};
 use crate::helper::RandomGenerator;
-use crate::recovery::{AckOutcome, Recovery};
+use crate::recovery::{AckPolicy, AckTracker, PathState, Recovery};
 use crate::streams::Streams;
 use crate::time::Time;
 use crate::types::{Role, Space};
 use crate::wire::Version;
 use close::Lifecycle;
+use fates::{Fates, PendingFrames};
 use handshake::Handshake;
 use idle::IdleTimer;
 use keys::KeyRing;
@@ -103,20 +108,20 @@ pub struct Connection {
     /// How many probes each space owes (RFC 9002 §6.2.4).
     probes: [u8; 3],
     packets_to_skip: u32,
-    handshake_done_pending: bool,
-    ping_pending: bool,
+    pending: PendingFrames,
     /// The token in a client's Initial packets, from a Retry or an earlier connection.
     initial_token: Bytes,
     /// The token that a server gives its client for later.
     new_token: Option<Bytes>,
-    new_token_pending: bool,
     tokens_received: u8,
     reset_key: Arc<ResetKey>,
+    /// For the Initial keys of a Retry.
+    provider: Arc<CryptoProvider>,
+    /// What was known of the path before an unproven change of address.
+    old_path: Option<PathState>,
 
-    /// Buffers that keep their allocation between packets.
+    /// A buffer that keeps its allocation between packets.
     scratch: Vec<u8>,
-    ack_outcome: AckOutcome<SentFrames>,
-    probe_frames: Vec<SentFrames>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -130,6 +135,61 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
+    /// The ledger, and beside it the mechanisms that have to hear what became of their frames.
+    fn fates(&mut self, now: Time) -> (&mut Recovery<SentFrames>, Fates<'_>) {
+        let fates = Fates {
+            now,
+            streams: &mut self.streams,
+            spaces: &mut self.spaces,
+            mtu: &mut self.mtu,
+            local_cids: &mut self.local_cids,
+            peer_cids: &mut self.peer_cids,
+            paths: &mut self.paths,
+            pending: &mut self.pending,
+            observer: self.observer.as_deref_mut(),
+            mtu_changed: false,
+            largest_acked: None,
+        };
+        (&mut self.recovery, fates)
+    }
+
+    /// What follows for the ledger and the keys from the fates of packets.
+    fn settle(&mut self, mtu_changed: bool, largest_acked: Option<u64>) {
+        if mtu_changed {
+            self.on_mtu_changed();
+        }
+        if let Some(number) = largest_acked {
+            self.keys.on_acked(number);
+        }
+    }
+
+    /// The peer moved to another host: what was learned belongs to the old path (RFC 9000 §9.4).
+    fn on_new_path(&mut self, now: Time) {
+        let size = self.config.initial_packet_size;
+        self.mtu = MtuDiscovery::new(size, self.config.max_packet_size);
+        self.mtu.enable();
+        let algorithm = setup::new_algorithm(now, &self.config);
+        self.old_path = Some(self.recovery.on_connection_migration(now, algorithm, size as u16));
+    }
+
+    /// The peer was not where it seemed to be: back to the path before.
+    fn on_old_path(&mut self, now: Time) {
+        if let Some(state) = self.old_path.take() {
+            self.recovery.restore_path(now, state);
+            self.on_mtu_changed();
+        }
+    }
+
+    /// While nothing may be sent to an unproven address, recovery's timers rest.
+    fn note_amplification_limit(&mut self, now: Time) {
+        let mut state = self.recovery.handshake_state();
+        let limited = self.paths.active().allowance() < MIN_PACKET_SIZE;
+        if state.at_anti_amplification_limit != limited {
+            state.at_anti_amplification_limit = limited;
+            self.recovery.set_handshake_state(now, state);
+        }
+    }
+
     fn close_on_error(&mut self, now: Time, result: Result<(), TransportError>) {
         if let Err(error) = result {
             log::debug!("closing: {error}");
@@ -172,8 +232,13 @@ impl Connection {
 }
 
 fn new_space(config: &Config, space: Space) -> PacketSpace {
+    let policy = AckPolicy {
+        max_ack_delay: config.max_ack_delay,
+        threshold: config.ack_threshold.into(),
+        ..AckPolicy::default()
+    };
     PacketSpace {
-        acks: crate::recovery::AckTracker::new(space, config.max_ack_delay, config.ack_threshold),
+        acks: AckTracker::new(space, &policy),
         crypto: crypto_stream::CryptoStream::default(),
     }
 }

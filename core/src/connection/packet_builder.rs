@@ -3,7 +3,7 @@
 //! know what is worth sending.
 
 use super::sent::{SentFrame, SentFrames};
-use crate::crypto::SealKeys;
+use crate::crypto::TAG_LEN;
 use crate::streams::{ControlFrame, FrameSink, StreamRecord};
 use crate::types::{ConnectionId, Space, StreamId};
 use crate::wire::{
@@ -169,13 +169,18 @@ impl BuiltPacket {
         self.ack_eliciting || self.padded
     }
 
-    /// Encrypts it and protects its header, in the buffer it was built in.
-    pub(super) fn seal(&self, buffer: &mut [u8], keys: &dyn Seal) {
+    /// The packet in the buffer it was built in, with room for its tag; all but protection is done.
+    pub(super) fn complete<'b>(&self, buffer: &'b mut [u8]) -> &'b mut [u8] {
         let packet = &mut buffer[..self.len()];
         if let Some(offsets) = &self.long {
             patch_length(packet, offsets, self.end + TAG_LEN);
         }
-        keys.seal(packet, self.number_offset, self.number_len, self.number);
+        packet
+    }
+
+    /// Where its packet number lies, how long it is, and its value.
+    pub(super) fn number_field(&self) -> (usize, usize, u64) {
+        (self.number_offset, self.number_len, self.number)
     }
 }
 
@@ -185,7 +190,7 @@ impl FrameSink for PacketBuilder<'_> {
     }
 
     fn control(&mut self, frame: ControlFrame) -> bool {
-        self.frame(&to_wire(frame), Some(SentFrame::Stream(StreamRecord::Control(frame.kind()))))
+        self.frame(&to_wire(frame), Some(SentFrame::Stream(frame.record())))
     }
 
     fn stream_room(&self, id: StreamId, offset: u64) -> usize {
@@ -199,6 +204,7 @@ impl FrameSink for PacketBuilder<'_> {
         fin: bool,
         len: usize,
         fill: &mut dyn FnMut(&mut [u8]),
+        _last: bool,
     ) {
         let bare = stream_header_len(id, offset, None);
         let room = self.remaining().saturating_sub(bare);
@@ -222,11 +228,11 @@ fn to_wire(frame: ControlFrame) -> Frame<'static> {
     match frame {
         ControlFrame::MaxData(max) => Frame::MaxData(max),
         ControlFrame::MaxStreamData { id, max } => Frame::MaxStreamData { id, max },
-        ControlFrame::MaxStreams { direction, max } => Frame::MaxStreams { direction, max },
+        ControlFrame::MaxStreams { dir, max } => Frame::MaxStreams { direction: dir, max },
         ControlFrame::DataBlocked(limit) => Frame::DataBlocked(limit),
         ControlFrame::StreamDataBlocked { id, limit } => Frame::StreamDataBlocked { id, limit },
-        ControlFrame::StreamsBlocked { direction, limit } => {
-            Frame::StreamsBlocked { direction, limit }
+        ControlFrame::StreamsBlocked { dir, limit } => {
+            Frame::StreamsBlocked { direction: dir, limit }
         }
         ControlFrame::ResetStream { id, error, final_size } => {
             Frame::ResetStream { id, error: error.0, final_size }
@@ -235,7 +241,5 @@ fn to_wire(frame: ControlFrame) -> Frame<'static> {
     }
 }
 
-/// The AEAD tag of every QUIC cipher suite, in bytes (RFC 9001 §5.3).
-pub(super) const TAG_LEN: usize = 16;
 /// How many bytes of packet number and payload a packet has at least.
 const SAMPLE_ROOM: usize = 4;

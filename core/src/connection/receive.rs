@@ -105,7 +105,7 @@ impl Connection {
         if !self.early_packets.is_empty() {
             self.process_early_packets();
         }
-        self.recovery.set_amplification_limited(self.paths.active().allowance() == 0);
+        self.note_amplification_limit(arrival.now);
     }
 
     /// Takes the next packet off the datagram; `None` if the rest is of no use.
@@ -126,7 +126,7 @@ impl Connection {
                 None => {
                     debug_assert_eq!(long.ty, LongType::Retry);
                     let retry = data.split().freeze();
-                    self.on_retry(&retry);
+                    self.on_retry(arrival.now, &retry);
                     return None;
                 }
             },
@@ -186,7 +186,7 @@ impl Connection {
         packet: ProtectedPacket,
     ) -> Result<OpenedPacket, Option<TransportError>> {
         let ProtectedPacket { ty, number_offset, mut data, destination, source } = packet;
-        let largest = self.spaces[ty.space() as usize].acks.largest_received();
+        let largest = self.spaces[ty.space() as usize].acks.largest();
         let opened = self.keys.open(ty, &mut data, number_offset, largest).map_err(|e| match e {
             OpenError::Drop => None,
             OpenError::Fatal(error) => Some(error),

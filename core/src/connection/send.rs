@@ -138,13 +138,15 @@ impl Connection {
             return None;
         }
         let probing = self.probes.iter().any(|probes| *probes > 0);
-        let window = self.recovery.can_send(size);
-        let paced = self.recovery.pacing_deadline(now).is_none();
-        let eliciting = probing || (window && paced);
+        let room = self.recovery.send_allowance(now) >= size as u64;
+        let eliciting = probing || room;
+        self.pacing_deadline = None;
         if Space::ALL.into_iter().any(|space| self.wants(now, space, eliciting)) {
             return Some(Allowance { size, eliciting, probe: false });
         }
-        if eliciting && !probing {
+        if !eliciting {
+            self.pacing_deadline = self.recovery.pacing_deadline();
+        } else if !probing {
             self.recovery.on_application_limited();
             if let Some(size) = self.mtu.next_probe().filter(|size| {
                 limit == usize::MAX && *size <= writer.max_packet_size(peer)
@@ -161,7 +163,7 @@ impl Connection {
             return false;
         }
         let state = self.space_of(space);
-        if state.acks.should_ack(now) {
+        if state.acks.ack_deadline().is_some_and(|deadline| deadline <= now) {
             return true;
         }
         eliciting
@@ -171,9 +173,9 @@ impl Connection {
     }
 
     fn application_wants_to_send(&self) -> bool {
-        self.handshake_done_pending
-            || self.ping_pending
-            || self.new_token_pending
+        self.pending.handshake_done
+            || self.pending.ping
+            || self.pending.new_token
             || self.local_cids.wants_to_send()
             || self.peer_cids.wants_to_send()
             || self.paths.wants_challenge()
@@ -281,10 +283,16 @@ impl Connection {
         builder: &mut PacketBuilder<'_>,
         eliciting: bool,
     ) {
-        self.write_ack(now, space, builder);
-        if !eliciting {
-            return;
+        let acked = self.write_ack(now, space, builder);
+        if eliciting {
+            self.write_eliciting_frames(space, builder);
         }
+        if acked {
+            self.spaces[space as usize].acks.on_ack_sent(builder.is_ack_eliciting());
+        }
+    }
+
+    fn write_eliciting_frames(&mut self, space: Space, builder: &mut PacketBuilder<'_>) {
         self.write_crypto(space, builder);
         if space == Space::Application {
             self.write_control(builder);
@@ -303,16 +311,17 @@ impl Connection {
         }
     }
 
-    fn write_ack(&mut self, now: Time, space: Space, builder: &mut PacketBuilder<'_>) {
+    fn write_ack(&mut self, now: Time, space: Space, builder: &mut PacketBuilder<'_>) -> bool {
         let acks = &mut self.spaces[space as usize].acks;
-        let Some(largest) = acks.largest_received().filter(|_| acks.has_news()) else { return };
+        let Some(largest) = acks.largest().filter(|_| acks.has_unacked()) else { return false };
         let delay = acks.ack_delay(now).as_micros() as u64 >> ACK_DELAY_EXPONENT;
         let delay = if space == Space::Application { delay } else { 0 };
         let ecn = acks.ecn_counts();
         if write_ack(builder.writer(), acks.ranges(), delay, ecn) > 0 {
-            acks.on_ack_sent();
             builder.record(SentFrame::Ack { largest }, false);
+            return true;
         }
+        false
     }
 
     fn write_crypto(&mut self, space: Space, builder: &mut PacketBuilder<'_>) {
@@ -331,8 +340,8 @@ impl Connection {
     }
 
     fn write_control(&mut self, builder: &mut PacketBuilder<'_>) {
-        if self.handshake_done_pending {
-            self.handshake_done_pending =
+        if self.pending.handshake_done {
+            self.pending.handshake_done =
                 !builder.frame(&Frame::HandshakeDone, Some(SentFrame::HandshakeDone));
         }
         if self.paths.wants_challenge()
@@ -342,14 +351,14 @@ impl Connection {
             builder.frame(&Frame::PathChallenge(data), Some(SentFrame::PathChallenge));
         }
         self.write_connection_ids(builder);
-        if self.new_token_pending
+        if self.pending.new_token
             && let Some(token) = &self.new_token
         {
             let frame = Frame::NewToken { token };
-            self.new_token_pending = !builder.frame(&frame, Some(SentFrame::NewToken));
+            self.pending.new_token = !builder.frame(&frame, Some(SentFrame::NewToken));
         }
-        if self.ping_pending {
-            self.ping_pending = !builder.frame(&Frame::Ping, None);
+        if self.pending.ping {
+            self.pending.ping = !builder.frame(&Frame::Ping, None);
         }
     }
 
@@ -383,7 +392,13 @@ impl Connection {
         self.stats.bytes_sent += size as u64;
         let in_flight = packet.is_in_flight();
         let ecn = self.outgoing_ecn(false);
-        let sent = SentPacket::new(now, size, packet.ack_eliciting, in_flight, ecn, packet.frames);
+        let mtu_probe = packet.frames.contains(&SentFrame::MtuProbe);
+        let sent = SentPacket {
+            ack_eliciting: packet.ack_eliciting,
+            in_flight,
+            mtu_probe,
+            ..SentPacket::ack_only(size as u16, ecn, packet.frames)
+        };
         self.recovery.on_packet_sent(now, space, packet.number, sent);
         // RFC 9001 §4.9.1: a client has no use for Initial keys once it sends Handshake packets.
         if space == Space::Handshake && self.role == Role::Client {
@@ -392,7 +407,7 @@ impl Connection {
     }
 
     fn outgoing_ecn(&self, probe: bool) -> Ecn {
-        if self.config.ecn && !probe { self.recovery.outgoing_ecn() } else { Ecn::NotEct }
+        if probe { Ecn::NotEct } else { self.recovery.ecn_codepoint() }
     }
 
     /// Answers a path challenge where it came from (RFC 9000 §8.2.2).

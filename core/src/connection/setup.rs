@@ -1,18 +1,30 @@
 //! How a connection begins: what a client and a server need for one, and the parameters each tells
 //! its peer. This file must not know what happens after the first packet.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 
-use super::alarms::Deadlines;
 use super::cid_generator::{ConnectionIdGenerator, RandomConnectionIds};
 use super::config::{Config, ConfigError};
 use super::handshake::{Handshake, HandshakeStart};
 use super::keys::KeyRing;
-use super::{Connection, Observer};
+use super::close::Lifecycle;
+use super::fates::PendingFrames;
+use super::idle::IdleTimer;
+use super::local_cids::LocalConnectionIds;
+use super::mtu::MtuDiscovery;
+use super::path::Paths;
+use super::peer_cids::PeerConnectionIds;
+use super::stats::ConnectionStats;
+use super::{Connection, Observer, new_space};
+use crate::congestion::{AlgorithmParams, SendAlgorithm};
+use crate::recovery::{Recovery, RecoveryConfig};
+use crate::streams::Streams;
 use crate::crypto::{ResetKey, Tls, TlsSetupError};
 use crate::helper::RandomGenerator;
 use crate::session::ServerConfig;
@@ -136,6 +148,7 @@ struct Parts {
     reset_key: Arc<ResetKey>,
     random: Box<dyn RandomGenerator>,
     observer: Option<Box<dyn Observer>>,
+    provider: Arc<CryptoProvider>,
 }
 
 impl Connection {
@@ -152,7 +165,8 @@ impl Connection {
         parameters.initial_source_connection_id = Some(local_id);
         let mut encoded = Vec::new();
         parameters.encode(Role::Client, &mut *random, &mut encoded);
-        let keys = KeyRing::new(Role::Client, version, &destination, tls.crypto_provider())?;
+        let provider = tls.crypto_provider().clone();
+        let keys = KeyRing::new(Role::Client, version, &destination, &provider)?;
         let tls = Tls::client(tls, server_name, encoded)?;
         let reset_key = Arc::new(ResetKey::generate(&mut *random));
         let deadline = now + config.handshake_timeout;
@@ -182,6 +196,7 @@ impl Connection {
                 reset_key,
                 random,
                 observer,
+                provider,
             },
         );
         let started = connection.drive_handshake(now);
@@ -201,8 +216,8 @@ impl Connection {
         parameters.stateless_reset_token = Some(setup.reset_key.token_for(&setup.local_id));
         let mut encoded = Vec::new();
         parameters.encode(Role::Server, &mut *random, &mut encoded);
-        let provider = tls.crypto_provider();
-        let keys = KeyRing::new(Role::Server, setup.version, &setup.destination, provider)?;
+        let provider = tls.crypto_provider().clone();
+        let keys = KeyRing::new(Role::Server, setup.version, &setup.destination, &provider)?;
         let tls = Tls::server(tls, encoded)?;
         let deadline = now + config.handshake_timeout;
         Ok(Self::assemble(
@@ -230,13 +245,13 @@ impl Connection {
                 reset_key: setup.reset_key,
                 random,
                 observer: setup.observer,
+                provider,
             },
         ))
     }
 
     fn assemble(now: Time, parts: Parts) -> Self {
         let config = parts.config;
-        let recovery = Recovery::new(parts.role, &recovery_config(&config), config.congestion.make());
         Self {
             role: parts.role,
             version: parts.version,
@@ -248,7 +263,11 @@ impl Connection {
             handshake_confirmed: false,
             keys: parts.keys,
             spaces: Space::ALL.map(|space| new_space(&config, space)),
-            recovery,
+            recovery: Recovery::new(
+                parts.role,
+                &recovery_config(&config),
+                new_algorithm(now, &config),
+            ),
             streams: Streams::new(parts.role, &config.streams),
             paths: Paths::new(parts.path, parts.validated),
             mtu: MtuDiscovery::new(config.initial_packet_size, config.max_packet_size),
@@ -264,18 +283,32 @@ impl Connection {
             pacing_deadline: None,
             probes: [0; 3],
             packets_to_skip: u32::from(u8::MAX),
-            handshake_done_pending: false,
-            ping_pending: false,
+            pending: PendingFrames::default(),
             initial_token: parts.initial_token,
             new_token: parts.new_token,
-            new_token_pending: false,
             tokens_received: 0,
             reset_key: parts.reset_key,
             scratch: Vec::new(),
-            ack_outcome: AckOutcome::default(),
-            probe_frames: Vec::new(),
+            provider: parts.provider,
+            old_path: None,
             config,
         }
+    }
+}
+
+/// The congestion controller of a new path.
+pub(super) fn new_algorithm(now: Time, config: &Config) -> Box<dyn SendAlgorithm> {
+    let max_datagram_size = config.initial_packet_size as u16;
+    config.congestion.create(&AlgorithmParams { now, max_datagram_size })
+}
+
+fn recovery_config(config: &Config) -> RecoveryConfig {
+    RecoveryConfig {
+        initial_rtt: config.initial_rtt,
+        max_datagram_size: config.initial_packet_size as u16,
+        pacing: config.pacing,
+        ecn: config.ecn,
+        ..RecoveryConfig::default()
     }
 }
 

@@ -32,10 +32,10 @@ pub struct ConnectionStats {
     pub packet_size: usize,
 }
 
-pub(super) fn metrics<F: Default>(recovery: &Recovery<F>) -> Metrics {
+pub(super) fn metrics<F>(recovery: &Recovery<F>) -> Metrics {
     Metrics {
         smoothed_rtt: recovery.rtt().smoothed(),
-        congestion_window: recovery.congestion_window(),
+        congestion_window: recovery.algorithm().congestion_window(),
         bytes_in_flight: recovery.bytes_in_flight(),
     }
 }
