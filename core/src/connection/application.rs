@@ -198,7 +198,7 @@ impl Connection {
 
     /// The next bytes in order, at most `max`; `None` if there are none now.
     pub fn stream_read(&mut self, id: StreamId, max: usize) -> Result<Option<Bytes>, StreamError> {
-        self.streams.read(id, max)
+        self.streams.read_max(id, max)
     }
 
     /// Whether the peer has finished and everything has been read.

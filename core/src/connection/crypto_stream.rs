@@ -69,11 +69,6 @@ impl CryptoStream {
         Some(bytes)
     }
 
-    /// Whether received bytes wait for others before them.
-    pub(super) fn has_gap(&self) -> bool {
-        !self.waiting.is_empty()
-    }
-
     pub(super) fn write(&mut self, data: &[u8]) {
         self.sending.extend(data);
     }
@@ -198,7 +193,7 @@ mod tests {
             stream.on_frame(0, &data).unwrap();
             out.extend(read_all(&mut stream));
             assert_eq!(out, data, "seed {seed}");
-            assert!(!stream.has_gap());
+            assert!(stream.waiting.is_empty());
         }
     }
 

@@ -87,7 +87,7 @@ pub fn refusal(
     provider: &rustls::crypto::CryptoProvider,
     error: &TransportError,
 ) -> Result<Bytes, SetupError> {
-    let keys = KeyRing::new(Role::Server, version, destination, provider)?;
+    let mut keys = KeyRing::new(Role::Server, version, destination, provider)?;
     let mut buffer = vec![0; REFUSAL_SIZE];
     let header = HeaderFields {
         space: Space::Initial,
@@ -111,7 +111,7 @@ pub fn refusal(
     };
     builder.frame(&Frame::ConnectionClose(close), None);
     let packet = builder.finish();
-    keys.seal_first(&mut buffer, &packet);
+    keys.seal(Space::Initial, &mut buffer, &packet);
     buffer.truncate(packet.len());
     Ok(buffer.into())
 }

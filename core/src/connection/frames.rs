@@ -93,10 +93,16 @@ impl Connection {
             }
             Frame::Ack(ack) => self.on_ack(arrival.now, packet.ty, &ack),
             Frame::Crypto { offset, data } => self.on_crypto(arrival.now, packet.ty, offset, data),
-            Frame::MaxData(max) => self.streams.on_max_data(max),
+            Frame::MaxData(max) => {
+                self.streams.on_max_data(max);
+                Ok(())
+            }
             Frame::MaxStreamData { id, max } => self.streams.on_max_stream_data(id, max),
             Frame::MaxStreams { direction, max } => self.streams.on_max_streams(direction, max),
-            Frame::DataBlocked(limit) => self.streams.on_data_blocked(limit),
+            Frame::DataBlocked(limit) => {
+                self.streams.on_data_blocked(limit);
+                Ok(())
+            }
             Frame::StreamDataBlocked { id, limit } => {
                 self.streams.on_stream_data_blocked(id, limit)
             }
@@ -177,11 +183,11 @@ impl Connection {
         let delay = self.decode_ack_delay(space, ack.delay);
         let (recovery, mut fates) = self.fates(now);
         let summary = recovery.on_ack_received(now, space, ack.ranges(), delay, ack.ecn, &mut fates);
-        self.settle(fates.mtu_changed, fates.largest_acked);
+        let (mtu_changed, largest_acked) = (fates.mtu_changed, fates.largest_acked);
+        self.settle(mtu_changed, largest_acked);
         if summary?.rtt_updated {
             let min_rtt = self.recovery.rtt().min();
             self.spaces[Space::Application as usize].acks.set_min_rtt(min_rtt);
-            self.streams.set_rtt(self.recovery.rtt().smoothed());
         }
         if let Some(observer) = &mut self.observer {
             observer.on_metrics_updated(now, &super::stats::metrics(&self.recovery));

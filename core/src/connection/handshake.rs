@@ -10,6 +10,7 @@ use super::receive::{Arrival, OpenedPacket};
 use crate::crypto::{NewKeys, Tls, retry_tag_is_valid};
 use crate::error::{CloseReason, TransportError};
 use crate::time::Time;
+use crate::streams::PeerLimits;
 use crate::types::{ConnectionId, Role, Space};
 use crate::wire::{PacketHeader, PacketType, TransportParameters, Version, parse_header};
 
@@ -206,7 +207,7 @@ impl Connection {
         let Some(encoded) = self.handshake.tls.peer_transport_parameters() else { return Ok(()) };
         let theirs = TransportParameters::decode(encoded, self.role.peer())?;
         self.handshake.check_ids(self.role, &theirs)?;
-        self.streams.set_peer_parameters(super::config::peer_limits(&theirs));
+        self.streams.set_peer_parameters(peer_limits(&theirs));
         self.idle.set_peer_timeout(theirs.max_idle_timeout);
         self.recovery.set_max_ack_delay(theirs.max_ack_delay);
         self.mtu.limit(usize::try_from(theirs.max_udp_payload_size).unwrap_or(usize::MAX));
@@ -317,6 +318,17 @@ impl Connection {
         }
         let offered = offered.into_iter().map(|version| version.0).collect();
         self.close_silently(CloseReason::VersionMismatch { offered });
+    }
+}
+
+fn peer_limits(theirs: &TransportParameters) -> PeerLimits {
+    PeerLimits {
+        initial_max_data: theirs.initial_max_data,
+        initial_max_stream_data_bidi_local: theirs.initial_max_stream_data_bidi_local,
+        initial_max_stream_data_bidi_remote: theirs.initial_max_stream_data_bidi_remote,
+        initial_max_stream_data_uni: theirs.initial_max_stream_data_uni,
+        initial_max_streams_bidi: theirs.initial_max_streams_bidi,
+        initial_max_streams_uni: theirs.initial_max_streams_uni,
     }
 }
 

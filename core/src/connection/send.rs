@@ -62,6 +62,7 @@ impl Connection {
     /// Writes what there is to send and may be sent now. Returns whether anything was written.
     /// The caller flushes the writer.
     pub fn write(&mut self, now: Time, writer: &mut dyn PacketWriter) -> bool {
+        self.streams.set_time(now, self.recovery.rtt().smoothed());
         let mut wrote = false;
         loop {
             if self.turn_budget == 0 {

@@ -36,7 +36,7 @@ impl fmt::Debug for NewKeys {
 }
 
 /// Why TLS could not be set up.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum TlsSetupError {
     /// The crypto provider has no TLS13_AES_128_GCM_SHA256 for QUIC, which Initial packets need
     /// (RFC 9001 §5.2).

@@ -197,6 +197,14 @@ impl Streams {
         }
     }
 
+    /// Whether [`poll_event`](Self::poll_event) has something.
+    pub fn has_events(&self) -> bool {
+        !self.closed
+            && (!self.events.is_empty()
+                || self.remote.iter().any(super::limits::RemoteStreams::has_news)
+                || self.local.iter().any(super::limits::LocalStreams::has_news))
+    }
+
     /// The next event. At most one of each kind waits on a stream.
     pub fn poll_event(&mut self) -> Option<StreamEvent> {
         if self.closed {

@@ -49,6 +49,11 @@ impl LocalStreams {
         raised
     }
 
+    /// Whether [`take_can_open`](Self::take_can_open) would say so.
+    pub(super) const fn has_news(&self) -> bool {
+        self.can_open() && self.wanted
+    }
+
     /// Whether someone who found the limit reached can now open a stream. True once.
     pub(super) fn take_can_open(&mut self) -> bool {
         self.can_open() && std::mem::take(&mut self.wanted)
@@ -158,6 +163,11 @@ impl RemoteStreams {
     #[cfg(test)]
     pub(super) fn implicit_ranges(&self) -> usize {
         self.implicit.len()
+    }
+
+    /// Whether the application has not heard of a stream.
+    pub(super) const fn has_news(&self) -> bool {
+        self.announced != self.opened
     }
 
     /// The next stream that the application has not heard of.

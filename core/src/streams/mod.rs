@@ -39,6 +39,7 @@ use std::time::Duration;
 
 pub use config::{PeerLimits, StreamsConfig, StreamsStats};
 pub use events::StreamEvent;
+pub(crate) use id_map::IdHasher;
 pub use frames::{ControlFrame, ControlKind, FrameSink, StreamRecord};
 pub use scheduler::Priority;
 pub use sequencer::{MAX_GAPS_PER_CONNECTION, MAX_GAPS_PER_STREAM};
