@@ -27,7 +27,7 @@ impl Bandwidth {
 
     /// How many bytes leave at this rate in `time`; saturates.
     pub fn bytes_in(self, time: Duration) -> u64 {
-        let bytes = u128::from(self.0) * time.as_nanos() / 1_000_000_000;
+        let bytes = u128::from(self.0).saturating_mul(time.as_nanos()) / 1_000_000_000;
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 

@@ -386,7 +386,7 @@ mod tests {
                 let sent = if i == 9 { sent } else { Time::ZERO };
                 path.ack(window / 10, sent);
             }
-            assert_eq!(path.algorithm.in_slow_start(), round < 7, "round {round}");
+            assert_eq!(path.algorithm.in_slow_start(), round < 6, "round {round}");
         }
     }
 }

@@ -18,7 +18,7 @@ impl AckRanges {
     /// The most ranges that are kept.
     pub const MAX: usize = 64;
 
-    /// Enters a number. Whether it is new.
+    /// Enters a packet number, which is below 2^62 (RFC 9000 §12.3). Whether it is new.
     pub fn insert(&mut self, number: u64) -> bool {
         if let Some((_, end)) = self.ranges.last_mut()
             && *end + 1 == number
@@ -150,29 +150,21 @@ mod tests {
 
     #[test]
     fn a_random_history_matches_a_plain_set() {
-        for seed in 0..50 {
+        for seed in 0..100 {
             let mut random = SeededRandom::new(seed);
             let (mut ranges, mut set) = (AckRanges::default(), BTreeSet::new());
-            for _ in 0..300 {
-                let number = random.next_u64() % 200;
-                let new = !ranges.contains(number);
-                assert_eq!(ranges.insert(number), new, "seed {seed}");
+            for _ in 0..100 {
+                let number = random.next_u64() % 128; // too few numbers for 65 ranges
                 assert_eq!(
-                    set.insert(number),
-                    new || number < ranges.floor && !set.contains(&number),
+                    ranges.contains(number),
+                    set.contains(&number),
                     "seed {seed}"
                 );
-                if ranges.floor > 0 {
-                    break; // the plain set has no floor
-                }
+                assert_eq!(ranges.insert(number), set.insert(number), "seed {seed}");
             }
-            let mut kept: Vec<u64> = ranges.iter().flatten().collect();
-            kept.sort_unstable();
-            let floor = ranges.floor;
-            assert!(
-                kept.into_iter().eq(set.into_iter().filter(|&n| n >= floor)),
-                "seed {seed}"
-            );
+            let mut held: Vec<u64> = ranges.iter().flatten().collect();
+            held.sort_unstable();
+            assert!(held.into_iter().eq(set), "seed {seed}");
         }
     }
 }

@@ -100,9 +100,9 @@ impl EcnValidator {
     /// A packet of this path was lost. When all the marked ones are, the marks may be the reason
     /// (RFC 9000 §13.4.2).
     pub fn on_packet_lost(&mut self, ecn: Ecn) {
-        if ecn != Ecn::NotEct && self.state == EcnState::Unknown {
-            self.tested_lost += 1;
-            if self.tested_lost >= self.tested {
+        if ecn != Ecn::NotEct {
+            self.tested_lost = self.tested_lost.saturating_add(1);
+            if self.state == EcnState::Unknown && self.tested_lost >= self.tested {
                 self.state = EcnState::Failed;
             }
         }

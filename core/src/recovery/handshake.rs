@@ -69,7 +69,7 @@ impl<F> Recovery<F> {
             // used as the initial one.
             self.rtt = super::RttEstimator::new(now - sent);
         }
-        for space in [Space::Initial, Space::Application] {
+        for space in Space::ALL {
             self.ledger(space).abandon(space, sink);
         }
         self.bytes_in_flight = 0;

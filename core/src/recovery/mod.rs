@@ -51,6 +51,8 @@ use tally::{Episode, Tally};
 const MIN_PACED_RTT: Duration = Duration::from_millis(2);
 /// max_ack_delay of a peer that has not said otherwise (RFC 9000 §18.2).
 const DEFAULT_MAX_ACK_DELAY: Duration = Duration::from_millis(25);
+/// The most it may be (RFC 9000 §18.2).
+const MAX_MAX_ACK_DELAY: Duration = Duration::from_millis(1 << 14);
 
 /// The sending half of recovery, for all packet number spaces of a connection.
 #[derive(Debug)]
@@ -218,9 +220,9 @@ impl<F> Recovery<F> {
         self.pacer.set_max_datagram_size(size);
     }
 
-    /// The peer's max_ack_delay transport parameter.
+    /// The peer's max_ack_delay transport parameter; less than 2^14 ms (RFC 9000 §18.2).
     pub fn set_max_ack_delay(&mut self, delay: Duration) {
-        self.max_ack_delay = delay;
+        self.max_ack_delay = delay.min(MAX_MAX_ACK_DELAY);
     }
 
     /// The ack-eliciting packets of a space that are still open, oldest first: their frames should

@@ -90,7 +90,7 @@ impl Pacer {
             return None;
         }
         let wanted = full * MIN_WAIT_DATAGRAMS as f64 - self.tokens;
-        let wait = rate.time_for(wanted.ceil() as u64);
+        let wait = rate.time_for(wanted.ceil() as u64 + 1);
         Some(self.updated + wait.max(MIN_WAIT))
     }
 

@@ -7,7 +7,7 @@ use crate::time::Time;
 
 /// Samples below and above these are taken as these: a clock that jumps must not break timers.
 const MIN_SAMPLE: Duration = Duration::from_micros(1);
-const MAX_SAMPLE: Duration = Duration::from_secs(60);
+const MAX_SAMPLE: Duration = Duration::from_mins(1);
 
 /// A path's round-trip time: latest, smoothed, varying, shortest.
 #[derive(Clone, Debug)]
@@ -46,10 +46,13 @@ impl RttEstimator {
             return;
         }
         self.min = self.min.min(self.latest); // RFC 9002 §5.2: before the delay is subtracted
-        let mut adjusted = self.latest;
-        if self.latest >= self.min.saturating_add(ack_delay) {
-            adjusted = self.latest - ack_delay; // RFC 9002 §5.3: never below min_rtt
-        }
+        let adjusted = self.latest.saturating_sub(ack_delay);
+        // RFC 9002 §5.3: never below min_rtt
+        let adjusted = if adjusted >= self.min {
+            adjusted
+        } else {
+            self.latest
+        };
         let deviation = self.smoothed.abs_diff(adjusted);
         self.variance = (self.variance * 3 + deviation) / 4;
         self.smoothed = (self.smoothed * 7 + adjusted) / 8;
@@ -148,7 +151,7 @@ mod tests {
         for _ in 0..100 {
             rtt.on_sample(Time::MAX, Duration::MAX, Duration::MAX);
         }
-        assert!(rtt.smoothed() <= Duration::from_secs(60));
+        assert!(rtt.smoothed() <= Duration::from_mins(1));
         assert!(rtt.pto_base() <= Duration::from_secs(301));
     }
 

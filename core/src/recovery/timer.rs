@@ -7,7 +7,7 @@ use crate::time::Time;
 use crate::types::{EcnCounts, Space};
 
 /// A probe timeout, however often doubled, is not longer than this, unless it begins longer.
-const MAX_BACKED_OFF_PTO: Duration = Duration::from_secs(60);
+const MAX_BACKED_OFF_PTO: Duration = Duration::from_mins(1);
 /// After so many probe timeouts ECN marks are suspected (RFC 9000 §A.4).
 const ECN_TEST_PTOS: u32 = 3;
 
@@ -112,7 +112,8 @@ impl<F> Recovery<F> {
     /// RFC 9002 §6.2.2.1: a server at its anti-amplification limit cannot send; a client that has
     /// nothing to be acknowledged must give it something.
     fn deadlock_probe(&self) -> Option<(Time, Expiry)> {
-        if self.handshake.peer_completed_address_validation {
+        let begun = self.stats.packets_sent > 0;
+        if !begun || self.handshake.peer_completed_address_validation {
             return None;
         }
         let space = if self.handshake.has_handshake_keys {
