@@ -20,7 +20,7 @@ pub struct StreamsConfig {
     pub max_stream_window: u64,
     /// Likewise for the connection's receive window.
     pub max_connection_window: u64,
-    /// How many unsent bytes of one stream `write` keeps.
+    /// How many unsent bytes of one stream `write` keeps. At least 1.
     pub send_buffer: usize,
 }
 

@@ -34,9 +34,10 @@ impl Streams {
             self.stats.glitches += 1;
             return Ok(());
         };
-        self.admit(key, end, fin)?;
+        let more = self.admit(key, end, fin)?;
         let part = self.recv_part(key);
         if part.stopped.is_some() {
+            self.stats.glitches += u64::from(more == 0);
             self.drop_unwanted(key);
             Ok(())
         } else if part.state.wants_data() {
@@ -185,11 +186,11 @@ impl Streams {
         }
         let slot = slot(id.direction());
         if id.initiator() == self.role {
-            return match id.index() < self.local[slot].opened() {
-                true => Ok(None),
-                // RFC 9000 §19.5, §19.8, §19.10: a stream of ours that we have not opened
-                false => Err(TransportError::stream_state(format!("{id} is not open"))),
-            };
+            // RFC 9000 §19.5, §19.8, §19.10: a stream of ours that we have not opened
+            if id.index() >= self.local[slot].opened() {
+                return Err(TransportError::stream_state(format!("{id} is not open")));
+            }
+            return Ok(None);
         }
         match self.remote[slot].on_frame(id.index()) {
             // RFC 9000 §4.6
@@ -202,8 +203,8 @@ impl Streams {
         }
     }
 
-    /// Checks final size and both levels of flow control.
-    fn admit(&mut self, key: usize, end: u64, is_final: bool) -> Result<(), TransportError> {
+    /// Checks final size and both levels of flow control. Returns how much of the latter it takes.
+    fn admit(&mut self, key: usize, end: u64, is_final: bool) -> Result<u64, TransportError> {
         let id = self.table.slab[key].id;
         let more = self.recv_part(key).admit(id, end, is_final)?;
         // RFC 9000 §4.1
@@ -213,7 +214,7 @@ impl Streams {
                 "{id}: {more} more bytes pass the connection's limit of {limit}"
             )));
         }
-        Ok(())
+        Ok(more)
     }
 
     /// Takes in data that was admitted and is wanted.

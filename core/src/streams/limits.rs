@@ -125,11 +125,6 @@ impl RemoteStreams {
         self.advertised
     }
 
-    /// How many were opened so far.
-    pub(super) const fn opened(&self) -> u64 {
-        self.opened
-    }
-
     /// Takes note of a frame for the stream of this index.
     pub(super) fn on_frame(&mut self, index: u64) -> Remote {
         // RFC 9000 §4.6

@@ -71,6 +71,12 @@ impl List {
         (self.head != END).then_some(self.head as usize)
     }
 
+    /// The one that is queued behind `key`, which must be in this list.
+    pub(super) fn after<T: Linked>(&self, slab: &mut Slab<T>, key: usize) -> Option<usize> {
+        let next = self.link(slab, key as u32).next;
+        (next != END).then_some(next as usize)
+    }
+
     /// Queues `key` at the end. Does nothing if it is in a list of this lane already.
     pub(super) fn push_back<T: Linked>(&mut self, slab: &mut Slab<T>, key: usize) {
         let link = self.link(slab, key as u32);

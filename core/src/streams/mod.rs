@@ -91,7 +91,10 @@ impl Streams {
         let max_window = config.max_connection_window;
         Self {
             role,
-            config: config.clone(),
+            config: StreamsConfig {
+                send_buffer: config.send_buffer.max(1),
+                ..config.clone()
+            },
             peer: PeerLimits::default(),
             peer_known: false,
             closed: false,
@@ -306,7 +309,9 @@ impl Streams {
             &mut self.events,
             &mut self.touched,
         ];
-        lists.into_iter().for_each(|list| list.remove(slab, key));
+        for list in lists {
+            list.remove(slab, key);
+        }
         self.table.remove(key);
         self.stats.streams_closed += 1;
         if id.initiator() != self.role && self.remote[slot(id.direction())].release() {
@@ -332,9 +337,8 @@ impl Streams {
         let level = Place::Level(stream.priority.urgency);
         let place = match outlook {
             Outlook::Idle | Outlook::Blocked => None,
-            Outlook::FinOnly => Some(level),
             Outlook::Data if self.send_window.available() == 0 => Some(Place::Held),
-            Outlook::Data => Some(level),
+            Outlook::Data | Outlook::FinOnly => Some(level),
         };
         self.scheduler.place(&mut self.table.slab, key, place);
         if has_lost {

@@ -5,6 +5,7 @@
 use super::events::Wake;
 use super::frames::{ControlFrame, ControlKind, FrameSink, StreamRecord};
 use super::recv_state::RecvState;
+use super::scheduler::LEVELS;
 use super::send_state::{SendInput, SendState};
 use super::stream::Controls;
 use super::{Streams, slot};
@@ -281,10 +282,25 @@ impl Streams {
         self.send_window.spend(len);
         self.stats.bytes_sent += len;
         self.scheduler
-            .on_sent(&mut self.table.slab, key, len as usize);
+            .on_sent(&mut self.table.slab, key, len as u32);
         let limit = self.config.send_buffer;
         if self.send_part(key).take_writable(limit) {
             self.wake(key, Wake::Writable);
+        }
+        if len > 0 && self.send_window.available() == 0 {
+            self.hold();
+        }
+    }
+
+    /// Connection flow control is used up: takes streams that have data out of their levels, so that
+    /// `wants_to_send` stays exact. O(streams), once for every limit.
+    fn hold(&mut self) {
+        for level in 0..LEVELS {
+            let mut next = self.scheduler.first_of(level);
+            while let Some(key) = next {
+                next = self.scheduler.after(&mut self.table.slab, level, key);
+                self.reschedule(key);
+            }
         }
     }
 }

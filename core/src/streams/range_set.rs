@@ -168,9 +168,9 @@ mod tests {
 
     fn set(ranges: &[(u64, u64)]) -> RangeSet {
         let mut set = RangeSet::default();
-        ranges
-            .iter()
-            .for_each(|&(start, end)| set.insert(start, end));
+        for &(start, end) in ranges {
+            set.insert(start, end);
+        }
         set
     }
 

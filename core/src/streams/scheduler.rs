@@ -74,6 +74,16 @@ impl Scheduler {
         self.held.front()
     }
 
+    /// The first stream of a level.
+    pub(super) fn first_of(&self, level: usize) -> Option<usize> {
+        self.levels[level].front()
+    }
+
+    /// The stream behind `key`, which is of this level.
+    pub(super) fn after(&self, slab: &mut Slab<Stream>, level: usize, key: usize) -> Option<usize> {
+        self.levels[level].after(slab, key)
+    }
+
     /// Queues a stream where it belongs now, at the end; it keeps its turn if it is there already.
     pub(super) fn place(&mut self, slab: &mut Slab<Stream>, key: usize, place: Option<Place>) {
         if slab[key].place == place {
@@ -88,9 +98,9 @@ impl Scheduler {
     }
 
     /// Counts what a stream has sent, and ends its turn if that was its share.
-    pub(super) fn on_sent(&mut self, slab: &mut Slab<Stream>, key: usize, len: usize) {
+    pub(super) fn on_sent(&mut self, slab: &mut Slab<Stream>, key: usize, len: u32) {
         let stream = &mut slab[key];
-        stream.turn -= len as i64;
+        stream.turn -= i64::from(len);
         if stream.turn > 0 || !stream.priority.incremental {
             return;
         }

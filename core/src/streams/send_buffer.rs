@@ -216,7 +216,7 @@ enum Data {
 impl Data {
     fn new(data: Bytes) -> Self {
         if data.len() <= SMALL {
-            Self::Gathered(Vec::from(data))
+            Self::Gathered(data.to_vec())
         } else {
             Self::Lent(data)
         }

@@ -98,7 +98,7 @@ impl SendPart {
 
     /// Whether a frame that ends at `end` carries FIN.
     pub(super) fn ends_at(&self, end: u64) -> bool {
-        self.fin != Fin::Open && end == self.buffer.end()
+        matches!(self.fin, Fin::Due | Fin::Sent) && end == self.buffer.end()
     }
 
     /// Notes that `len` new bytes were sent, with FIN or without.

@@ -109,6 +109,10 @@ impl Sequencer {
                 }
             }
         }
+        // A queue that tiny frames made long is not kept.
+        if self.fresh.capacity() > KEPT {
+            self.fresh = VecDeque::new();
+        }
     }
 
     /// Drops everything.
@@ -239,6 +243,8 @@ pub const MAX_GAPS_PER_STREAM: usize = 4096;
 pub const MAX_GAPS_PER_CONNECTION: usize = 8192;
 /// The bytes of a block of early data: the most that one early byte costs.
 const BLOCK: u64 = 2048;
+/// Slices that a queue keeps room for between turns: those of a batch of datagrams.
+const KEPT: usize = 128;
 /// The bytes of a buffer of unread data.
 const BUFFER: usize = 16 * 1024;
 
