@@ -168,6 +168,8 @@ pub struct Net<S: Session> {
     wire: Wire,
     flying: BTreeMap<(Time, u64), Datagram>,
     sequence: u64,
+    /// Steps without progress in time.
+    stalled: u32,
     random: SeededRandom,
     seed: u64,
 }
@@ -216,6 +218,7 @@ impl<S: Session> Net<S> {
             wire,
             flying: BTreeMap::new(),
             sequence: 0,
+            stalled: 0,
             random: SeededRandom::new(seed),
             seed,
         }
@@ -275,6 +278,9 @@ impl<S: Session> Net<S> {
                 self.now = end;
                 return done(self);
             };
+            self.stalled = if next <= self.now { self.stalled + 1 } else { 0 };
+            if self.stalled > 9_990 { eprintln!("{:?} {}", self.now, self.clients[0].host().connection_dbg()); }
+            assert!(self.stalled < 10_000, "seed {}: time stands still at {:?}", self.seed, self.now);
             self.now = self.now.max(next);
             self.step();
         }

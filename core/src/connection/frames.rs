@@ -54,6 +54,9 @@ impl Connection {
                 return Ok(()); // closed by the peer: the rest does not matter
             }
         }
+        if !self.keys.can_seal(space) {
+            return Ok(()); // this packet completed the handshake: its space is gone
+        }
         let largest = self.spaces[space as usize].acks.largest();
         let newest = largest.is_none_or(|largest| packet.number > largest);
         let acks = &mut self.spaces[space as usize].acks;
