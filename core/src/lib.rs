@@ -11,6 +11,7 @@ pub mod congestion;
 pub mod connection;
 pub mod crypto;
 pub mod error;
+pub mod event_loop;
 pub mod helper;
 pub mod http;
 pub mod packet_reader;
@@ -24,14 +25,18 @@ pub mod types;
 pub mod wire;
 
 pub use alarm::{Alarm, AlarmFactory, AlarmOwner};
-pub use connection::{Config, Connection, Event};
+pub use connection::{
+    ClientSetup, Config, ConfigError, Connection, ConnectionStats, Event, Metrics, Observer,
+    PacketInfo, ServerSetup, SetupError,
+};
 pub use error::{ApplicationError, CloseReason, StreamError, TransportError, TransportErrorCode};
+pub use event_loop::EventLoopVisitor;
 pub use helper::{Clock, ConnectionHelper, RandomGenerator, SeededRandom, SystemRandom};
 pub use packet_reader::{PacketReader, PacketSink, ReadOutcome, ReceivedPacket};
 pub use packet_writer::{OutgoingPacket, PacketWriter, Payload, WriteResult};
 pub use session::{
     ClientHelloInfo, Host, Notice, Refuse, Reject, ServerConfig, Session, SessionContext,
-    SessionFactory, SessionHost, Stream, StreamContext,
+    SessionFactory, SessionHost, SingleHost, Stream, StreamContext,
 };
 pub use time::Time;
 pub use types::{

@@ -1,1 +1,24 @@
-//! protoquic-dispatcher.
+//! The server's side of a port: routes each datagram to the session that it belongs to, and decides
+//! what becomes of those that belong to none.
+//!
+//! The [`Dispatcher`] makes sessions on demand by [`SessionFactory`], one or several on a port by
+//! ALPN. It keeps no state for a client before it has reason to: see `first_packet.rs` for the order
+//! of its decisions. It opens no socket and reads no clock: an event loop feeds it.
+
+#![forbid(unsafe_code)]
+
+mod address_validation;
+mod buffered_packets;
+mod config;
+mod dispatcher;
+mod first_packet;
+mod rate_limit;
+mod session_table;
+mod stateless;
+mod time_wait;
+
+pub use address_validation::AddressValidation;
+pub use config::{DispatcherConfig, DispatcherSetup};
+pub use dispatcher::{Dispatcher, DispatcherStats};
+pub use protoquic_core::connection::{ConnectionIdGenerator, RandomConnectionIds};
+pub use protoquic_core::session::SessionFactory;

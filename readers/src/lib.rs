@@ -1,1 +1,24 @@
-//! protoquic-readers.
+//! Where packets come from: readers for sockets and for tests, and the event loop that runs them.
+//!
+//! [`BatchReader`] is the one for production; [`PlainReader`] reads one datagram at a time,
+//! [`MemoryReader`] none from a socket at all. The [`EventLoop`] waits for sockets and alarms and
+//! calls an [`EventLoopVisitor`](protoquic_core::EventLoopVisitor): a dispatcher, or a client's
+//! session. [`VirtualTime`] stands in for its clock in tests.
+
+mod batch_reader;
+mod clock;
+mod event_loop;
+mod memory_reader;
+mod plain_reader;
+mod socket;
+mod timer_wheel;
+mod virtual_time;
+
+pub use batch_reader::BatchReader;
+pub use clock::{SystemClock, SystemHelper};
+pub use event_loop::{EventLoop, Waker};
+pub use memory_reader::MemoryReader;
+pub use plain_reader::PlainReader;
+pub use socket::{SocketOptions, bind, connectable_from};
+pub use timer_wheel::TimerWheel;
+pub use virtual_time::{VirtualClock, VirtualHelper, VirtualTime};

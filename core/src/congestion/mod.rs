@@ -1,1 +1,25 @@
-//! The congestion room.
+//! The congestion room: how much may be in flight, and how fast it may leave.
+//!
+//! [`SendAlgorithm`] is the plug; [`NewReno`] and [`Cubic`] are the real ones, [`FixedWindow`] is
+//! for tests. Nothing here knows packets' contents, streams, timers or packet number spaces: the
+//! recovery room tells an algorithm what was sent, acknowledged and lost.
+
+mod bandwidth;
+mod cubic;
+mod delivery;
+mod factory;
+mod fixed;
+mod hystart;
+mod new_reno;
+mod send_algorithm;
+mod window;
+
+pub use bandwidth::Bandwidth;
+pub use cubic::Cubic;
+pub use delivery::{DeliveryState, DeliveryTracker, RateSample};
+pub use factory::{AlgorithmParams, CongestionControl, SendAlgorithmFactory};
+pub use fixed::FixedWindow;
+pub use hystart::HystartPlusPlus;
+pub use new_reno::NewReno;
+pub use send_algorithm::{AckedPacket, CongestionEvent, LostPacket, SendAlgorithm};
+pub use window::{WindowUsage, initial_window, minimum_window};

@@ -1,112 +1,244 @@
-//! SKELETON: signatures only; the real file follows.
-#![expect(
-    clippy::unimplemented,
-    missing_docs,
-    unused_variables,
-    reason = "skeleton"
-)]
+//! [`Connection`]: one QUIC connection, sans-IO. Datagrams, times and the application's wishes go
+//! in; events, datagrams and a deadline come out. This file only composes: each mechanism has a
+//! file of its own and none of them knows the others.
+//!
+//! This is the lowest of the ways to use protoquic. A loop around it is
+//!
+//! 1. [`process_packet`](Connection::process_packet) for what has arrived,
+//!    [`on_deadline`](Connection::on_deadline) when [`next_deadline`](Connection::next_deadline)
+//!    has come,
+//! 2. [`poll_event`](Connection::poll_event) until there is none, reading and writing streams,
+//! 3. [`write`](Connection::write) between [`begin_turn`](Connection::begin_turn) and
+//!    [`end_turn`](Connection::end_turn).
+//!
+//! [`SessionHost`](crate::session::SessionHost) is that loop for [`Session`](crate::Session)s.
+
+mod alarms;
+mod application;
+mod cid_generator;
+mod close;
+mod config;
+mod crypto_stream;
 mod event;
-use crate::*;
+mod fates;
+mod first_flight;
+mod frames;
+mod handshake;
+mod idle;
+mod keys;
+mod local_cids;
+mod mtu;
+mod observer;
+mod packet_builder;
+mod path;
+mod peer_cids;
+mod receive;
+mod send;
+mod sent;
+mod setup;
+mod space;
+mod stats;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use bytes::Bytes;
+use rustls::crypto::CryptoProvider;
+
+pub use cid_generator::{ConnectionIdGenerator, RandomConnectionIds};
+pub use config::{Config, ConfigError, MAX_PACKET_SIZE, MIN_PACKET_SIZE};
 pub use event::Event;
+pub use first_flight::{FirstFlight, refusal};
+pub use observer::{DropReason, Metrics, Observer, PacketInfo};
+pub use setup::{ClientSetup, ServerSetup, SetupError};
+pub use stats::ConnectionStats;
 
-#[derive(Clone, Debug, Default)]
-pub struct Config {}
+use crate::crypto::ResetKey;
+use crate::error::{CloseReason, TransportError};
+use crate::helper::RandomGenerator;
+use crate::recovery::{AckPolicy, AckTracker, PathState, Recovery};
+use crate::streams::Streams;
+use crate::time::Time;
+use crate::types::{Role, Space};
+use crate::wire::Version;
+use close::Lifecycle;
+use fates::{Fates, PendingFrames};
+use handshake::Handshake;
+use idle::IdleTimer;
+use keys::KeyRing;
+use local_cids::LocalConnectionIds;
+use mtu::MtuDiscovery;
+use path::Paths;
+use peer_cids::PeerConnectionIds;
+use sent::SentFrames;
+use space::PacketSpace;
 
-#[derive(Debug)]
-pub struct Connection {}
+/// One QUIC connection.
+pub struct Connection {
+    role: Role,
+    version: Version,
+    config: Arc<Config>,
+    random: Box<dyn RandomGenerator>,
+    observer: Option<Box<dyn Observer>>,
+    life: Lifecycle,
+    handshake: Handshake,
+    handshake_confirmed: bool,
+    keys: KeyRing,
+    spaces: [PacketSpace; 3],
+    recovery: Recovery<SentFrames>,
+    streams: Streams,
+    paths: Paths,
+    mtu: MtuDiscovery,
+    local_cids: LocalConnectionIds,
+    peer_cids: PeerConnectionIds,
+    idle: IdleTimer,
+    events: VecDeque<Event>,
+    stats: ConnectionStats,
+
+    /// Packets that came before their keys.
+    early_packets: Vec<receive::EarlyPacket>,
+    /// A sealed datagram that the writer did not take.
+    blocked: Option<send::BlockedDatagram>,
+    write_blocked: bool,
+    /// The turn's budget ended before the data did.
+    more_to_write: bool,
+    turn_budget: usize,
+    /// When the pacer lets go what waits.
+    pacing_deadline: Option<Time>,
+    /// How many probes each space owes (RFC 9002 §6.2.4).
+    probes: [u8; 3],
+    packets_to_skip: u32,
+    pending: PendingFrames,
+    /// The token in a client's Initial packets, from a Retry or an earlier connection.
+    initial_token: Bytes,
+    /// The token that a server gives its client for later.
+    new_token: Option<Bytes>,
+    tokens_received: u8,
+    reset_key: Arc<ResetKey>,
+    /// For the Initial keys of a Retry.
+    provider: Arc<CryptoProvider>,
+    /// What was known of the path before an unproven change of address.
+    old_path: Option<PathState>,
+
+    /// A buffer that keeps its allocation between packets.
+    scratch: Vec<u8>,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection")
+            .field("role", &self.role)
+            .field("state", &self.life.state())
+            .field("path", &self.paths.active().address)
+            .finish_non_exhaustive()
+    }
+}
 
 impl Connection {
-    pub fn role(&self) -> Role {
-        unimplemented!()
+    /// The ledger, and beside it the mechanisms that have to hear what became of their frames.
+    fn fates(&mut self, now: Time) -> (&mut Recovery<SentFrames>, Fates<'_>) {
+        let fates = Fates {
+            now,
+            streams: &mut self.streams,
+            spaces: &mut self.spaces,
+            mtu: &mut self.mtu,
+            local_cids: &mut self.local_cids,
+            peer_cids: &mut self.peer_cids,
+            paths: &mut self.paths,
+            pending: &mut self.pending,
+            observer: self.observer.as_deref_mut(),
+            mtu_changed: false,
+            largest_acked: None,
+        };
+        (&mut self.recovery, fates)
     }
-    pub fn process_packet(&mut self, packet: ReceivedPacket) {
-        unimplemented!()
+
+    /// What follows for the ledger and the keys from the fates of packets.
+    fn settle(&mut self, mtu_changed: bool, largest_acked: Option<u64>) {
+        if mtu_changed {
+            self.on_mtu_changed();
+        }
+        if let Some(number) = largest_acked {
+            self.keys.on_acked(number);
+        }
     }
-    pub fn on_deadline(&mut self, now: Time) {
-        unimplemented!()
+
+    /// The peer moved to another host: what was learned belongs to the old path (RFC 9000 §9.4).
+    fn on_new_path(&mut self, now: Time) {
+        let size = self.config.initial_packet_size;
+        self.mtu = MtuDiscovery::new(size, self.config.max_packet_size);
+        self.mtu.enable();
+        let algorithm = setup::new_algorithm(now, &self.config);
+        self.old_path = Some(self.recovery.on_connection_migration(now, algorithm, size as u16));
     }
-    pub fn next_deadline(&self) -> Option<Time> {
-        unimplemented!()
+
+    /// The peer was not where it seemed to be: back to the path before.
+    fn on_old_path(&mut self, now: Time) {
+        if let Some(state) = self.old_path.take() {
+            self.recovery.restore_path(now, state);
+            self.on_mtu_changed();
+        }
     }
-    pub fn begin_turn(&mut self) {
-        unimplemented!()
+
+    /// While nothing may be sent to an unproven address, recovery's timers rest.
+    fn note_amplification_limit(&mut self, now: Time) {
+        let mut state = self.recovery.handshake_state();
+        let limited = self.paths.active().allowance() < MIN_PACKET_SIZE;
+        if state.at_anti_amplification_limit != limited {
+            state.at_anti_amplification_limit = limited;
+            self.recovery.set_handshake_state(now, state);
+        }
     }
-    pub fn end_turn(&mut self) {
-        unimplemented!()
+
+    fn close_on_error(&mut self, now: Time, result: Result<(), TransportError>) {
+        if let Err(error) = result {
+            log::debug!("closing: {error}");
+            self.begin_closing(now, CloseReason::Transport(error));
+        }
     }
-    /// Writes what there is to send; true if anything was written.
-    pub fn write(&mut self, now: Time, writer: &mut dyn PacketWriter) -> bool {
-        unimplemented!()
+
+    fn begin_closing(&mut self, now: Time, reason: CloseReason) {
+        if self.life.is_open() {
+            let pto = self.recovery.pto();
+            self.note_close(now, &reason);
+            self.life.close(now, reason, pto);
+            self.streams.on_connection_closed();
+        }
     }
-    pub fn is_write_blocked(&self) -> bool {
-        unimplemented!()
+
+    fn drain(&mut self, now: Time, reason: CloseReason) {
+        let pto = self.recovery.pto();
+        self.note_close(now, &reason);
+        self.life.drain(now, reason, pto);
+        self.streams.on_connection_closed();
     }
-    pub fn has_events(&self) -> bool {
-        unimplemented!()
+
+    /// Ends the connection without a word to the peer.
+    fn close_silently(&mut self, reason: CloseReason) {
+        if self.life.is_open() {
+            log::debug!("closed: {reason}");
+            self.life.forget(reason);
+            self.streams.on_connection_closed();
+        }
     }
-    pub fn poll_event(&mut self) -> Option<Event> {
-        unimplemented!()
+
+    fn note_close(&mut self, now: Time, reason: &CloseReason) {
+        if let Some(observer) = &mut self.observer
+            && self.life.is_open()
+        {
+            observer.on_connection_closed(now, reason);
+        }
     }
-    pub fn close(&mut self, now: Time, code: ApplicationError, reason: &str) {
-        unimplemented!()
-    }
-    pub fn close_reason(&self) -> Option<&CloseReason> {
-        unimplemented!()
-    }
-    pub fn farewell(&self) -> Option<Bytes> {
-        unimplemented!()
-    }
-    pub fn is_established(&self) -> bool {
-        unimplemented!()
-    }
-    pub fn is_confirmed(&self) -> bool {
-        unimplemented!()
-    }
-    /// The negotiated application protocol.
-    pub fn alpn(&self) -> Option<&[u8]> {
-        unimplemented!()
-    }
-    pub fn server_name(&self) -> Option<&str> {
-        unimplemented!()
-    }
-    pub fn open_stream(&mut self, direction: Direction) -> Result<StreamId, StreamError> {
-        unimplemented!()
-    }
-    pub fn stream_read(&mut self, id: StreamId, max: usize) -> Result<Option<Bytes>, StreamError> {
-        unimplemented!()
-    }
-    pub fn stream_is_finished(&self, id: StreamId) -> bool {
-        unimplemented!()
-    }
-    pub fn stream_write(&mut self, id: StreamId, data: &mut Bytes) -> Result<usize, StreamError> {
-        unimplemented!()
-    }
-    pub fn stream_write_all(&mut self, id: StreamId, data: Bytes) -> Result<(), StreamError> {
-        unimplemented!()
-    }
-    pub fn stream_writable(&mut self, id: StreamId) -> Result<usize, StreamError> {
-        unimplemented!()
-    }
-    pub fn stream_finish(&mut self, id: StreamId) -> Result<(), StreamError> {
-        unimplemented!()
-    }
-    pub fn stream_reset(
-        &mut self,
-        id: StreamId,
-        code: ApplicationError,
-    ) -> Result<(), StreamError> {
-        unimplemented!()
-    }
-    pub fn stream_stop_sending(
-        &mut self,
-        id: StreamId,
-        code: ApplicationError,
-    ) -> Result<(), StreamError> {
-        unimplemented!()
-    }
-    /// Bounds total buffered receive data etc.
-    pub fn peer_address(&self) -> std::net::SocketAddr {
-        unimplemented!()
+}
+
+fn new_space(config: &Config, space: Space) -> PacketSpace {
+    let policy = AckPolicy {
+        max_ack_delay: config.max_ack_delay,
+        threshold: config.ack_threshold.into(),
+        ..AckPolicy::default()
+    };
+    PacketSpace {
+        acks: AckTracker::new(space, &policy),
+        crypto: crypto_stream::CryptoStream::default(),
     }
 }

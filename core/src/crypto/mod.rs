@@ -1,1 +1,20 @@
-//! The crypto room.
+//! The cryptography of QUIC (RFC 9001): the TLS handshake driver, packet protection, tokens and
+//! reset tokens. Knows rustls and ring; must not know connections, streams or routing.
+
+mod client_hello;
+mod config;
+mod key_phases;
+mod packet_protection;
+mod reset_token;
+mod retry;
+mod tls;
+mod token;
+
+pub use client_hello::{ClientHello, parse_client_hello};
+pub use config::{ClientTls, Identity, ServerTls, ServerTrust, ring_provider};
+pub use key_phases::{KeyPhases, OpenError};
+pub use packet_protection::{TAG_LEN, open_payload, seal_packet, unprotect_header};
+pub use reset_token::ResetKey;
+pub use retry::{retry_integrity_tag, retry_tag_is_valid};
+pub use tls::{NewKeys, Tls, TlsSetupError, initial_keys};
+pub use token::{TokenLifetimes, TokenSealer, TokenVerdict};

@@ -1,1 +1,302 @@
-//! The recovery room.
+//! The recovery room: which packets arrived, which are lost, when to probe, how fast to send
+//! (RFC 9002), and which received packets to acknowledge (RFC 9000 §13.2).
+//!
+//! [`Recovery`] is the sending half: packet numbers, a ledger for each packet number space, RTT,
+//! loss, probes, pacing, ECN, and the congestion controller it steers. [`AckTracker`] is the
+//! receiving half of one space. Neither knows what frames mean: the connection attaches a value to
+//! each packet and gets it back once, acknowledged or lost.
+
+mod ack_ranges;
+mod acks;
+mod config;
+mod ecn;
+mod handshake;
+mod ledger;
+mod loss;
+mod pacer;
+mod path;
+mod received;
+mod rtt;
+mod sent_packet;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod timer;
+
+use std::time::Duration;
+
+pub use ack_ranges::AckRanges;
+pub use acks::AckSummary;
+pub use config::{AckPolicy, RecoveryConfig};
+pub use ecn::{EcnState, EcnValidator};
+pub use handshake::HandshakeState;
+pub use ledger::SentLedger;
+pub use loss::{
+    GRANULARITY, PACKET_THRESHOLD, PERSISTENT_CONGESTION_THRESHOLD, loss_delay,
+    persistent_congestion_duration,
+};
+pub use pacer::Pacer;
+pub use path::PathState;
+pub use received::AckTracker;
+pub use rtt::RttEstimator;
+pub use sent_packet::{FrameSink, SentPacket};
+pub use timer::TimeoutAction;
+
+use crate::congestion::{Bandwidth, DeliveryTracker, SendAlgorithm};
+use crate::time::Time;
+use crate::types::{Ecn, Role, Space};
+use tally::{Episode, Tally};
+
+/// Below this RTT packets are not paced: the timers are too coarse to be of use.
+const MIN_PACED_RTT: Duration = Duration::from_millis(2);
+/// max_ack_delay of a peer that has not said otherwise (RFC 9000 §18.2).
+const DEFAULT_MAX_ACK_DELAY: Duration = Duration::from_millis(25);
+/// The most it may be (RFC 9000 §18.2).
+const MAX_MAX_ACK_DELAY: Duration = Duration::from_millis(1 << 14);
+
+/// The sending half of recovery, for all packet number spaces of a connection.
+#[derive(Debug)]
+pub struct Recovery<F> {
+    role: Role,
+    config: RecoveryConfig,
+    algorithm: Box<dyn SendAlgorithm>,
+    ledgers: [SentLedger<F>; 3],
+    rtt: RttEstimator,
+    pacer: Pacer,
+    ecn: EcnValidator,
+    delivery: DeliveryTracker,
+    max_datagram_size: u16,
+    /// Of the present path only.
+    bytes_in_flight: u64,
+    /// How many times the path has changed.
+    path: u32,
+    handshake: HandshakeState,
+    max_ack_delay: Duration,
+    pto_count: u32,
+    /// Where the timer starts that a client sets with nothing in flight (RFC 9002 §6.2.2.1).
+    deadlock_base: Time,
+    episode: Episode,
+    tally: Tally,
+    /// The ranges of the ACK frame at hand, newest first; kept for its memory.
+    ranges: Vec<(u64, u64)>,
+    stats: RecoveryStats,
+}
+
+/// Counts since the connection began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryStats {
+    /// Packets sent, whatever they contained.
+    pub packets_sent: u64,
+    /// Their bytes.
+    pub bytes_sent: u64,
+    /// Packets acknowledged.
+    pub packets_acked: u64,
+    /// Packets declared lost.
+    pub packets_lost: u64,
+    /// Their bytes.
+    pub bytes_lost: u64,
+    /// Packets acknowledged after they were declared lost.
+    pub spurious_losses: u64,
+    /// Probe timeouts.
+    pub probe_timeouts: u64,
+    /// Times that losses began a new recovery period.
+    pub loss_episodes: u64,
+    /// Times that congestion was persistent.
+    pub persistent_congestions: u64,
+    /// Packets reported as marked CE.
+    pub ce_marks: u64,
+}
+
+impl<F> Recovery<F> {
+    /// Nothing sent yet.
+    pub fn new(role: Role, config: &RecoveryConfig, algorithm: Box<dyn SendAlgorithm>) -> Self {
+        Self {
+            role,
+            algorithm,
+            ledgers: Default::default(),
+            rtt: RttEstimator::new(config.initial_rtt),
+            pacer: Pacer::new(config.pacing_burst, config.max_datagram_size),
+            ecn: EcnValidator::new(config.ecn),
+            delivery: DeliveryTracker::default(),
+            max_datagram_size: config.max_datagram_size,
+            bytes_in_flight: 0,
+            path: 0,
+            handshake: HandshakeState::new(role),
+            max_ack_delay: DEFAULT_MAX_ACK_DELAY,
+            pto_count: 0,
+            deadlock_base: Time::ZERO,
+            episode: Episode::default(),
+            tally: Tally::default(),
+            ranges: Vec::new(),
+            stats: RecoveryStats::default(),
+            config: config.clone(),
+        }
+    }
+
+    /// The number of the packet to be sent next in this space.
+    pub const fn next_packet_number(&self, space: Space) -> u64 {
+        self.ledgers[space as usize].next_packet_number()
+    }
+
+    /// Leaves the next number out, so that an ACK of it gives a cheating peer away
+    /// (RFC 9000 §21.4). Returns the number.
+    pub fn skip_packet_number(&mut self, space: Space) -> u64 {
+        self.ledger(space).skip()
+    }
+
+    /// The largest number of this space that the peer has acknowledged.
+    pub const fn largest_acked(&self, space: Space) -> Option<u64> {
+        self.ledgers[space as usize].largest_acked()
+    }
+
+    /// A packet with number `pn` was sent. `pn` must be [`Self::next_packet_number`].
+    pub fn on_packet_sent(&mut self, now: Time, space: Space, pn: u64, mut packet: SentPacket<F>) {
+        debug_assert_eq!(
+            pn,
+            self.next_packet_number(space),
+            "packet numbers are given in order"
+        );
+        packet.time_sent = now;
+        packet.path = self.path;
+        if packet.in_flight {
+            packet.delivery = self.delivery.on_packet_sent(now, self.bytes_in_flight == 0);
+            self.bytes_in_flight += u64::from(packet.size);
+            self.algorithm
+                .on_packet_sent(now, self.bytes_in_flight, packet.size);
+            self.pacer.on_packet_sent(packet.size);
+            self.deadlock_base = now;
+        }
+        self.ecn.on_packet_sent(space, packet.ecn);
+        self.stats.packets_sent += 1;
+        self.stats.bytes_sent += u64::from(packet.size);
+        self.ledger(space).push(packet);
+    }
+
+    /// Whether a packet of `bytes` fits in the congestion window. Pacing is not considered.
+    pub fn can_send(&self, bytes: u64) -> bool {
+        bytes <= self.window_room()
+    }
+
+    /// How many bytes in flight may be added at `now`, by congestion control and pacing. Probes
+    /// (RFC 9002 §7.5) and packets not in flight need not ask.
+    pub fn send_allowance(&mut self, now: Time) -> u64 {
+        self.window_room().min(self.pacer.allowance(now))
+    }
+
+    /// When to try again, if pacing (and not the window) was what [`Self::send_allowance`] held a
+    /// full datagram back for. At least 1 ms after that call.
+    pub fn pacing_deadline(&self) -> Option<Time> {
+        let room = self.window_room() >= u64::from(self.max_datagram_size);
+        if room {
+            self.pacer.next_release()
+        } else {
+            None
+        }
+    }
+
+    /// The application has nothing more to send now. Tells the algorithm, unless the window was
+    /// what stopped it.
+    pub fn on_application_limited(&mut self) {
+        if self.window_room() >= u64::from(self.max_datagram_size) {
+            self.delivery.on_application_limited(self.bytes_in_flight);
+            self.algorithm.on_application_limited(self.bytes_in_flight);
+        }
+    }
+
+    /// What to mark the next packet of this path with.
+    pub const fn ecn_codepoint(&self) -> Ecn {
+        self.ecn.codepoint()
+    }
+
+    /// What is known of the path's handling of ECN.
+    pub const fn ecn_state(&self) -> EcnState {
+        self.ecn.state()
+    }
+
+    /// Datagrams on this path may now be `size` bytes long.
+    pub fn on_max_datagram_size_changed(&mut self, size: u16) {
+        self.max_datagram_size = size;
+        self.algorithm.on_max_datagram_size_changed(size);
+        self.pacer.set_max_datagram_size(size);
+    }
+
+    /// The peer's max_ack_delay transport parameter; less than 2^14 ms (RFC 9000 §18.2).
+    pub fn set_max_ack_delay(&mut self, delay: Duration) {
+        self.max_ack_delay = delay.min(MAX_MAX_ACK_DELAY);
+    }
+
+    /// The ack-eliciting packets of a space that are still open, oldest first: their frames should
+    /// be sent again in probes (RFC 9002 §6.2.4). The packets themselves stay open.
+    pub fn oldest_unacked_frames(
+        &mut self,
+        space: Space,
+    ) -> impl Iterator<Item = (u64, &mut SentPacket<F>)> {
+        self.ledger(space).ack_eliciting_mut()
+    }
+
+    /// Whether an ack-eliciting packet of this space is open.
+    pub const fn has_ack_eliciting_in_flight(&self, space: Space) -> bool {
+        self.ledgers[space as usize].has_ack_eliciting()
+    }
+
+    /// Bytes in flight on the present path.
+    pub const fn bytes_in_flight(&self) -> u64 {
+        self.bytes_in_flight
+    }
+
+    /// The congestion controller.
+    pub fn algorithm(&self) -> &dyn SendAlgorithm {
+        &*self.algorithm
+    }
+
+    /// The path's RTT.
+    pub const fn rtt(&self) -> &RttEstimator {
+        &self.rtt
+    }
+
+    /// Counts since the connection began.
+    pub const fn stats(&self) -> &RecoveryStats {
+        &self.stats
+    }
+
+    /// Gives memory back that bursts needed; to be called when the connection falls idle.
+    pub fn release_memory(&mut self) {
+        self.ledgers.iter_mut().for_each(SentLedger::release_memory);
+        self.ranges.shrink_to(0);
+        self.tally.release_memory();
+    }
+
+    fn ledger(&mut self, space: Space) -> &mut SentLedger<F> {
+        &mut self.ledgers[space as usize]
+    }
+
+    fn window_room(&self) -> u64 {
+        if self.algorithm.can_send(self.bytes_in_flight) {
+            let window = self.algorithm.congestion_window();
+            window.saturating_sub(self.bytes_in_flight)
+        } else {
+            0
+        }
+    }
+
+    /// RFC 9002 §7.7: somewhat faster than the window per RTT, so that the window is used.
+    fn update_pacing(&mut self, now: Time) {
+        let window = self.algorithm.congestion_window();
+        let srtt = self.rtt.smoothed();
+        let unpaced =
+            !self.config.pacing || self.rtt.first_sample().is_none() || srtt < MIN_PACED_RTT;
+        let rate = if unpaced {
+            None
+        } else {
+            Some(self.algorithm.pacing_rate().unwrap_or_else(|| {
+                let percent = if self.algorithm.in_slow_start() {
+                    200
+                } else {
+                    125
+                };
+                Bandwidth::from_bytes_and_time(window.saturating_mul(percent) / 100, srtt)
+            }))
+        };
+        self.pacer.set_rate(now, rate, window);
+    }
+}

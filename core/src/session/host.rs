@@ -103,6 +103,8 @@ impl<S: Session> SessionHost<S> {
         }
     }
 
+    /// dbg
+    pub fn connection_dbg(&self) -> String { self.connection.deadlines() }
     /// The session.
     pub fn session(&self) -> &S {
         &self.session

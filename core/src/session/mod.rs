@@ -6,11 +6,13 @@
 mod context;
 mod factory;
 mod host;
+mod single_host;
 mod stream_map;
 
 pub use context::{SessionContext, StreamContext};
 pub use factory::{ClientHelloInfo, Reject, ServerConfig, SessionFactory};
 pub use host::{Host, Notice, SessionHost};
+pub use single_host::SingleHost;
 pub use stream_map::StreamMap;
 
 use crate::error::{ApplicationError, CloseReason};

@@ -3,16 +3,17 @@
 //! file must not know the connection.
 
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 
 use crate::types::StreamId;
-use std::collections::hash_map::RandomState as IdHasher;
+use crate::streams::IdHasher;
 
 /// The live stream objects of a session.
 ///
 /// The stream whose callback is running is not in the map: it is `self` there.
 #[derive(Debug)]
 pub struct StreamMap<T> {
-    streams: HashMap<StreamId, T, IdHasher>,
+    streams: HashMap<StreamId, T, BuildHasherDefault<IdHasher>>,
 }
 
 impl<T> Default for StreamMap<T> {

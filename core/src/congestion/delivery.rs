@@ -1,0 +1,146 @@
+//! Delivery rate estimation (draft-cheng-iccrg-delivery-rate-estimation): what rate-based
+//! algorithms steer by. Costs a few stores per packet, and knows nothing of windows.
+
+use std::time::Duration;
+
+use crate::congestion::Bandwidth;
+use crate::time::Time;
+
+/// What had been delivered when a packet was sent; kept with the packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DeliveryState {
+    /// Bytes acknowledged on this path until then.
+    pub delivered: u64,
+    /// When the latest of them was acknowledged.
+    pub delivered_time: Time,
+    /// When the packet was sent whose acknowledgement that was.
+    pub first_sent_time: Time,
+    /// Whether the sender lacked data, so that a rate seen here says little about the path.
+    pub is_app_limited: bool,
+}
+
+/// A measurement of the rate at which the path delivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateSample {
+    /// The rate.
+    pub rate: Bandwidth,
+    /// Bytes delivered over `interval`.
+    pub delivered: u64,
+    /// The longer of the time that they took to send and to be acknowledged.
+    pub interval: Duration,
+    /// Bytes that had been delivered when the sampled packet was sent.
+    pub prior_delivered: u64,
+    /// Whether the sampled packet was sent while the application lacked data.
+    pub is_app_limited: bool,
+}
+
+/// Counts deliveries on one path and derives [`RateSample`]s from them.
+#[derive(Clone, Debug, Default)]
+pub struct DeliveryTracker {
+    delivered: u64,
+    delivered_time: Time,
+    first_sent_time: Time,
+    /// Until so much is delivered, packets count as limited by the application; 0 if they do not.
+    app_limited_until: u64,
+    newest: Option<(DeliveryState, Time)>,
+}
+
+impl DeliveryTracker {
+    /// The state to keep with a packet sent now; `idle` if nothing else is in flight.
+    pub fn on_packet_sent(&mut self, now: Time, idle: bool) -> DeliveryState {
+        if idle {
+            self.first_sent_time = now;
+            self.delivered_time = now;
+        }
+        DeliveryState {
+            delivered: self.delivered,
+            delivered_time: self.delivered_time,
+            first_sent_time: self.first_sent_time,
+            is_app_limited: self.app_limited_until != 0,
+        }
+    }
+
+    /// A packet was acknowledged. Packets of one ACK frame come in the order they were sent.
+    pub fn on_packet_acked(&mut self, now: Time, sent: Time, bytes: u16, state: &DeliveryState) {
+        self.delivered += u64::from(bytes);
+        self.delivered_time = now;
+        let newer = |(newest, _): (DeliveryState, Time)| state.delivered >= newest.delivered;
+        if self.newest.is_none_or(newer) {
+            self.newest = Some((*state, sent));
+            self.first_sent_time = sent;
+        }
+    }
+
+    /// The sample of the ACK frame whose packets were just reported, if it is a valid one.
+    pub fn take_sample(&mut self, min_rtt: Duration) -> Option<RateSample> {
+        if self.app_limited_until != 0 && self.delivered > self.app_limited_until {
+            self.app_limited_until = 0;
+        }
+        let (state, sent) = self.newest.take()?;
+        let send_elapsed = sent - state.first_sent_time;
+        let ack_elapsed = self.delivered_time - state.delivered_time;
+        let interval = send_elapsed.max(ack_elapsed);
+        // An interval below the shortest RTT comes from compressed ACKs: it would overestimate.
+        if interval < min_rtt || interval.is_zero() {
+            return None;
+        }
+        let delivered = self.delivered - state.delivered;
+        Some(RateSample {
+            rate: Bandwidth::from_bytes_and_time(delivered, interval),
+            delivered,
+            interval,
+            prior_delivered: state.delivered,
+            is_app_limited: state.is_app_limited,
+        })
+    }
+
+    /// The application has nothing more to send: what is in flight, and what follows until it is
+    /// delivered, samples the application and not the path.
+    pub fn on_application_limited(&mut self, bytes_in_flight: u64) {
+        self.app_limited_until = (self.delivered + bytes_in_flight).max(1);
+    }
+
+    /// Bytes acknowledged so far on this path.
+    pub const fn delivered(&self) -> u64 {
+        self.delivered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(millis: u64) -> Time {
+        Time::from_millis(millis)
+    }
+
+    #[test]
+    fn a_steady_flow_is_measured_at_its_rate() {
+        let mut tracker = DeliveryTracker::default();
+        let sent: Vec<_> = (0..20)
+            .map(|i| (ms(i), tracker.on_packet_sent(ms(i), i == 0)))
+            .collect();
+        let mut rate = None;
+        for (i, (time, state)) in sent.iter().enumerate() {
+            let now = ms(100 + i as u64);
+            tracker.on_packet_acked(now, *time, 1000, state);
+            rate = tracker.take_sample(Duration::from_millis(50)).or(rate);
+        }
+        // 20 packets of 1000 bytes over 119 ms from the start of the flow to the last ACK
+        let sample = rate.expect("samples are valid");
+        assert_eq!(sample.delivered, 20_000);
+        assert_eq!(sample.interval, Duration::from_millis(119));
+    }
+
+    #[test]
+    fn packets_sent_while_the_application_lacks_data_are_marked() {
+        let mut tracker = DeliveryTracker::default();
+        tracker.on_application_limited(0);
+        let state = tracker.on_packet_sent(ms(0), true);
+        assert!(state.is_app_limited);
+        tracker.on_packet_acked(ms(10), ms(0), 1000, &state);
+        let sample = tracker.take_sample(Duration::ZERO).expect("valid");
+        assert!(sample.is_app_limited);
+        assert!(!tracker.on_packet_sent(ms(11), false).is_app_limited);
+    }
+}

@@ -1,0 +1,92 @@
+//! A connection's deadlines: asks every mechanism for its own, shows the earliest, and tells each
+//! whose time has come. This file must not know what a mechanism does then.
+
+use std::time::Duration;
+
+use super::Connection;
+use super::close::State;
+use crate::error::CloseReason;
+use crate::recovery::TimeoutAction;
+use crate::time::Time;
+use crate::types::Space;
+
+impl Connection {
+    /// When [`on_deadline`](Self::on_deadline) wants to be called; `None` if never. May be in the
+    /// past: then at once.
+    pub fn next_deadline(&self) -> Option<Time> {
+        if self.life.state() != State::Open {
+            return self.life.deadline();
+        }
+        if self.more_to_write && !self.write_blocked {
+            return Some(Time::ZERO);
+        }
+        let acks = self.spaces.iter().map(|space| space.acks.ack_deadline());
+        acks.chain([
+            self.recovery.deadline(),
+            self.pacing_deadline,
+            self.idle.deadline(self.recovery.pto()),
+            self.idle.keep_alive_deadline().filter(|_| self.handshake_confirmed),
+            self.handshake.deadline(),
+            self.paths.deadline(),
+        ])
+        .flatten()
+        .min()
+    }
+
+    /// dbg
+    pub fn deadlines(&self) -> String {
+        format!("more {} blocked {} rec {:?} acks {:?} pace {:?} idle {:?} hs {:?} path {:?} probes {:?} state {:?} keys {:?} now_hs {:?}", self.more_to_write, self.write_blocked, self.recovery.deadline(), self.spaces.iter().map(|s| s.acks.ack_deadline()).collect::<Vec<_>>(), self.pacing_deadline, self.idle.deadline(self.recovery.pto()), self.handshake.deadline(), self.paths.deadline(), self.probes, self.life.state(), self.keys, self.recovery.handshake_state())
+    }
+
+    /// Does what is due at `now`. What there is to send then waits for [`write`](Self::write).
+    pub fn on_deadline(&mut self, now: Time) {
+        if self.life.state() != State::Open {
+            self.life.on_deadline(now);
+            return;
+        }
+        let due = |deadline: Option<Time>| deadline.is_some_and(|deadline| deadline <= now);
+        if due(self.handshake.deadline()) {
+            return self.close_silently(CloseReason::HandshakeTimeout);
+        }
+        if due(self.idle.deadline(self.recovery.pto())) {
+            return self.close_silently(CloseReason::IdleTimeout);
+        }
+        if due(self.idle.keep_alive_deadline()) && self.handshake_confirmed {
+            self.idle.on_keep_alive();
+            self.pending.ping = true;
+        }
+        if self.paths.on_deadline(now) {
+            self.on_old_path(now);
+        }
+        if due(self.recovery.deadline()) {
+            self.on_recovery_deadline(now);
+        }
+    }
+
+    fn on_recovery_deadline(&mut self, now: Time) {
+        let (recovery, mut fates) = self.fates(now);
+        let action = recovery.on_deadline(now, &mut fates);
+        let mtu_changed = fates.mtu_changed;
+        self.settle(mtu_changed, None);
+        if let TimeoutAction::Probe { space, packets } = action {
+            self.prepare_probes(now, space, packets);
+        }
+    }
+
+    /// A PTO: up to two packets are sent whatever the window says, with what the oldest packets in
+    /// flight hold, or a PING (RFC 9002 §6.2.4).
+    fn prepare_probes(&mut self, now: Time, space: Space, packets: u8) {
+        self.probes[space as usize] = packets;
+        let (recovery, mut fates) = self.fates(now);
+        for (_, packet) in recovery.oldest_unacked_frames(space).take(packets.into()) {
+            for frame in &packet.frames {
+                fates.on_frame_lost(space, frame);
+            }
+        }
+    }
+
+    /// The time of one probe timeout, without its backoff (RFC 9002 §6.2.1).
+    pub fn pto(&self) -> Duration {
+        self.recovery.pto()
+    }
+}

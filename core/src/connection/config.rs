@@ -1,0 +1,136 @@
+//! [`Config`]: every setting and limit of a connection, typed and checked once. This file must not
+//! know what the limits are used for; the mechanisms do.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::congestion::{CongestionControl, SendAlgorithmFactory};
+use crate::streams::StreamsConfig;
+
+/// The transport's settings. Start from [`Config::default`] and change what you need; the
+/// connection checks the whole with [`Config::validate`].
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How long the peer may be silent before the connection is forgotten; advertised to the peer,
+    /// the smaller of both holds. Zero: never. Default 30 s. (RFC 9000 §10.1)
+    pub idle_timeout: Duration,
+    /// How long the handshake may take, whatever the peer sends. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// Sends a PING after so much silence, to keep the connection and its NAT bindings alive.
+    /// Default: never.
+    pub keep_alive: Option<Duration>,
+    /// Windows, stream counts and buffers.
+    pub streams: StreamsConfig,
+    /// Which congestion controller to use.
+    pub congestion: Arc<dyn SendAlgorithmFactory>,
+    /// The UDP payload size to start with, 1200 to 65527 bytes. Default 1200.
+    pub initial_packet_size: usize,
+    /// The UDP payload size to probe for, at most; equal to the initial size switches probing off.
+    /// Default 1452: what an IPv6 packet on Ethernet carries. (RFC 8899)
+    pub max_packet_size: usize,
+    /// The largest UDP payload that we accept, 1200 to 65527 bytes. Default 65527.
+    pub max_receive_size: usize,
+    /// The RTT to assume before it is measured. Default 333 ms. (RFC 9002 §6.2.2)
+    pub initial_rtt: Duration,
+    /// How long we may delay an ACK, below 2^14 ms. Default 25 ms. (RFC 9000 §13.2.1)
+    pub max_ack_delay: Duration,
+    /// After how many ack-eliciting packets an ACK is due once a connection is warm; 2 to 255.
+    /// Default 10. (RFC 9000 §13.2.2)
+    pub ack_threshold: u8,
+    /// How many connection IDs the peer may have issued to us at a time, 2 to 8. Default 4.
+    pub active_connection_id_limit: u64,
+    /// How long the connection IDs are that a client gives itself, 0 to 20 bytes. Default 8. (A
+    /// server's come from its dispatcher's generator.)
+    pub client_connection_id_length: usize,
+    /// Whether to spread packets over the round trip. Default on.
+    pub pacing: bool,
+    /// Whether to mark packets as ECN-capable, as long as the path proves to carry the marks.
+    /// Default on. (RFC 9000 §13.4)
+    pub ecn: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            idle_timeout: Duration::from_secs(30),
+            handshake_timeout: Duration::from_secs(10),
+            keep_alive: None,
+            streams: StreamsConfig::default(),
+            congestion: Arc::new(CongestionControl::default()),
+            initial_packet_size: MIN_PACKET_SIZE,
+            max_packet_size: 1452,
+            max_receive_size: MAX_PACKET_SIZE,
+            initial_rtt: Duration::from_millis(333),
+            max_ack_delay: Duration::from_millis(25),
+            ack_threshold: 10,
+            active_connection_id_limit: 4,
+            client_connection_id_length: 8,
+            pacing: true,
+            ecn: true,
+        }
+    }
+}
+
+impl Config {
+    /// Whether every setting is in its range and agrees with the others.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let range = |what, value: u64, low: u64, high: u64| {
+            if (low..=high).contains(&value) {
+                Ok(())
+            } else {
+                Err(ConfigError { what, value, low, high })
+            }
+        };
+        let sizes = (MIN_PACKET_SIZE as u64, MAX_PACKET_SIZE as u64);
+        let initial = self.initial_packet_size as u64;
+        range("initial_packet_size", initial, sizes.0, sizes.1)?;
+        range("max_packet_size", self.max_packet_size as u64, initial, sizes.1)?;
+        range("max_receive_size", self.max_receive_size as u64, sizes.0, sizes.1)?;
+        range("max_ack_delay (ms)", self.max_ack_delay.as_millis() as u64, 1, (1 << 14) - 1)?;
+        range("initial_rtt (us)", self.initial_rtt.as_micros() as u64, 1, 60_000_000)?;
+        range("ack_threshold", self.ack_threshold.into(), 2, 255)?;
+        range("active_connection_id_limit", self.active_connection_id_limit, 2, 8)?;
+        range("client_connection_id_length", self.client_connection_id_length as u64, 0, 20)?;
+        range("handshake_timeout (ms)", self.handshake_timeout.as_millis() as u64, 1, 3_600_000)?;
+        let idle = self.idle_timeout.as_millis() as u64;
+        range("idle_timeout (ms)", idle, 0, (1 << 62) - 1)
+    }
+}
+
+/// A setting of [`Config`] is out of its range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    what: &'static str,
+    value: u64,
+    low: u64,
+    high: u64,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, value, low, high } = self;
+        write!(f, "{what} is {value}; it must be from {low} to {high}")
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The size that every QUIC path must carry, in bytes of UDP payload (RFC 9000 §14).
+pub const MIN_PACKET_SIZE: usize = 1200;
+/// The largest UDP payload there is, in bytes (RFC 9000 §18.2).
+pub const MAX_PACKET_SIZE: usize = 65_527;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid_and_each_limit_is_checked() {
+        assert_eq!(Config::default().validate(), Ok(()));
+        let small = Config { initial_packet_size: 1199, ..Config::default() };
+        assert!(small.validate().unwrap_err().to_string().contains("initial_packet_size is 1199"));
+        let shrinking = Config { initial_packet_size: 1300, max_packet_size: 1250, ..small };
+        assert!(shrinking.validate().is_err());
+    }
+}

@@ -1,0 +1,103 @@
+//! [`Fates`]: tells each mechanism what became of its frames: acknowledged or lost (RFC 9000 §13.3).
+//! Borrows the mechanisms, beside the ledger that knows. This file must not know why a packet is
+//! deemed lost.
+
+use super::local_cids::LocalConnectionIds;
+use super::mtu::MtuDiscovery;
+use super::observer::{Observer, PacketInfo};
+use super::path::Paths;
+use super::peer_cids::PeerConnectionIds;
+use super::sent::{SentFrame, SentFrames};
+use super::space::PacketSpace;
+use crate::recovery::{FrameSink, SentPacket};
+use crate::streams::Streams;
+use crate::time::Time;
+use crate::types::Space;
+
+/// Frames of a kind that are due, each a flag: they are sent once however often they are asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct PendingFrames {
+    pub(super) handshake_done: bool,
+    pub(super) ping: bool,
+    pub(super) new_token: bool,
+}
+
+/// The mechanisms that have frames in packets.
+pub(super) struct Fates<'a> {
+    pub(super) now: Time,
+    pub(super) streams: &'a mut Streams,
+    pub(super) spaces: &'a mut [PacketSpace; 3],
+    pub(super) mtu: &'a mut MtuDiscovery,
+    pub(super) local_cids: &'a mut LocalConnectionIds,
+    pub(super) peer_cids: &'a mut PeerConnectionIds,
+    pub(super) paths: &'a mut Paths,
+    pub(super) pending: &'a mut PendingFrames,
+    pub(super) observer: Option<&'a mut (dyn Observer + 'static)>,
+    /// Whether the MTU in use has changed.
+    pub(super) mtu_changed: bool,
+    /// The largest 1-RTT packet number that was acknowledged.
+    pub(super) largest_acked: Option<u64>,
+}
+
+impl FrameSink<SentFrames> for Fates<'_> {
+    fn on_packet_acked(&mut self, space: Space, number: u64, packet: SentPacket<SentFrames>) {
+        self.mtu.on_packet_acked(packet.size.into());
+        if space == Space::Application {
+            self.largest_acked = self.largest_acked.max(Some(number));
+        }
+        for frame in &packet.frames {
+            self.on_frame_acked(space, number, frame);
+        }
+    }
+
+    fn on_packet_lost(&mut self, space: Space, number: u64, packet: SentPacket<SentFrames>) {
+        if packet.mtu_probe {
+            self.mtu.on_probe_lost(number);
+        } else if self.mtu.on_packet_lost(packet.size.into()) {
+            self.mtu_changed = true;
+        }
+        for frame in &packet.frames {
+            self.on_frame_lost(space, frame);
+        }
+        if let Some(observer) = &mut self.observer {
+            let info = PacketInfo { space, number, size: packet.size.into() };
+            observer.on_packet_lost(self.now, &info);
+        }
+    }
+}
+
+impl Fates<'_> {
+    fn on_frame_acked(&mut self, space: Space, number: u64, frame: &SentFrame) {
+        match *frame {
+            SentFrame::Stream(ref record) => self.streams.on_acked(record),
+            SentFrame::Crypto { start, end } => {
+                self.spaces[space as usize].crypto.on_acked(start..end);
+            }
+            SentFrame::Ack { largest } => {
+                self.spaces[space as usize].acks.on_ack_acked(largest);
+            }
+            SentFrame::RetireConnectionId { .. } => self.peer_cids.on_acked(),
+            SentFrame::MtuProbe => self.mtu_changed |= self.mtu.on_probe_acked(number),
+            SentFrame::HandshakeDone
+            | SentFrame::NewToken
+            | SentFrame::NewConnectionId { .. }
+            | SentFrame::PathChallenge => {}
+        }
+    }
+
+    /// What is repeated, and how (RFC 9000 §13.3).
+    pub(super) fn on_frame_lost(&mut self, space: Space, frame: &SentFrame) {
+        match *frame {
+            SentFrame::Stream(ref record) => self.streams.on_lost(record),
+            SentFrame::Crypto { start, end } => {
+                self.spaces[space as usize].crypto.on_lost(start..end);
+            }
+            SentFrame::HandshakeDone => self.pending.handshake_done = true,
+            SentFrame::NewToken => self.pending.new_token = true,
+            SentFrame::NewConnectionId { sequence } => self.local_cids.on_lost(sequence),
+            SentFrame::RetireConnectionId { sequence } => self.peer_cids.on_lost(sequence),
+            SentFrame::PathChallenge => self.paths.on_challenge_lost(),
+            SentFrame::Ack { .. } | SentFrame::MtuProbe => {}
+        }
+    }
+}

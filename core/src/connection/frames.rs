@@ -1,0 +1,213 @@
+//! From frames to mechanisms: one `match` hands each frame of an authenticated packet to the part
+//! that it concerns. Enforces who may send which frame in which packet (RFC 9000 §12.4). This file
+//! must not know how any mechanism works.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Connection;
+use super::event::Event;
+use super::observer::DropReason;
+use super::receive::{Arrival, OpenedPacket};
+use crate::error::{ApplicationError, CloseReason, TransportError, TransportErrorCode};
+use crate::time::Time;
+use crate::types::{Role, Space};
+use crate::wire::{AckFrame, ConnectionCloseFrame, Frame, FrameIter, PacketType};
+
+impl Connection {
+    /// Applies an authenticated packet.
+    pub(super) fn on_packet_opened(
+        &mut self,
+        arrival: &Arrival,
+        packet: &OpenedPacket,
+    ) -> Result<(), TransportError> {
+        let space = packet.ty.space();
+        if self.spaces[space as usize].acks.is_duplicate(packet.number) {
+            self.note_drop(arrival.now, packet.payload.len(), DropReason::Duplicate);
+            return Ok(());
+        }
+        if !self.on_authentic_packet(arrival, packet) {
+            self.note_drop(arrival.now, packet.payload.len(), DropReason::Header);
+            return Ok(());
+        }
+        // RFC 9000 §12.4
+        if packet.payload.is_empty() {
+            return Err(TransportError::protocol_violation("a packet without frames"));
+        }
+        let mut ack_eliciting = false;
+        let mut probing = true;
+        for frame in FrameIter::new(&packet.payload) {
+            let frame = frame?;
+            let ty = frame.frame_type();
+            ack_eliciting |= frame.is_ack_eliciting();
+            probing &= frame.is_probing();
+            if !frame.permitted_in(packet.ty) {
+                return Err(TransportError::protocol_violation(format!(
+                    "frame type {ty:#x} is not allowed in a packet of type {:?}",
+                    packet.ty
+                ))
+                .in_frame(ty));
+            }
+            self.on_frame(arrival, packet, frame).map_err(|error| error.in_frame(ty))?;
+            if !self.life.is_open() {
+                return Ok(()); // closed by the peer: the rest does not matter
+            }
+        }
+        if !self.keys.can_seal(space) {
+            return Ok(()); // this packet completed the handshake: its space is gone
+        }
+        let largest = self.spaces[space as usize].acks.largest();
+        let newest = largest.is_none_or(|largest| packet.number > largest);
+        let acks = &mut self.spaces[space as usize].acks;
+        acks.on_packet_received(arrival.now, packet.number, ack_eliciting, arrival.ecn);
+        if newest && !probing {
+            self.follow_peer(arrival);
+        }
+        Ok(())
+    }
+
+    /// The peer's newest packet tells where it is (RFC 9000 §9.3).
+    fn follow_peer(&mut self, arrival: &Arrival) {
+        if self.role == Role::Server && !self.paths.is_active(&arrival.path) {
+            let same_host = self.paths.active().address.peer.ip() == arrival.path.peer.ip();
+            let pto = self.recovery.pto();
+            let (now, path) = (arrival.now, arrival.path);
+            self.paths.migrate(now, path, arrival.datagram_len, pto, &mut *self.random);
+            if !same_host {
+                // RFC 9000 §9.4: what was learned belongs to the old path; a change of port only
+                // is most likely a NAT on the same one.
+                self.on_new_path(now);
+            }
+        }
+    }
+
+    fn on_frame(
+        &mut self,
+        arrival: &Arrival,
+        packet: &OpenedPacket,
+        frame: Frame<'_>,
+    ) -> Result<(), TransportError> {
+        let payload = &packet.payload;
+        match frame {
+            Frame::Padding(_) | Frame::Ping => Ok(()),
+            Frame::Stream { id, offset, fin, data } => {
+                self.streams.on_stream_frame(id, offset, fin, payload.slice_ref(data))
+            }
+            Frame::Ack(ack) => self.on_ack(arrival.now, packet.ty, &ack),
+            Frame::Crypto { offset, data } => self.on_crypto(arrival.now, packet.ty, offset, data),
+            Frame::MaxData(max) => {
+                self.streams.on_max_data(max);
+                Ok(())
+            }
+            Frame::MaxStreamData { id, max } => self.streams.on_max_stream_data(id, max),
+            Frame::MaxStreams { direction, max } => self.streams.on_max_streams(direction, max),
+            Frame::DataBlocked(limit) => {
+                self.streams.on_data_blocked(limit);
+                Ok(())
+            }
+            Frame::StreamDataBlocked { id, limit } => {
+                self.streams.on_stream_data_blocked(id, limit)
+            }
+            Frame::StreamsBlocked { direction, limit } => {
+                self.streams.on_streams_blocked(direction, limit)
+            }
+            Frame::ResetStream { id, error, final_size } => {
+                self.streams.on_reset_stream(id, ApplicationError(error), final_size)
+            }
+            Frame::StopSending { id, error } => {
+                self.streams.on_stop_sending(id, ApplicationError(error))
+            }
+            Frame::NewConnectionId { sequence, retire_prior_to, id, reset_token } => {
+                self.peer_cids.on_new_connection_id(sequence, retire_prior_to, id, reset_token)
+            }
+            Frame::RetireConnectionId { sequence } => {
+                let used = &packet.destination;
+                let events = &mut self.events;
+                self.local_cids.on_retire(sequence, used, &mut *self.random, events)
+            }
+            Frame::PathChallenge(data) => {
+                self.paths.on_challenge(arrival.path, data, arrival.datagram_len);
+                Ok(())
+            }
+            Frame::PathResponse(data) => {
+                self.paths.on_response(data);
+                Ok(())
+            }
+            Frame::NewToken { token } => self.on_new_token(token),
+            Frame::HandshakeDone => self.on_handshake_done(arrival.now),
+            Frame::ConnectionClose(close) => {
+                self.on_connection_close(arrival.now, &close);
+                Ok(())
+            }
+            // We never advertise max_datagram_frame_size (RFC 9221 §3).
+            Frame::Datagram { .. } => {
+                Err(TransportError::protocol_violation("DATAGRAM frames were not agreed on"))
+            }
+        }
+    }
+
+    fn on_new_token(&mut self, token: &[u8]) -> Result<(), TransportError> {
+        // RFC 9000 §19.7
+        if self.role == Role::Server {
+            return Err(TransportError::protocol_violation("a client sent NEW_TOKEN"));
+        }
+        if self.tokens_received < MAX_TOKENS_KEPT && token.len() <= MAX_TOKEN_LEN {
+            self.tokens_received += 1;
+            self.events.push_back(Event::NewToken(Bytes::copy_from_slice(token)));
+        }
+        Ok(())
+    }
+
+    fn on_connection_close(&mut self, now: Time, close: &ConnectionCloseFrame<'_>) {
+        let reason = if close.application {
+            CloseReason::PeerApplication {
+                code: ApplicationError(close.code),
+                reason: Bytes::copy_from_slice(close.reason),
+            }
+        } else {
+            let text = String::from_utf8_lossy(close.reason).into_owned();
+            let error = TransportError::new(TransportErrorCode(close.code), text);
+            CloseReason::PeerTransport(match close.frame_type {
+                0 => error,
+                ty => error.in_frame(ty),
+            })
+        };
+        self.drain(now, reason);
+    }
+
+    fn on_ack(
+        &mut self,
+        now: Time,
+        ty: PacketType,
+        ack: &AckFrame<'_>,
+    ) -> Result<(), TransportError> {
+        let space = ty.space();
+        let delay = self.decode_ack_delay(space, ack.delay);
+        let (recovery, mut fates) = self.fates(now);
+        let summary = recovery.on_ack_received(now, space, ack.ranges(), delay, ack.ecn, &mut fates);
+        let (mtu_changed, largest_acked) = (fates.mtu_changed, fates.largest_acked);
+        self.settle(mtu_changed, largest_acked);
+        if summary?.rtt_updated {
+            let min_rtt = self.recovery.rtt().min();
+            self.spaces[Space::Application as usize].acks.set_min_rtt(min_rtt);
+        }
+        if let Some(observer) = &mut self.observer {
+            observer.on_metrics_updated(now, &super::stats::metrics(&self.recovery));
+        }
+        Ok(())
+    }
+
+    /// The peer's ack_delay field in the peer's unit (RFC 9000 §19.3, RFC 9002 §5.3).
+    fn decode_ack_delay(&self, space: Space, raw: u64) -> Duration {
+        if space != Space::Application {
+            return Duration::ZERO;
+        }
+        let exponent = self.handshake.peer_parameters().ack_delay_exponent;
+        Duration::from_micros(raw.checked_shl(exponent as u32).unwrap_or(u64::MAX).min(1 << 40))
+    }
+}
+
+/// How many NEW_TOKEN tokens of one connection are passed on, and how long each may be.
+const MAX_TOKENS_KEPT: u8 = 8;
+const MAX_TOKEN_LEN: usize = 1024;

@@ -1,0 +1,229 @@
+//! [`KeyRing`]: the keys of every encryption level, from when the handshake earns them to when they
+//! must be forgotten (RFC 9001 §4.9). This file must not know what packets hold.
+
+use std::ops::Range;
+
+use bytes::BytesMut;
+use rustls::crypto::CryptoProvider;
+use rustls::quic::{Keys, Secrets};
+
+use super::packet_builder::BuiltPacket;
+use crate::crypto::{
+    KeyPhases, OpenError, TlsSetupError, initial_keys, open_payload, seal_packet, unprotect_header,
+};
+use crate::error::TransportError;
+use crate::types::{ConnectionId, Role, Space};
+use crate::wire::{KEY_PHASE_BIT, PacketType, Version, packet_number};
+
+/// A packet without its protection.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) first_byte: u8,
+    pub(super) number: u64,
+    /// Where its plaintext lies.
+    pub(super) payload: Range<usize>,
+}
+
+pub(super) struct KeyRing {
+    role: Role,
+    initial: Option<Keys>,
+    handshake: Option<Keys>,
+    one_rtt: Option<KeyPhases>,
+    had_handshake: bool,
+    /// RFC 9001 §5.7: nothing at 1-RTT is opened before the handshake is complete.
+    complete: bool,
+    failed_opens: u64,
+}
+
+impl std::fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyRing")
+            .field("initial", &self.initial.is_some())
+            .field("handshake", &self.handshake.is_some())
+            .field("one_rtt", &self.one_rtt)
+            .finish_non_exhaustive()
+    }
+}
+
+impl KeyRing {
+    /// Starts with the Initial keys for this destination of the client's.
+    pub(super) fn new(
+        role: Role,
+        version: Version,
+        destination: &ConnectionId,
+        provider: &CryptoProvider,
+    ) -> Result<Self, TlsSetupError> {
+        Ok(Self {
+            role,
+            initial: Some(initial_keys(version, destination, role, provider)?),
+            handshake: None,
+            one_rtt: None,
+            had_handshake: false,
+            complete: false,
+            failed_opens: 0,
+        })
+    }
+
+    /// A Retry changed the destination from which Initial keys are made (RFC 9001 §5.2).
+    pub(super) fn replace_initial(
+        &mut self,
+        version: Version,
+        destination: &ConnectionId,
+        provider: &CryptoProvider,
+    ) {
+        self.initial = initial_keys(version, destination, self.role, provider).ok();
+    }
+
+    pub(super) fn install_handshake(&mut self, keys: Keys) {
+        self.handshake = Some(keys);
+        self.had_handshake = true;
+    }
+
+    pub(super) fn install_one_rtt(&mut self, keys: Keys, next: Secrets) {
+        self.one_rtt = Some(KeyPhases::new(keys, next));
+    }
+
+    pub(super) fn on_handshake_complete(&mut self) {
+        self.complete = true;
+    }
+
+    /// Forgets a level. Returns whether there was anything to forget.
+    pub(super) fn discard(&mut self, space: Space) -> bool {
+        match space {
+            Space::Initial => self.initial.take().is_some(),
+            Space::Handshake => self.handshake.take().is_some(),
+            Space::Application => false,
+        }
+    }
+
+    /// Whether Handshake keys are, or were, here.
+    pub(super) fn handshake_was_available(&self) -> bool {
+        self.had_handshake
+    }
+
+    pub(super) fn can_seal(&self, space: Space) -> bool {
+        match space {
+            Space::Initial => self.initial.is_some(),
+            Space::Handshake => self.handshake.is_some(),
+            Space::Application => self.one_rtt.is_some(),
+        }
+    }
+
+    pub(super) fn can_open(&self, ty: PacketType) -> bool {
+        match ty {
+            PacketType::Initial => self.initial.is_some(),
+            PacketType::Handshake => self.handshake.is_some(),
+            PacketType::OneRtt => self.one_rtt.is_some() && self.complete,
+            PacketType::ZeroRtt => false,
+        }
+    }
+
+    /// The key phase bit to send.
+    pub(super) fn key_phase(&self) -> bool {
+        self.one_rtt.as_ref().is_some_and(KeyPhases::phase)
+    }
+
+    /// Encrypts and protects a packet at the front of its buffer.
+    pub(super) fn seal(&mut self, space: Space, buffer: &mut [u8], packet: &BuiltPacket) {
+        let bytes = packet.complete(buffer);
+        let (offset, len, number) = packet.number_field();
+        match space {
+            Space::Initial | Space::Handshake => {
+                let keys =
+                    if space == Space::Initial { &self.initial } else { &self.handshake };
+                if let Some(keys) = keys {
+                    seal_packet(&keys.local, bytes, offset, len, number);
+                }
+            }
+            Space::Application => {
+                if let Some(keys) = &mut self.one_rtt {
+                    keys.seal(bytes, offset, len, number);
+                }
+            }
+        }
+    }
+
+    /// Removes a packet's protection, in place.
+    pub(super) fn open(
+        &mut self,
+        ty: PacketType,
+        data: &mut BytesMut,
+        number_offset: usize,
+        largest: Option<u64>,
+    ) -> Result<Opened, OpenError> {
+        let header_key = match ty {
+            PacketType::Initial => self.initial.as_ref().map(|keys| &*keys.remote.header),
+            PacketType::Handshake => self.handshake.as_ref().map(|keys| &*keys.remote.header),
+            PacketType::OneRtt => self.one_rtt.as_ref().map(KeyPhases::remote_header),
+            PacketType::ZeroRtt => None,
+        };
+        let header_key = header_key.ok_or(OpenError::Drop)?;
+        let (first_byte, truncated, number_len) =
+            unprotect_header(header_key, data, number_offset).ok_or(OpenError::Drop)?;
+        let number = packet_number::decode(largest, truncated, number_len);
+        let start = number_offset + number_len;
+        let len = match ty {
+            PacketType::Initial => Self::open_long(self.initial.as_ref(), data, start, number),
+            PacketType::Handshake => Self::open_long(self.handshake.as_ref(), data, start, number),
+            PacketType::OneRtt => {
+                let keys = self.one_rtt.as_mut().ok_or(OpenError::Drop)?;
+                return keys
+                    .open(data, start, number, first_byte & KEY_PHASE_BIT != 0)
+                    .map(|len| Opened { first_byte, number, payload: start..start + len });
+            }
+            PacketType::ZeroRtt => None,
+        };
+        match len {
+            Some(len) => Ok(Opened { first_byte, number, payload: start..start + len }),
+            None => Err(self.on_failed_open()),
+        }
+    }
+
+    fn open_long(keys: Option<&Keys>, data: &mut [u8], start: usize, number: u64) -> Option<usize> {
+        open_payload(&*keys?.remote.packet, data, start, number)
+    }
+
+    /// RFC 9001 §6.6: forgeries at the handshake's levels are counted too.
+    fn on_failed_open(&mut self) -> OpenError {
+        self.failed_opens += 1;
+        if self.failed_opens > MAX_FAILED_HANDSHAKE_OPENS {
+            OpenError::Fatal(TransportError::aead_limit_reached(format!(
+                "{} handshake packets could not be authenticated",
+                self.failed_opens
+            )))
+        } else {
+            OpenError::Drop
+        }
+    }
+
+    /// Our 1-RTT packet of this number was acknowledged.
+    pub(super) fn on_acked(&mut self, number: u64) {
+        if let Some(keys) = &mut self.one_rtt {
+            keys.on_acked(number);
+        }
+    }
+
+    /// Updates the keys when the AEAD's limit comes near (RFC 9001 §6.6). An error when it is
+    /// reached and the peer does not let us.
+    pub(super) fn update_if_due(&mut self) -> Result<(), TransportError> {
+        let Some(keys) = &mut self.one_rtt else { return Ok(()) };
+        if keys.wants_update() {
+            keys.initiate_update();
+        }
+        if keys.is_exhausted() {
+            return Err(TransportError::aead_limit_reached(
+                "a key has sealed all the packets it may, and the peer has confirmed no update",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Begins a key update, if one may be begun now (RFC 9001 §6.1).
+    pub(super) fn initiate_update(&mut self) -> bool {
+        self.complete && self.one_rtt.as_mut().is_some_and(KeyPhases::initiate_update)
+    }
+}
+
+/// The integrity limit of the weakest suite is 2^36 (ChaCha20-Poly1305, RFC 9001 §6.6); a handshake
+/// that fails so often is under attack long before.
+const MAX_FAILED_HANDSHAKE_OPENS: u64 = 1 << 20;

@@ -1,0 +1,169 @@
+//! [`MtuDiscovery`]: finds the largest packet that the path carries (RFC 8899, RFC 9000 §14.3).
+//! Probes are PING and PADDING in a packet of the size in question; their loss is no sign of
+//! congestion. A path that stops carrying what it carried falls back to the base size.
+
+use super::config::MIN_PACKET_SIZE;
+
+#[derive(Debug)]
+pub(super) struct MtuDiscovery {
+    current: usize,
+    /// The largest size worth probing.
+    ceiling: usize,
+    /// Sizes at or above this failed.
+    too_large: usize,
+    /// The packet number and size of the probe that is out.
+    in_flight: Option<(u64, usize)>,
+    failures: u8,
+    enabled: bool,
+    /// Full-sized packets lost in a row, nothing as large acknowledged between them.
+    losses_in_a_row: u8,
+}
+
+impl MtuDiscovery {
+    pub(super) fn new(initial: usize, max: usize) -> Self {
+        Self {
+            current: initial,
+            ceiling: max,
+            too_large: max + 1,
+            in_flight: None,
+            failures: 0,
+            enabled: false,
+            losses_in_a_row: 0,
+        }
+    }
+
+    /// The size to send packets of.
+    pub(super) fn current(&self) -> usize {
+        self.current
+    }
+
+    /// What the peer or our writer cannot take is not probed, nor used.
+    pub(super) fn limit(&mut self, max: usize) {
+        self.ceiling = self.ceiling.min(max).max(MIN_PACKET_SIZE);
+        self.too_large = self.too_large.min(self.ceiling + 1);
+        self.current = self.current.min(self.ceiling);
+    }
+
+    /// The handshake is confirmed: probing may begin (RFC 9000 §14.3).
+    pub(super) fn enable(&mut self) {
+        self.enabled = true;
+    }
+
+    /// The size to probe now.
+    pub(super) fn next_probe(&self) -> Option<usize> {
+        if !self.enabled || self.in_flight.is_some() || self.current + 1 >= self.too_large {
+            return None;
+        }
+        // The ceiling is a good guess (most paths are Ethernet); after it fails, halve the rest.
+        let untried = self.too_large > self.ceiling;
+        let size =
+            if untried { self.ceiling } else { self.current.midpoint(self.too_large) };
+        (size >= self.current + MIN_STEP || (untried && size > self.current)).then_some(size)
+    }
+
+    pub(super) fn on_probe_sent(&mut self, packet: u64, size: usize) {
+        self.in_flight = Some((packet, size));
+    }
+
+    /// A probe was acknowledged: its size works. Returns whether the current size changed.
+    pub(super) fn on_probe_acked(&mut self, packet: u64) -> bool {
+        let Some((_, size)) = self.in_flight.take_if(|(probe, _)| *probe == packet) else {
+            return false;
+        };
+        self.current = size;
+        self.failures = 0;
+        true
+    }
+
+    pub(super) fn on_probe_lost(&mut self, packet: u64) {
+        if let Some((_, size)) = self.in_flight.take_if(|(probe, _)| *probe == packet) {
+            self.failures += 1;
+            // RFC 8899 §5.1.2: MAX_PROBES
+            if self.failures >= 3 {
+                self.failures = 0;
+                self.too_large = size;
+            }
+        }
+    }
+
+    /// The writer says that a packet of this size cannot leave the host.
+    pub(super) fn on_too_big(&mut self, size: usize) -> bool {
+        self.in_flight = None;
+        self.too_large = self.too_large.min(size);
+        let shrinks = self.current >= size && self.current > MIN_PACKET_SIZE;
+        if shrinks {
+            self.current = MIN_PACKET_SIZE;
+        }
+        shrinks
+    }
+
+    pub(super) fn on_packet_acked(&mut self, size: usize) {
+        if size >= self.current {
+            self.losses_in_a_row = 0;
+        }
+    }
+
+    /// A packet was lost. Returns whether the path is a black hole for the current size, which
+    /// then falls back to the base (RFC 8899 §4.3).
+    pub(super) fn on_packet_lost(&mut self, size: usize) -> bool {
+        if size < self.current || self.current == MIN_PACKET_SIZE {
+            return false;
+        }
+        self.losses_in_a_row = self.losses_in_a_row.saturating_add(1);
+        self.losses_in_a_row >= BLACK_HOLE_LOSSES && self.fall_back()
+    }
+
+    fn fall_back(&mut self) -> bool {
+        self.losses_in_a_row = 0;
+        self.too_large = self.current;
+        self.current = MIN_PACKET_SIZE;
+        true
+    }
+}
+
+/// Gains below this are not worth a probe, in bytes.
+const MIN_STEP: usize = 20;
+/// So many full-sized losses in a row, without an acknowledgement of one, are no accident.
+const BLACK_HOLE_LOSSES: u8 = 48;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Probes against a path that carries up to `path` bytes.
+    fn discover(path: usize, max: usize) -> (usize, usize) {
+        let mut mtu = MtuDiscovery::new(1200, max);
+        mtu.enable();
+        let mut probes = 0;
+        while let Some(size) = mtu.next_probe() {
+            mtu.on_probe_sent(probes, size);
+            if size <= path { _ = mtu.on_probe_acked(probes) } else { mtu.on_probe_lost(probes) }
+            probes += 1;
+            assert!(probes < 100, "probing ends");
+        }
+        (mtu.current(), probes as usize)
+    }
+
+    #[test]
+    fn finds_the_paths_size_within_two_small_steps() {
+        assert_eq!(discover(1500, 1452), (1452, 1), "the ceiling is tried first");
+        for path in [1200, 1280, 1350, 1400, 4000, 9000] {
+            let (found, _) = discover(path, 9000);
+            assert!(found <= path && path - found <= 2 * MIN_STEP, "{found} of {path}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_probed_before_the_handshake_is_confirmed() {
+        assert_eq!(MtuDiscovery::new(1200, 1452).next_probe(), None);
+    }
+
+    #[test]
+    fn a_black_hole_falls_back_to_the_base() {
+        let mut mtu = MtuDiscovery::new(1452, 1452);
+        mtu.enable();
+        let lost = (0..BLACK_HOLE_LOSSES).filter(|_| mtu.on_packet_lost(1452)).count();
+        assert_eq!((lost, mtu.current()), (1, 1200));
+        assert!(mtu.next_probe().is_some_and(|size| size < 1452));
+    }
+}

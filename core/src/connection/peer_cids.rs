@@ -1,0 +1,261 @@
+//! [`PeerConnectionIds`]: the connection IDs that the peer issued to us (RFC 9000 §5.1). Chooses
+//! the one to send with, retires what the peer wants retired, and knows the stateless reset tokens
+//! that come with them. Everything is bounded by `active_connection_id_limit`.
+
+use std::collections::VecDeque;
+
+use crate::error::TransportError;
+use crate::types::{ConnectionId, ResetToken};
+
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    sequence: u64,
+    id: ConnectionId,
+    token: Option<ResetToken>,
+}
+
+#[derive(Debug)]
+pub(super) struct PeerConnectionIds {
+    /// In the order of their sequence numbers; the first is in use.
+    known: VecDeque<Known>,
+    /// How many we advertised to keep.
+    limit: usize,
+    retire_prior_to: u64,
+    /// Sequence numbers below `retire_prior_to` that were never seen and need no frame any more.
+    owed: VecDeque<u64>,
+    /// RETIRE_CONNECTION_ID frames sent and not yet acknowledged.
+    unacked: usize,
+}
+
+impl PeerConnectionIds {
+    pub(super) fn new(first: ConnectionId, limit: u64) -> Self {
+        Self {
+            known: VecDeque::from([Known { sequence: 0, id: first, token: None }]),
+            limit: limit as usize,
+            retire_prior_to: 0,
+            owed: VecDeque::new(),
+            unacked: 0,
+        }
+    }
+
+    /// The ID to send packets to.
+    pub(super) fn current(&self) -> &ConnectionId {
+        &self.known.front().expect("there is always one ID in use").id
+    }
+
+    /// The peer's first packet named its own ID, or a Retry did (RFC 9000 §7.2).
+    pub(super) fn replace_first(&mut self, id: ConnectionId) {
+        if let Some(first) = self.known.front_mut() {
+            first.id = id;
+        }
+    }
+
+    /// The server's `stateless_reset_token` parameter belongs to sequence number 0.
+    pub(super) fn set_first_token(&mut self, token: ResetToken) {
+        if let Some(first) = self.known.iter_mut().find(|known| known.sequence == 0) {
+            first.token = Some(token);
+        }
+    }
+
+    /// Whether the end of a datagram is a token of the peer's (RFC 9000 §10.3.1). Every token is
+    /// compared, so that the time does not tell which one matched.
+    pub(super) fn is_reset_token(&self, candidate: &ResetToken) -> bool {
+        let matches = |known: &Known| known.token.as_ref().is_some_and(|token| token == candidate);
+        self.known.iter().fold(false, |found, known| found | matches(known))
+    }
+
+    /// Handles NEW_CONNECTION_ID (RFC 9000 §19.15); the frame's own bounds are already checked.
+    pub(super) fn on_new_connection_id(
+        &mut self,
+        sequence: u64,
+        retire_prior_to: u64,
+        id: ConnectionId,
+        token: ResetToken,
+    ) -> Result<(), TransportError> {
+        if self.current().is_empty() {
+            return Err(TransportError::protocol_violation(
+                "NEW_CONNECTION_ID from a peer that uses zero-length connection IDs",
+            ));
+        }
+        self.check_not_reused(sequence, &id, &token)?;
+        let seen = self.known.iter().any(|known| known.sequence == sequence)
+            || self.owed.contains(&sequence);
+        if sequence < self.retire_prior_to && !seen {
+            // RFC 9000 §19.15: below what is retired already: retire it at once.
+            self.owe(sequence)?;
+        } else if !seen {
+            let at = self.known.partition_point(|known| known.sequence < sequence);
+            self.known.insert(at, Known { sequence, id, token: Some(token) });
+        }
+        self.retire_prior(retire_prior_to)?;
+        if self.known.len() > self.limit {
+            return Err(TransportError::connection_id_limit(format!(
+                "{} connection IDs issued, {} allowed",
+                self.known.len(),
+                self.limit
+            )));
+        }
+        Ok(())
+    }
+
+    /// RFC 9000 §19.15: one sequence number means one ID and token, and one ID one sequence number.
+    fn check_not_reused(
+        &self,
+        sequence: u64,
+        id: &ConnectionId,
+        token: &ResetToken,
+    ) -> Result<(), TransportError> {
+        let clashes = |known: &Known| {
+            let same_sequence = known.sequence == sequence;
+            let same_id = known.id == *id;
+            let same_token = known.token.as_ref().is_none_or(|known| known == token);
+            same_sequence != same_id || (same_sequence && !same_token)
+        };
+        if self.known.iter().any(clashes) {
+            return Err(TransportError::protocol_violation(format!(
+                "NEW_CONNECTION_ID reuses sequence {sequence} or its connection ID {id} for another"
+            )));
+        }
+        Ok(())
+    }
+
+    fn retire_prior(&mut self, retire_prior_to: u64) -> Result<(), TransportError> {
+        if retire_prior_to <= self.retire_prior_to {
+            return Ok(());
+        }
+        self.retire_prior_to = retire_prior_to;
+        while let Some(first) = self.known.front()
+            && first.sequence < retire_prior_to
+        {
+            if self.known.len() == 1 {
+                return Err(TransportError::protocol_violation(format!(
+                    "retire_prior_to {retire_prior_to} leaves no connection ID to use"
+                )));
+            }
+            let sequence = first.sequence;
+            self.known.pop_front();
+            self.owe(sequence)?;
+        }
+        Ok(())
+    }
+
+    fn owe(&mut self, sequence: u64) -> Result<(), TransportError> {
+        // RFC 9000 §5.1.2: the number of unacknowledged retirements may be limited.
+        if self.owed.len() + self.unacked >= 2 * self.limit {
+            return Err(TransportError::connection_id_limit(format!(
+                "{} retirements are still unacknowledged",
+                self.owed.len() + self.unacked
+            )));
+        }
+        self.owed.push_back(sequence);
+        Ok(())
+    }
+
+    pub(super) fn wants_to_send(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
+    /// The next sequence number to retire; the frame counts as sent.
+    pub(super) fn next_retirement(&mut self) -> Option<u64> {
+        let sequence = self.owed.pop_front()?;
+        self.unacked += 1;
+        Some(sequence)
+    }
+
+    pub(super) fn on_acked(&mut self) {
+        self.unacked = self.unacked.saturating_sub(1);
+    }
+
+    pub(super) fn on_lost(&mut self, sequence: u64) {
+        self.unacked = self.unacked.saturating_sub(1);
+        self.owed.push_back(sequence);
+    }
+
+    /// Moves on to an ID that was not used before, retiring the current one; false if there is no
+    /// other (RFC 9000 §9.5).
+    pub(super) fn rotate(&mut self) -> bool {
+        if self.known.len() < 2 {
+            return false;
+        }
+        let retired = self.known.pop_front().map(|known| known.sequence);
+        retired.is_some_and(|sequence| {
+            self.owed.push_back(sequence);
+            true
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::TransportErrorCode as Code;
+
+    fn id(n: u64) -> ConnectionId {
+        ConnectionId::new(&n.to_be_bytes()).unwrap()
+    }
+
+    fn token(n: u64) -> ResetToken {
+        let mut bytes = [7; 16];
+        bytes[..8].copy_from_slice(&n.to_be_bytes());
+        ResetToken(bytes)
+    }
+
+    fn give(ids: &mut PeerConnectionIds, n: u64, prior: u64) -> Result<(), TransportError> {
+        ids.on_new_connection_id(n, prior, id(n), token(n))
+    }
+
+    #[test]
+    fn retires_what_the_peer_wants_retired_and_moves_on() {
+        let mut ids = PeerConnectionIds::new(id(0), 4);
+        give(&mut ids, 1, 0).unwrap();
+        give(&mut ids, 2, 1).unwrap();
+        assert_eq!(*ids.current(), id(1));
+        assert_eq!(ids.next_retirement(), Some(0));
+        ids.on_lost(0);
+        assert_eq!(ids.next_retirement(), Some(0), "a lost frame is repeated");
+        assert!(ids.is_reset_token(&token(1)) && !ids.is_reset_token(&token(9)));
+    }
+
+    #[test]
+    fn more_ids_than_allowed_are_an_error() {
+        // RFC 9000 §5.1.1
+        let mut ids = PeerConnectionIds::new(id(0), 3);
+        give(&mut ids, 1, 0).unwrap();
+        give(&mut ids, 2, 0).unwrap();
+        give(&mut ids, 2, 0).unwrap(); // a repeated frame is none
+        assert_eq!(give(&mut ids, 3, 0).unwrap_err().code(), Code::CONNECTION_ID_LIMIT_ERROR);
+    }
+
+    #[test]
+    fn a_sequence_number_means_one_id_only() {
+        // RFC 9000 §19.15
+        let mut ids = PeerConnectionIds::new(id(0), 4);
+        give(&mut ids, 1, 0).unwrap();
+        let other_id = ids.on_new_connection_id(1, 0, id(9), token(1));
+        let other_token = ids.on_new_connection_id(1, 0, id(1), token(9));
+        let other_sequence = ids.on_new_connection_id(2, 0, id(1), token(1));
+        for result in [other_id, other_token, other_sequence] {
+            assert_eq!(result.unwrap_err().code(), Code::PROTOCOL_VIOLATION);
+        }
+    }
+
+    #[test]
+    fn a_flood_of_retirements_is_cut_off() {
+        // RFC 9000 §5.1.2, on both ways to owe a frame
+        let mut ids = PeerConnectionIds::new(id(0), 4);
+        let rising = (1..20).map(|n| give(&mut ids, n, n)).find_map(Result::err);
+        assert_eq!(rising.unwrap().code(), Code::CONNECTION_ID_LIMIT_ERROR);
+
+        let mut ids = PeerConnectionIds::new(id(0), 4);
+        give(&mut ids, 100, 100).unwrap();
+        let below = (1..20).map(|n| give(&mut ids, n, 0)).find_map(Result::err);
+        assert_eq!(below.unwrap().code(), Code::CONNECTION_ID_LIMIT_ERROR);
+    }
+
+    #[test]
+    fn zero_length_ids_cannot_be_replaced() {
+        // RFC 9000 §19.15
+        let mut ids = PeerConnectionIds::new(ConnectionId::EMPTY, 4);
+        assert_eq!(give(&mut ids, 1, 0).unwrap_err().code(), Code::PROTOCOL_VIOLATION);
+    }
+}

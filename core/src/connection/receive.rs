@@ -1,0 +1,256 @@
+//! The way in: from a datagram to frames. Splits coalesced packets, finds their keys, removes their
+//! protection in place, drops what cannot be authenticated, and hands payloads to `frames.rs`.
+//! This file must not know what frames mean.
+
+use bytes::{Bytes, BytesMut};
+
+use super::Connection;
+use super::close::State;
+use super::observer::{DropReason, PacketInfo};
+use crate::crypto::OpenError;
+use crate::error::{CloseReason, TransportError};
+use crate::packet_reader::ReceivedPacket;
+use crate::time::Time;
+use crate::types::{ConnectionId, Ecn, PathAddress, ResetToken, Role, Space};
+use crate::wire::{
+    LONG_RESERVED_BITS, LongType, PacketHeader, PacketType, SHORT_RESERVED_BITS, parse_header,
+};
+
+/// What is known of the datagram a packet came in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    pub(super) now: Time,
+    pub(super) path: PathAddress,
+    pub(super) ecn: Ecn,
+    pub(super) datagram_len: usize,
+}
+
+/// A packet whose header was read but whose protection is not removed yet.
+#[derive(Debug)]
+struct ProtectedPacket {
+    ty: PacketType,
+    number_offset: usize,
+    data: BytesMut,
+    destination: ConnectionId,
+    /// The peer's own ID, in a long header.
+    source: Option<ConnectionId>,
+}
+
+/// A packet that was authenticated.
+#[derive(Debug)]
+pub(super) struct OpenedPacket {
+    pub(super) ty: PacketType,
+    pub(super) number: u64,
+    pub(super) payload: Bytes,
+    pub(super) destination: ConnectionId,
+    pub(super) source: Option<ConnectionId>,
+}
+
+/// A packet that came before its keys did (RFC 9001 §5.7).
+#[derive(Debug)]
+pub(super) struct EarlyPacket {
+    arrival: Arrival,
+    packet: ProtectedPacket,
+}
+
+impl Connection {
+    /// Takes one received datagram. Its effects show as [events](Self::poll_event) and in what
+    /// [`write`](Self::write) sends; whatever is wrong with it is never an error of the caller's.
+    pub fn process_packet(&mut self, packet: ReceivedPacket) {
+        let ReceivedPacket { path, ecn, received: now, data } = packet;
+        let arrival = Arrival { now, path, ecn, datagram_len: data.len() };
+        self.stats.datagrams_received += 1;
+        self.stats.bytes_received += data.len() as u64;
+        if self.life.state() != State::Open {
+            self.life.on_packet_while_closing();
+            self.note_drop(now, data.len(), DropReason::Closing);
+            return;
+        }
+        // RFC 9000 §9: no change of address before the handshake is confirmed, and a client does
+        // not follow its server.
+        let moved = !self.paths.is_active(&path);
+        if moved && (!self.handshake_confirmed || self.role == Role::Client) {
+            self.note_drop(now, data.len(), DropReason::Header);
+            return;
+        }
+        self.paths.on_datagram(&path, data.len());
+        if !moved {
+            self.paths.set_local(&path);
+        }
+        self.process_datagram(&arrival, data);
+    }
+
+    fn process_datagram(&mut self, arrival: &Arrival, mut data: BytesMut) {
+        // Removing protection destroys the bytes, so the token is set aside (RFC 9000 §10.3.1).
+        let token = data.last_chunk::<{ ResetToken::LEN }>().map(|bytes| ResetToken(*bytes));
+        let mut authentic = false;
+        let mut first = None;
+        while !data.is_empty() && self.life.is_open() {
+            let Some(packet) = self.split_packet(arrival, &mut data) else { break };
+            // RFC 9000 §12.2: later packets for another connection are not ours.
+            if *first.get_or_insert(packet.destination) != packet.destination {
+                self.note_drop(arrival.now, packet.data.len(), DropReason::Header);
+                continue;
+            }
+            authentic |= self.process_protected(arrival, packet);
+        }
+        let long_enough = arrival.datagram_len >= MIN_STATELESS_RESET;
+        if !authentic
+            && long_enough
+            && self.life.is_open()
+            && token.is_some_and(|token| self.peer_cids.is_reset_token(&token))
+        {
+            self.drain(arrival.now, CloseReason::StatelessReset);
+        }
+        if !self.early_packets.is_empty() {
+            self.process_early_packets();
+        }
+        self.note_amplification_limit(arrival.now);
+    }
+
+    /// Takes the next packet off the datagram; `None` if the rest is of no use.
+    fn split_packet(&mut self, arrival: &Arrival, data: &mut BytesMut) -> Option<ProtectedPacket> {
+        let length = self.local_cids.length();
+        let (ty, number_offset, destination, source, len) = match parse_header(data, length) {
+            Ok(PacketHeader::Short(short)) => {
+                (PacketType::OneRtt, short.pn_offset, short.destination, None, data.len())
+            }
+            Ok(PacketHeader::Long(long)) if long.version != self.version => {
+                self.note_drop(arrival.now, data.len(), DropReason::Header);
+                return None;
+            }
+            Ok(PacketHeader::Long(long)) => match long.packet_type() {
+                Some(ty) => {
+                    (ty, long.pn_offset, long.destination, Some(long.source), long.packet_len)
+                }
+                None => {
+                    debug_assert_eq!(long.ty, LongType::Retry);
+                    let retry = data.split().freeze();
+                    self.on_retry(arrival.now, &retry);
+                    return None;
+                }
+            },
+            Ok(PacketHeader::VersionNegotiation(_)) => {
+                let packet = data.split().freeze();
+                self.on_version_negotiation(&packet);
+                return None;
+            }
+            Ok(PacketHeader::UnknownVersion(_)) | Err(_) => {
+                self.note_drop(arrival.now, data.len(), DropReason::Header);
+                return None;
+            }
+        };
+        let packet = data.split_to(len.min(data.len()));
+        Some(ProtectedPacket { ty, number_offset, data: packet, destination, source })
+    }
+
+    /// Processes one packet of a datagram. Returns whether it was authentic.
+    fn process_protected(&mut self, arrival: &Arrival, packet: ProtectedPacket) -> bool {
+        let size = packet.data.len();
+        let to_original = matches!(packet.ty, PacketType::Initial | PacketType::ZeroRtt)
+            && self.handshake.first_destination() == Some(packet.destination);
+        if !to_original && !self.local_cids.contains(&packet.destination) {
+            self.note_drop(arrival.now, size, DropReason::Header);
+            return false;
+        }
+        if !self.keys.can_open(packet.ty) {
+            self.keep_early(arrival, packet);
+            return false;
+        }
+        match self.open(packet) {
+            Ok(opened) => {
+                let info =
+                    PacketInfo { space: opened.ty.space(), number: opened.number, size };
+                if let Some(observer) = &mut self.observer {
+                    observer.on_packet_received(arrival.now, &info);
+                }
+                self.stats.packets_received += 1;
+                let result = self.on_packet_opened(arrival, &opened);
+                self.close_on_error(arrival.now, result);
+                true
+            }
+            Err(Some(error)) => {
+                self.close_on_error(arrival.now, Err(error));
+                true
+            }
+            Err(None) => {
+                self.note_drop(arrival.now, size, DropReason::Decryption);
+                false
+            }
+        }
+    }
+
+    /// Removes a packet's protection. `Err(None)`: it is not authentic, drop it.
+    fn open(
+        &mut self,
+        packet: ProtectedPacket,
+    ) -> Result<OpenedPacket, Option<TransportError>> {
+        let ProtectedPacket { ty, number_offset, mut data, destination, source } = packet;
+        let largest = self.spaces[ty.space() as usize].acks.largest();
+        let opened = self.keys.open(ty, &mut data, number_offset, largest).map_err(|e| match e {
+            OpenError::Drop => None,
+            OpenError::Fatal(error) => Some(error),
+        })?;
+        // RFC 9000 §17.2, §17.3.1: only after both protections are removed.
+        let reserved = match ty {
+            PacketType::OneRtt => SHORT_RESERVED_BITS,
+            _ => LONG_RESERVED_BITS,
+        };
+        if opened.first_byte & reserved != 0 {
+            return Err(Some(TransportError::protocol_violation(format!(
+                "reserved bits {:#04x} are set in a packet header",
+                opened.first_byte & reserved
+            ))));
+        }
+        let payload = data.freeze().slice(opened.payload);
+        Ok(OpenedPacket { ty, number: opened.number, payload, destination, source })
+    }
+
+    /// Keeps a packet for when its keys are here, if they can still come (RFC 9001 §5.7).
+    fn keep_early(&mut self, arrival: &Arrival, packet: ProtectedPacket) {
+        let may_come = match packet.ty {
+            PacketType::Handshake => !self.keys.handshake_was_available(),
+            PacketType::OneRtt => !self.is_established(),
+            PacketType::Initial | PacketType::ZeroRtt => false,
+        };
+        if may_come && self.early_packets.len() < MAX_EARLY_PACKETS {
+            // A copy, so that the receive buffer is not held for a round trip.
+            let data = BytesMut::from(&packet.data[..]);
+            let packet = ProtectedPacket { data, ..packet };
+            self.early_packets.push(EarlyPacket { arrival: *arrival, packet });
+        } else {
+            self.note_drop(arrival.now, packet.data.len(), DropReason::KeysUnavailable);
+        }
+    }
+
+    /// New keys are here: processes what waited for them.
+    pub(super) fn process_early_packets(&mut self) {
+        let waiting = std::mem::take(&mut self.early_packets);
+        for early in waiting {
+            if !self.life.is_open() {
+                return;
+            }
+            if self.keys.can_open(early.packet.ty) {
+                self.process_protected(&early.arrival, early.packet);
+            } else {
+                self.early_packets.push(early);
+            }
+        }
+    }
+
+    pub(super) fn note_drop(&mut self, now: Time, size: usize, reason: DropReason) {
+        self.stats.packets_dropped += 1;
+        if let Some(observer) = &mut self.observer {
+            observer.on_packet_dropped(now, size, reason);
+        }
+    }
+
+    pub(super) fn space_of(&self, space: Space) -> &super::space::PacketSpace {
+        &self.spaces[space as usize]
+    }
+}
+
+/// The smallest datagram that can be a stateless reset (RFC 9000 §10.3).
+const MIN_STATELESS_RESET: usize = 21;
+/// How many packets wait for their keys, at most.
+const MAX_EARLY_PACKETS: usize = 10;

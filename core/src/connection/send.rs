@@ -1,0 +1,592 @@
+//! The way out: decides what the next datagram holds, builds its packets in the writer's own
+//! buffer, seals them there and hands them over. Mechanisms are asked in a fixed order; none of
+//! them sees a buffer of another. This file must not know how a mechanism decides.
+
+use bytes::Bytes;
+
+use super::close::State;
+use super::config::MIN_PACKET_SIZE;
+use super::observer::PacketInfo;
+use super::packet_builder::{BuiltPacket, HeaderFields, PacketBuilder};
+use super::path::Response;
+use super::sent::SentFrame;
+use super::Connection;
+use crate::error::CloseReason;
+use crate::packet_writer::{OutgoingPacket, PacketWriter, Payload, WriteResult};
+use crate::recovery::SentPacket;
+use crate::time::Time;
+use crate::types::{Ecn, PathAddress, Role, Space};
+use crate::wire::{Frame, crypto_header_len, packet_number, write_ack, write_crypto_header};
+
+/// What became of an attempt to write a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempt {
+    /// One was written; there may be more.
+    Sent,
+    /// There is nothing to send, or nothing may be sent.
+    Nothing,
+    /// The writer is full.
+    Blocked,
+}
+
+/// A sealed datagram that the writer did not take.
+#[derive(Debug)]
+pub(super) struct BlockedDatagram {
+    path: PathAddress,
+    ecn: Ecn,
+    data: Bytes,
+}
+
+/// What a datagram may hold.
+#[derive(Clone, Copy, Debug)]
+struct Allowance {
+    /// Its size at most.
+    size: usize,
+    /// Whether frames that elicit an acknowledgement may be sent.
+    eliciting: bool,
+    /// It is to be filled up, to probe for this path's MTU.
+    probe: bool,
+}
+
+impl Connection {
+    /// Starts a turn: as many datagrams may be written in it as is fair to other connections.
+    pub fn begin_turn(&mut self) {
+        self.turn_budget = MAX_DATAGRAMS_PER_TURN;
+    }
+
+    /// Ends a turn: what the application has left unread is moved out of the receive buffers.
+    pub fn end_turn(&mut self) {
+        self.streams.end_turn();
+    }
+
+    /// Writes what there is to send and may be sent now. Returns whether anything was written.
+    /// The caller flushes the writer.
+    pub fn write(&mut self, now: Time, writer: &mut dyn PacketWriter) -> bool {
+        self.streams.set_time(now, self.recovery.rtt().smoothed());
+        let mut wrote = false;
+        loop {
+            if self.turn_budget == 0 {
+                self.more_to_write = true;
+                return wrote;
+            }
+            let attempt = if writer.is_write_blocked() {
+                Attempt::Blocked
+            } else {
+                self.write_datagram(now, writer)
+            };
+            match attempt {
+                Attempt::Sent => {
+                    wrote = true;
+                    self.turn_budget -= 1;
+                }
+                Attempt::Nothing => {
+                    self.more_to_write = false;
+                    self.write_blocked = false;
+                    return wrote;
+                }
+                Attempt::Blocked => {
+                    self.more_to_write = false;
+                    self.write_blocked = true;
+                    return wrote;
+                }
+            }
+        }
+    }
+
+    fn write_datagram(&mut self, now: Time, writer: &mut dyn PacketWriter) -> Attempt {
+        if let Some(blocked) = self.blocked.take() {
+            return self.hand_over(now, writer, &blocked.path, blocked.ecn, &blocked.data);
+        }
+        match self.life.state() {
+            State::Open => {}
+            State::Closing => return self.write_farewell(now, writer),
+            State::Draining | State::Over => return Attempt::Nothing,
+        }
+        if self.paths.has_response() && self.keys.can_seal(Space::Application) {
+            return self.write_path_response(now, writer);
+        }
+        let Some(allowance) = self.allowance(now, writer) else { return Attempt::Nothing };
+        let path = self.paths.active().address;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let (len, in_place) = match writer.next_write_location(&path, allowance.size) {
+            Some(buffer) => (self.fill(now, &mut buffer[..allowance.size], allowance), true),
+            None => {
+                scratch.resize(scratch.len().max(allowance.size), 0);
+                (self.fill(now, &mut scratch[..allowance.size], allowance), false)
+            }
+        };
+        let payload =
+            if in_place { Payload::InPlace(len) } else { Payload::Borrowed(&scratch[..len]) };
+        let attempt = if len == 0 {
+            Attempt::Nothing
+        } else {
+            let ecn = self.outgoing_ecn(allowance.probe);
+            let packet = OutgoingPacket { path: &path, payload, ecn, release_time: None };
+            let result = writer.write_packet(&packet);
+            self.paths.active_mut().on_sent(len);
+            self.on_written(now, result, &packet)
+        };
+        self.scratch = scratch;
+        attempt
+    }
+
+    /// How large the next datagram may be and what it may hold; `None` if there is nothing for it.
+    fn allowance(&mut self, now: Time, writer: &dyn PacketWriter) -> Option<Allowance> {
+        let limit = self.paths.active().allowance();
+        let peer = self.paths.active().address.peer;
+        let size = self.mtu.current().min(writer.max_packet_size(peer)).min(limit);
+        if size < MIN_USEFUL_SIZE {
+            return None;
+        }
+        let probing = self.probes.iter().any(|probes| *probes > 0);
+        let room = self.recovery.send_allowance(now) >= size as u64;
+        let eliciting = probing || room;
+        self.pacing_deadline = None;
+        if Space::ALL.into_iter().any(|space| self.wants(now, space, eliciting)) {
+            return Some(Allowance { size, eliciting, probe: false });
+        }
+        if !eliciting {
+            self.pacing_deadline = self.recovery.pacing_deadline();
+        } else if !probing {
+            self.recovery.on_application_limited();
+            if let Some(size) = self.mtu.next_probe().filter(|size| {
+                limit == usize::MAX && *size <= writer.max_packet_size(peer)
+            }) {
+                return Some(Allowance { size, eliciting: true, probe: true });
+            }
+        }
+        None
+    }
+
+    /// Whether a packet of this space has anything to say. Exact: if so, one is not empty.
+    fn wants(&self, now: Time, space: Space, eliciting: bool) -> bool {
+        if !self.keys.can_seal(space) {
+            return false;
+        }
+        let state = self.space_of(space);
+        if state.acks.ack_deadline().is_some_and(|deadline| deadline <= now) {
+            return true;
+        }
+        eliciting
+            && (self.probes[space as usize] > 0
+                || state.crypto.wants_to_send()
+                || (space == Space::Application && self.application_wants_to_send()))
+    }
+
+    fn application_wants_to_send(&self) -> bool {
+        self.pending.handshake_done
+            || self.pending.ping
+            || self.pending.new_token
+            || self.local_cids.wants_to_send()
+            || self.peer_cids.wants_to_send()
+            || self.paths.wants_challenge()
+            || (self.is_established() && self.streams.wants_to_send())
+    }
+
+    /// Builds and seals the packets of one datagram. Returns its length.
+    fn fill(&mut self, now: Time, buffer: &mut [u8], allowance: Allowance) -> usize {
+        if allowance.probe {
+            return self.fill_packet(now, buffer, Space::Application, allowance, buffer_full());
+        }
+        let wanted = Space::ALL.map(|space| self.wants(now, space, allowance.eliciting));
+        let last = wanted.iter().rposition(|wanted| *wanted);
+        // RFC 9000 §14.1: a client's datagrams with Initial packets, and a server's with ones that
+        // must be acknowledged, fill 1200 bytes.
+        let expand = wanted[0] && (self.role == Role::Client || self.initial_elicits(allowance));
+        if expand && buffer.len() < MIN_PACKET_SIZE {
+            return 0; // the amplification limit; RFC 9000 §8.1
+        }
+        let mut len = 0;
+        for space in Space::ALL {
+            let at = space as usize;
+            if wanted[at] {
+                let pad = if expand && last == Some(at) {
+                    Padding::To(MIN_PACKET_SIZE.saturating_sub(len))
+                } else {
+                    Padding::None
+                };
+                len += self.fill_packet(now, &mut buffer[len..], space, allowance, pad);
+            }
+        }
+        len
+    }
+
+    fn initial_elicits(&self, allowance: Allowance) -> bool {
+        let initial = self.space_of(Space::Initial);
+        allowance.eliciting && (self.probes[0] > 0 || initial.crypto.wants_to_send())
+    }
+
+    /// Builds and seals one packet at the front of the buffer. Returns its length, 0 if there was
+    /// no room for one.
+    fn fill_packet(
+        &mut self,
+        now: Time,
+        buffer: &mut [u8],
+        space: Space,
+        allowance: Allowance,
+        padding: Padding,
+    ) -> usize {
+        if space == Space::Application {
+            self.skip_a_number_now_and_then();
+        }
+        let number = self.recovery.next_packet_number(space);
+        let header = HeaderFields {
+            space,
+            version: self.version,
+            destination: self.peer_cids.current(),
+            source: &self.handshake.local_id(),
+            token: &self.initial_token,
+            key_phase: self.keys.key_phase(),
+            number,
+            number_len: packet_number::encoded_len(number, self.recovery.largest_acked(space)),
+        };
+        let Some(mut builder) = PacketBuilder::new(buffer, &header) else { return 0 };
+        if allowance.probe {
+            builder.frame(&Frame::Ping, Some(SentFrame::MtuProbe));
+        } else {
+            self.write_frames(now, space, &mut builder, allowance.eliciting);
+        }
+        match padding {
+            Padding::To(size) => {
+                if builder.is_empty() {
+                    builder.frame(&Frame::Ping, None);
+                }
+                builder.pad_to(size);
+            }
+            Padding::Full => builder.pad_full(),
+            Padding::None if builder.is_empty() => return 0,
+            Padding::None => {}
+        }
+        let packet = builder.finish();
+        self.keys.seal(space, buffer, &packet);
+        if allowance.probe {
+            self.mtu.on_probe_sent(number, packet.len());
+        }
+        let len = packet.len();
+        self.on_packet_sent(now, space, packet);
+        len
+    }
+
+    /// Skipping a packet number now and then shows who acknowledges what it has not received
+    /// (RFC 9000 §21.4).
+    fn skip_a_number_now_and_then(&mut self) {
+        if self.packets_to_skip == 0 {
+            self.recovery.skip_packet_number(Space::Application);
+            self.packets_to_skip = 64 + (self.random.next_u64() % 960) as u32;
+        }
+        self.packets_to_skip -= 1;
+    }
+
+    fn write_frames(
+        &mut self,
+        now: Time,
+        space: Space,
+        builder: &mut PacketBuilder<'_>,
+        eliciting: bool,
+    ) {
+        let acked = self.write_ack(now, space, builder);
+        if eliciting {
+            self.write_eliciting_frames(space, builder);
+        }
+        if acked {
+            self.spaces[space as usize].acks.on_ack_sent(builder.is_ack_eliciting());
+        }
+    }
+
+    fn write_eliciting_frames(&mut self, space: Space, builder: &mut PacketBuilder<'_>) {
+        self.write_crypto(space, builder);
+        if space == Space::Application {
+            self.write_control(builder);
+            if self.is_established() {
+                self.streams.write_frames(builder);
+            }
+        }
+        let at = space as usize;
+        let wants_ping =
+            self.probes[at] > 0 || self.spaces[at].acks.wants_ack_eliciting();
+        if wants_ping && !builder.is_ack_eliciting() {
+            builder.frame(&Frame::Ping, None);
+        }
+        if builder.is_ack_eliciting() {
+            self.probes[at] = self.probes[at].saturating_sub(1);
+        }
+    }
+
+    fn write_ack(&mut self, now: Time, space: Space, builder: &mut PacketBuilder<'_>) -> bool {
+        let acks = &mut self.spaces[space as usize].acks;
+        let Some(largest) = acks.largest().filter(|_| acks.has_unacked()) else { return false };
+        let delay = acks.ack_delay(now).as_micros() as u64 >> ACK_DELAY_EXPONENT;
+        let delay = if space == Space::Application { delay } else { 0 };
+        let ecn = acks.ecn_counts();
+        if write_ack(builder.writer(), acks.ranges(), delay, ecn) > 0 {
+            builder.record(SentFrame::Ack { largest }, false);
+            return true;
+        }
+        false
+    }
+
+    fn write_crypto(&mut self, space: Space, builder: &mut PacketBuilder<'_>) {
+        let crypto = &mut self.spaces[space as usize].crypto;
+        while crypto.wants_to_send() {
+            let header = crypto_header_len(crypto.next_offset(), builder.remaining());
+            let room = builder.remaining().saturating_sub(header);
+            let Some(range) = crypto.next_range(room) else { return };
+            let len = (range.end - range.start) as usize;
+            let writer = builder.writer();
+            write_crypto_header(writer, range.start, len);
+            crypto.copy(&range, &mut writer.unfilled()[..len]);
+            writer.advance(len);
+            builder.record(SentFrame::Crypto { start: range.start, end: range.end }, true);
+        }
+    }
+
+    fn write_control(&mut self, builder: &mut PacketBuilder<'_>) {
+        if self.pending.handshake_done {
+            self.pending.handshake_done =
+                !builder.frame(&Frame::HandshakeDone, Some(SentFrame::HandshakeDone));
+        }
+        if self.paths.wants_challenge()
+            && builder.remaining() >= PATH_FRAME_LEN
+            && let Some(data) = self.paths.next_challenge()
+        {
+            builder.frame(&Frame::PathChallenge(data), Some(SentFrame::PathChallenge));
+        }
+        self.write_connection_ids(builder);
+        if self.pending.new_token
+            && let Some(token) = &self.new_token
+        {
+            let frame = Frame::NewToken { token };
+            self.pending.new_token = !builder.frame(&frame, Some(SentFrame::NewToken));
+        }
+        if self.pending.ping {
+            self.pending.ping = !builder.frame(&Frame::Ping, None);
+        }
+    }
+
+    fn write_connection_ids(&mut self, builder: &mut PacketBuilder<'_>) {
+        while self.local_cids.wants_to_send() && builder.remaining() >= MAX_NEW_CONNECTION_ID_LEN {
+            let Some(issued) = self.local_cids.next_announcement() else { break };
+            let frame = Frame::NewConnectionId {
+                sequence: issued.sequence,
+                retire_prior_to: 0,
+                id: issued.id,
+                reset_token: self.reset_key.token_for(&issued.id),
+            };
+            builder.frame(&frame, Some(SentFrame::NewConnectionId { sequence: issued.sequence }));
+        }
+        while self.peer_cids.wants_to_send() && builder.remaining() >= MAX_RETIRE_LEN {
+            let Some(sequence) = self.peer_cids.next_retirement() else { break };
+            let frame = Frame::RetireConnectionId { sequence };
+            builder.frame(&frame, Some(SentFrame::RetireConnectionId { sequence }));
+        }
+    }
+
+    fn on_packet_sent(&mut self, now: Time, space: Space, packet: BuiltPacket) {
+        let size = packet.len();
+        if packet.ack_eliciting {
+            self.idle.on_ack_eliciting_sent(now);
+        }
+        if let Some(observer) = &mut self.observer {
+            observer.on_packet_sent(now, &PacketInfo { space, number: packet.number, size });
+        }
+        self.stats.packets_sent += 1;
+        self.stats.bytes_sent += size as u64;
+        let in_flight = packet.is_in_flight();
+        let ecn = self.outgoing_ecn(false);
+        let mtu_probe = packet.frames.contains(&SentFrame::MtuProbe);
+        let sent = SentPacket {
+            ack_eliciting: packet.ack_eliciting,
+            in_flight,
+            mtu_probe,
+            ..SentPacket::ack_only(size as u16, ecn, packet.frames)
+        };
+        self.recovery.on_packet_sent(now, space, packet.number, sent);
+        // RFC 9001 §4.9.1: a client has no use for Initial keys once it sends Handshake packets.
+        if space == Space::Handshake && self.role == Role::Client {
+            self.discard_space(now, Space::Initial);
+        }
+    }
+
+    fn outgoing_ecn(&self, probe: bool) -> Ecn {
+        if probe { Ecn::NotEct } else { self.recovery.ecn_codepoint() }
+    }
+
+    /// Answers a path challenge where it came from (RFC 9000 §8.2.2).
+    fn write_path_response(&mut self, now: Time, writer: &mut dyn PacketWriter) -> Attempt {
+        let Some(response) = self.paths.next_response() else { return Attempt::Nothing };
+        let Response { address, data, asked_bytes } = response;
+        // A datagram of 1200 bytes shows that the path carries QUIC, unless that would amplify.
+        let active = address == self.paths.active().address;
+        let allowed = if active { self.paths.active().allowance() } else { 3 * asked_bytes };
+        let size = MIN_PACKET_SIZE.min(allowed);
+        let mut buffer = vec![0; size];
+        let number = self.recovery.next_packet_number(Space::Application);
+        let header = HeaderFields {
+            space: Space::Application,
+            version: self.version,
+            destination: self.peer_cids.current(),
+            source: &self.handshake.local_id(),
+            token: &[],
+            key_phase: self.keys.key_phase(),
+            number,
+            number_len: packet_number::MAX_LEN,
+        };
+        let Some(mut builder) = PacketBuilder::new(&mut buffer, &header) else {
+            return Attempt::Nothing;
+        };
+        builder.frame(&Frame::PathResponse(data), None);
+        builder.pad_full();
+        let packet = builder.finish();
+        self.keys.seal(Space::Application, &mut buffer, &packet);
+        let len = packet.len();
+        self.on_packet_sent(now, Space::Application, packet);
+        if active {
+            self.paths.active_mut().on_sent(len);
+        }
+        self.hand_over(now, writer, &address, Ecn::NotEct, &buffer[..len])
+    }
+
+    /// Says goodbye, at first with a new packet, then by repeating it (RFC 9000 §10.2.1).
+    fn write_farewell(&mut self, now: Time, writer: &mut dyn PacketWriter) -> Attempt {
+        if !self.life.wants_to_send() {
+            return Attempt::Nothing;
+        }
+        self.life.on_farewell_sent();
+        let farewell = match self.life.farewell() {
+            Some(farewell) => farewell.clone(),
+            None => self.build_farewell(),
+        };
+        // RFC 9000 §10.2.1: an unproven address gets no more than three times what it sent.
+        if farewell.is_empty() || farewell.len() > self.paths.active().allowance() {
+            return Attempt::Nothing;
+        }
+        let path = self.paths.active().address;
+        self.paths.active_mut().on_sent(farewell.len());
+        self.hand_over(now, writer, &path, Ecn::NotEct, &farewell)
+    }
+
+    /// One datagram with CONNECTION_CLOSE at every level that the peer may be able to read
+    /// (RFC 9000 §10.2.3).
+    fn build_farewell(&mut self) -> Bytes {
+        let mut buffer = vec![0; MIN_PACKET_SIZE];
+        let mut len = 0;
+        for space in Space::ALL {
+            let superfluous = self.handshake_confirmed && space != Space::Application;
+            if !self.keys.can_seal(space) || superfluous {
+                continue;
+            }
+            let number = self.recovery.next_packet_number(space);
+            let header = HeaderFields {
+                space,
+                version: self.version,
+                destination: self.peer_cids.current(),
+                source: &self.handshake.local_id(),
+                token: &self.initial_token,
+                key_phase: self.keys.key_phase(),
+                number,
+                number_len: packet_number::MAX_LEN,
+            };
+            // Three packets share the datagram; the reason gives way.
+            let room = (MIN_PACKET_SIZE - len) / (3 - space as usize);
+            let Some(mut builder) = PacketBuilder::new(&mut buffer[len..][..room], &header) else {
+                continue;
+            };
+            let max_reason = builder.remaining().saturating_sub(CLOSE_OVERHEAD);
+            let Some(close) = self.close_frame(space, max_reason) else { continue };
+            builder.frame(&Frame::ConnectionClose(close), None);
+            let packet = builder.finish();
+            self.keys.seal(space, &mut buffer[len..], &packet);
+            len += packet.len();
+        }
+        buffer.truncate(len);
+        // RFC 9000 §14.1 asks for full size of a client's Initial packets. What follows the last
+        // packet and is no packet is ignored by receivers, but not by middleboxes' size checks.
+        if self.role == Role::Client && self.keys.can_seal(Space::Initial) && len > 0 {
+            buffer.resize(MIN_PACKET_SIZE, 0);
+        }
+        let farewell = Bytes::from(buffer);
+        self.life.on_farewell_built(farewell.clone());
+        farewell
+    }
+
+    fn hand_over(
+        &mut self,
+        now: Time,
+        writer: &mut dyn PacketWriter,
+        path: &PathAddress,
+        ecn: Ecn,
+        data: &[u8],
+    ) -> Attempt {
+        let payload = Payload::Borrowed(data);
+        let packet = OutgoingPacket { path, payload, ecn, release_time: None };
+        let result = writer.write_packet(&packet);
+        self.on_written(now, result, &packet)
+    }
+
+    fn on_written(
+        &mut self,
+        now: Time,
+        result: WriteResult,
+        packet: &OutgoingPacket<'_>,
+    ) -> Attempt {
+        match result {
+            WriteResult::Ok => Attempt::Sent,
+            WriteResult::BlockedDataBuffered => Attempt::Blocked,
+            WriteResult::Blocked => {
+                // A packet built in the writer's buffer stays there by contract.
+                if let Payload::Borrowed(data) = packet.payload {
+                    let data = Bytes::copy_from_slice(data);
+                    let (path, ecn) = (*packet.path, packet.ecn);
+                    self.blocked = Some(BlockedDatagram { path, ecn, data });
+                }
+                Attempt::Blocked
+            }
+            WriteResult::MessageTooBig => {
+                let size = match packet.payload {
+                    Payload::Borrowed(data) => data.len(),
+                    Payload::InPlace(len) => len,
+                };
+                if self.mtu.on_too_big(size) {
+                    self.on_mtu_changed();
+                }
+                Attempt::Sent
+            }
+            WriteResult::Error(error) => {
+                self.close_silently(CloseReason::WriteFailed(error.to_string()));
+                Attempt::Nothing
+            }
+        }
+    }
+
+    pub(super) fn on_mtu_changed(&mut self) {
+        self.recovery.on_max_datagram_size_changed(self.mtu.current() as u16);
+    }
+}
+
+/// How far a packet is to be filled up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Padding {
+    None,
+    To(usize),
+    Full,
+}
+
+const fn buffer_full() -> Padding {
+    Padding::Full
+}
+
+/// How many datagrams one connection writes in a turn, at most.
+const MAX_DATAGRAMS_PER_TURN: usize = 512;
+/// A datagram smaller than this is not worth sending.
+const MIN_USEFUL_SIZE: usize = 64;
+/// The exponent by which our ACK frames' delays are shifted: the default, never advertised
+/// otherwise (RFC 9000 §18.2).
+pub(super) const ACK_DELAY_EXPONENT: u32 = 3;
+/// PATH_CHALLENGE and PATH_RESPONSE, with their type.
+const PATH_FRAME_LEN: usize = 9;
+/// NEW_CONNECTION_ID with every field at its largest.
+const MAX_NEW_CONNECTION_ID_LEN: usize = 1 + 8 + 8 + 1 + 20 + 16;
+/// RETIRE_CONNECTION_ID with its field at its largest.
+const MAX_RETIRE_LEN: usize = 9;
+/// CONNECTION_CLOSE without its reason, with every field at its largest.
+const CLOSE_OVERHEAD: usize = 1 + 8 + 8 + 8;

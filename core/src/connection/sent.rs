@@ -1,0 +1,25 @@
+//! [`SentFrame`]: what the ledger remembers of a packet, so that each mechanism can be told when
+//! its frame was acknowledged or lost. Records, not frames: a lost MAX_DATA is sent again with the
+//! newest value, a lost ACK is not sent again at all (RFC 9000 §13.3).
+
+use smallvec::SmallVec;
+
+use crate::streams::StreamRecord;
+
+/// One frame of a sent packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SentFrame {
+    Stream(StreamRecord),
+    Crypto { start: u64, end: u64 },
+    Ack { largest: u64 },
+    HandshakeDone,
+    NewToken,
+    NewConnectionId { sequence: u64 },
+    RetireConnectionId { sequence: u64 },
+    PathChallenge,
+    MtuProbe,
+}
+
+/// The frames of a sent packet. Two fit without an allocation: in bulk there is a STREAM frame and
+/// now and then an ACK.
+pub(super) type SentFrames = SmallVec<[SentFrame; 2]>;

@@ -1,0 +1,334 @@
+//! How a connection begins: what a client and a server need for one, and the parameters each tells
+//! its peer. This file must not know what happens after the first packet.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::ServerName;
+
+use super::cid_generator::{ConnectionIdGenerator, RandomConnectionIds};
+use super::config::{Config, ConfigError};
+use super::handshake::{Handshake, HandshakeStart};
+use super::keys::KeyRing;
+use super::close::Lifecycle;
+use super::fates::PendingFrames;
+use super::idle::IdleTimer;
+use super::local_cids::LocalConnectionIds;
+use super::mtu::MtuDiscovery;
+use super::path::Paths;
+use super::peer_cids::PeerConnectionIds;
+use super::stats::ConnectionStats;
+use super::{Connection, Observer, new_space};
+use crate::congestion::{AlgorithmParams, SendAlgorithm};
+use crate::recovery::{Recovery, RecoveryConfig};
+use crate::streams::Streams;
+use crate::crypto::{ResetKey, Tls, TlsSetupError};
+use crate::helper::RandomGenerator;
+use crate::session::ServerConfig;
+use crate::time::Time;
+use crate::types::{ConnectionId, PathAddress, Role, Space};
+use crate::wire::{TransportParameters, Version};
+
+/// What a client's connection starts from.
+pub struct ClientSetup {
+    /// The transport's settings.
+    pub config: Arc<Config>,
+    /// Roots, ALPN, cipher suites, client certificate.
+    pub tls: Arc<rustls::ClientConfig>,
+    /// The name that the server must prove, and that SNI asks for.
+    pub server_name: ServerName<'static>,
+    /// From where to where.
+    pub path: PathAddress,
+    /// A token that the server gave to an earlier connection (RFC 9000 §8.1.3); may be empty.
+    pub token: Bytes,
+    /// The connection's own randomness.
+    pub random: Box<dyn RandomGenerator>,
+    /// Who watches.
+    pub observer: Option<Box<dyn Observer>>,
+}
+
+/// What a server's connection starts from; a dispatcher fills it in from the client's first packet.
+pub struct ServerSetup {
+    /// The transport's and TLS's settings.
+    pub config: ServerConfig,
+    /// The version of the client's packet.
+    pub version: Version,
+    /// From where to where.
+    pub path: PathAddress,
+    /// Our connection ID for it, made by `ids`.
+    pub local_id: ConnectionId,
+    /// The source of the client's Initial.
+    pub peer_id: ConnectionId,
+    /// The destination of the client's Initial as it arrived.
+    pub destination: ConnectionId,
+    /// The destination of the client's very first Initial, before a Retry.
+    pub original_destination: ConnectionId,
+    /// The source of our Retry, if the client's Initial answers one.
+    pub retry_source: Option<ConnectionId>,
+    /// A token has proven the client's address (RFC 9000 §8.1).
+    pub address_validated: bool,
+    /// A token to give to the client for later connections; may be absent.
+    pub new_token: Option<Bytes>,
+    /// Where further connection IDs come from.
+    pub ids: Box<dyn ConnectionIdGenerator>,
+    /// The key from which stateless reset tokens are made.
+    pub reset_key: Arc<ResetKey>,
+    /// The connection's own randomness.
+    pub random: Box<dyn RandomGenerator>,
+    /// Who watches.
+    pub observer: Option<Box<dyn Observer>>,
+}
+
+impl fmt::Debug for ClientSetup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientSetup")
+            .field("server_name", &self.server_name)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ServerSetup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerSetup")
+            .field("local_id", &self.local_id)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a connection could not be made.
+#[derive(Debug)]
+pub enum SetupError {
+    /// A transport setting is out of its range.
+    Config(ConfigError),
+    /// TLS does not accept its settings.
+    Tls(TlsSetupError),
+}
+
+impl fmt::Display for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => write!(f, "transport settings: {error}"),
+            Self::Tls(error) => write!(f, "TLS settings: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for SetupError {}
+
+impl From<ConfigError> for SetupError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<TlsSetupError> for SetupError {
+    fn from(error: TlsSetupError) -> Self {
+        Self::Tls(error)
+    }
+}
+
+/// What both roles have worked out when the connection is put together.
+struct Parts {
+    role: Role,
+    version: Version,
+    config: Arc<Config>,
+    path: PathAddress,
+    validated: bool,
+    start: HandshakeStart,
+    keys: KeyRing,
+    ids: Box<dyn ConnectionIdGenerator>,
+    peer_id: ConnectionId,
+    initial_token: Bytes,
+    new_token: Option<Bytes>,
+    reset_key: Arc<ResetKey>,
+    random: Box<dyn RandomGenerator>,
+    observer: Option<Box<dyn Observer>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Connection {
+    /// A client's connection. Its first packets wait for [`write`](Self::write).
+    pub fn client(now: Time, setup: ClientSetup) -> Result<Self, SetupError> {
+        let ClientSetup { config, tls, server_name, path, token, mut random, observer } = setup;
+        config.validate()?;
+        let version = Version::V1;
+        let mut ids = RandomConnectionIds::new(config.client_connection_id_length);
+        let local_id = ids.generate(&mut *random);
+        // RFC 9000 §7.2: unpredictable and at least 8 bytes.
+        let destination = RandomConnectionIds::new(FIRST_DESTINATION_LEN).generate(&mut *random);
+        let mut parameters = our_parameters(&config);
+        parameters.initial_source_connection_id = Some(local_id);
+        let mut encoded = Vec::new();
+        parameters.encode(Role::Client, &mut *random, &mut encoded);
+        let provider = tls.crypto_provider().clone();
+        let keys = KeyRing::new(Role::Client, version, &destination, &provider)?;
+        let tls = Tls::client(tls, server_name, encoded)?;
+        let reset_key = Arc::new(ResetKey::generate(&mut *random));
+        let deadline = now + config.handshake_timeout;
+        let mut connection = Self::assemble(
+            now,
+            Parts {
+                role: Role::Client,
+                version,
+                config,
+                path,
+                // RFC 9000 §8.1: a client need not limit itself.
+                validated: true,
+                start: HandshakeStart {
+                    tls,
+                    local_id,
+                    original_destination: destination,
+                    first_destination: None,
+                    peer_id: None,
+                    retry_source: None,
+                    deadline,
+                },
+                keys,
+                ids: Box::new(ids),
+                peer_id: destination,
+                initial_token: token,
+                new_token: None,
+                reset_key,
+                random,
+                observer,
+                provider,
+            },
+        );
+        let started = connection.drive_handshake(now);
+        connection.close_on_error(now, started);
+        Ok(connection)
+    }
+
+    /// A server's connection, to which the client's first datagrams are then given.
+    pub fn server(now: Time, setup: ServerSetup) -> Result<Self, SetupError> {
+        let mut random = setup.random;
+        let ServerConfig { transport: config, tls } = setup.config;
+        config.validate()?;
+        let mut parameters = our_parameters(&config);
+        parameters.initial_source_connection_id = Some(setup.local_id);
+        parameters.original_destination_connection_id = Some(setup.original_destination);
+        parameters.retry_source_connection_id = setup.retry_source;
+        parameters.stateless_reset_token = Some(setup.reset_key.token_for(&setup.local_id));
+        let mut encoded = Vec::new();
+        parameters.encode(Role::Server, &mut *random, &mut encoded);
+        let provider = tls.crypto_provider().clone();
+        let keys = KeyRing::new(Role::Server, setup.version, &setup.destination, &provider)?;
+        let tls = Tls::server(tls, encoded)?;
+        let deadline = now + config.handshake_timeout;
+        Ok(Self::assemble(
+            now,
+            Parts {
+                role: Role::Server,
+                version: setup.version,
+                config,
+                path: setup.path,
+                validated: setup.address_validated,
+                start: HandshakeStart {
+                    tls,
+                    local_id: setup.local_id,
+                    original_destination: setup.original_destination,
+                    first_destination: Some(setup.destination),
+                    peer_id: Some(setup.peer_id),
+                    retry_source: setup.retry_source,
+                    deadline,
+                },
+                keys,
+                ids: setup.ids,
+                peer_id: setup.peer_id,
+                initial_token: Bytes::new(),
+                new_token: setup.new_token,
+                reset_key: setup.reset_key,
+                random,
+                observer: setup.observer,
+                provider,
+            },
+        ))
+    }
+
+    fn assemble(now: Time, parts: Parts) -> Self {
+        let config = parts.config;
+        Self {
+            role: parts.role,
+            version: parts.version,
+            random: parts.random,
+            observer: parts.observer,
+            life: Lifecycle::new(),
+            local_cids: LocalConnectionIds::new(parts.start.local_id, parts.ids),
+            handshake: Handshake::new(parts.start),
+            handshake_confirmed: false,
+            keys: parts.keys,
+            spaces: Space::ALL.map(|space| new_space(&config, space)),
+            recovery: Recovery::new(
+                parts.role,
+                &recovery_config(&config),
+                new_algorithm(now, &config),
+            ),
+            streams: Streams::new(parts.role, &config.streams),
+            paths: Paths::new(parts.path, parts.validated),
+            mtu: MtuDiscovery::new(config.initial_packet_size, config.max_packet_size),
+            peer_cids: PeerConnectionIds::new(parts.peer_id, config.active_connection_id_limit),
+            idle: IdleTimer::new(now, config.idle_timeout, config.keep_alive),
+            events: VecDeque::new(),
+            stats: ConnectionStats::default(),
+            early_packets: Vec::new(),
+            blocked: None,
+            write_blocked: false,
+            more_to_write: false,
+            turn_budget: 0,
+            pacing_deadline: None,
+            probes: [0; 3],
+            packets_to_skip: u32::from(u8::MAX),
+            pending: PendingFrames::default(),
+            initial_token: parts.initial_token,
+            new_token: parts.new_token,
+            tokens_received: 0,
+            reset_key: parts.reset_key,
+            scratch: Vec::new(),
+            provider: parts.provider,
+            old_path: None,
+            config,
+        }
+    }
+}
+
+/// The congestion controller of a new path.
+pub(super) fn new_algorithm(now: Time, config: &Config) -> Box<dyn SendAlgorithm> {
+    let max_datagram_size = config.initial_packet_size as u16;
+    config.congestion.create(&AlgorithmParams { now, max_datagram_size })
+}
+
+fn recovery_config(config: &Config) -> RecoveryConfig {
+    RecoveryConfig {
+        initial_rtt: config.initial_rtt,
+        max_datagram_size: config.initial_packet_size as u16,
+        pacing: config.pacing,
+        ecn: config.ecn,
+        ..RecoveryConfig::default()
+    }
+}
+
+/// What we tell the peer of our settings (RFC 9000 §18.2).
+fn our_parameters(config: &Config) -> TransportParameters {
+    let streams = &config.streams;
+    TransportParameters {
+        max_idle_timeout: config.idle_timeout,
+        max_udp_payload_size: config.max_receive_size as u64,
+        initial_max_data: streams.max_data,
+        initial_max_stream_data_bidi_local: streams.max_stream_data_bidi_local,
+        initial_max_stream_data_bidi_remote: streams.max_stream_data_bidi_remote,
+        initial_max_stream_data_uni: streams.max_stream_data_uni,
+        initial_max_streams_bidi: streams.max_streams_bidi,
+        initial_max_streams_uni: streams.max_streams_uni,
+        max_ack_delay: config.max_ack_delay,
+        active_connection_id_limit: config.active_connection_id_limit,
+        ..TransportParameters::default()
+    }
+}
+
+/// How long the destination of a client's first Initial is, in bytes.
+const FIRST_DESTINATION_LEN: usize = 16;

@@ -1,0 +1,100 @@
+//! [`ClientHello`]: the few things a server wants to know of a client before it spends a
+//! connection on it: the host name and the protocols (RFC 8446 §4.1.2, RFC 6066 §3, RFC 7301 §3.1).
+//! Nothing here is authenticated. This file must not know packets.
+
+use crate::error::{TransportError, TransportErrorCode};
+use crate::wire::Reader;
+
+/// What a ClientHello asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientHello {
+    /// The host name of the SNI extension.
+    pub server_name: Option<String>,
+    /// The application protocols, most wanted first.
+    pub alpn: Vec<Vec<u8>>,
+}
+
+/// Reads a ClientHello from the front of a CRYPTO stream. `Ok(None)`: more bytes are needed.
+pub fn parse_client_hello(bytes: &[u8]) -> Result<Option<ClientHello>, TransportError> {
+    let Some(ty) = bytes.first() else { return Ok(None) };
+    if *ty != CLIENT_HELLO {
+        let code = TransportErrorCode::crypto(UNEXPECTED_MESSAGE);
+        let reason = format!("the first handshake message has type {ty}, not a ClientHello's");
+        return Err(TransportError::new(code, reason));
+    }
+    let Some(header) = bytes.get(1..4) else { return Ok(None) };
+    let len = header.iter().fold(0, |len, byte| len << 8 | usize::from(*byte));
+    if len > MAX_CLIENT_HELLO {
+        return Err(malformed("it is too long"));
+    }
+    let Some(body) = bytes.get(4..4 + len) else { return Ok(None) };
+    parse_body(body).map(Some).ok_or_else(|| malformed("a field is cut off"))
+}
+
+fn parse_body(body: &[u8]) -> Option<ClientHello> {
+    let mut reader = Reader::new(body);
+    reader.bytes(2 + 32)?; // version, random
+    let session_id = reader.u8()?;
+    reader.bytes(session_id.into())?;
+    let suites = reader.u16()?;
+    reader.bytes(suites.into())?;
+    let compression = reader.u8()?;
+    reader.bytes(compression.into())?;
+    let mut hello = ClientHello::default();
+    if reader.is_empty() {
+        return Some(hello);
+    }
+    let mut extensions = sub_reader(&mut reader)?;
+    while !extensions.is_empty() {
+        let ty = extensions.u16()?;
+        let data = sub_reader(&mut extensions)?;
+        match ty {
+            EXTENSION_SERVER_NAME => hello.server_name = parse_server_name(data)?,
+            EXTENSION_ALPN => hello.alpn = parse_alpn(data)?,
+            _ => {}
+        }
+    }
+    Some(hello)
+}
+
+fn parse_server_name(mut data: Reader<'_>) -> Option<Option<String>> {
+    let mut names = sub_reader(&mut data)?;
+    while !names.is_empty() {
+        let ty = names.u8()?;
+        let name = sub_reader(&mut names)?;
+        if ty == 0 {
+            return Some(String::from_utf8(name.rest().to_vec()).ok());
+        }
+    }
+    Some(None)
+}
+
+fn parse_alpn(mut data: Reader<'_>) -> Option<Vec<Vec<u8>>> {
+    let mut list = sub_reader(&mut data)?;
+    let mut protocols = Vec::new();
+    while !list.is_empty() {
+        let len = list.u8()?;
+        protocols.push(list.bytes(len.into())?.to_vec());
+    }
+    Some(protocols)
+}
+
+/// A reader of the next field with a 16-bit length.
+fn sub_reader<'a>(reader: &mut Reader<'a>) -> Option<Reader<'a>> {
+    let len = reader.u16()?;
+    reader.bytes(len.into()).map(Reader::new)
+}
+
+fn malformed(what: &str) -> TransportError {
+    let code = TransportErrorCode::crypto(DECODE_ERROR);
+    TransportError::new(code, format!("the ClientHello is malformed: {what}"))
+}
+
+const CLIENT_HELLO: u8 = 1;
+const EXTENSION_SERVER_NAME: u16 = 0;
+const EXTENSION_ALPN: u16 = 16;
+/// TLS alerts (RFC 8446 §6).
+const UNEXPECTED_MESSAGE: u8 = 10;
+const DECODE_ERROR: u8 = 50;
+/// As much as CRYPTO frames may be buffered.
+const MAX_CLIENT_HELLO: usize = 64 * 1024;

@@ -1,0 +1,187 @@
+//! [`Tls`]: the TLS 1.3 handshake without its records (RFC 9001 §4). Bytes of CRYPTO frames go in
+//! and come out; keys appear as the handshake earns them. This file must not know packets.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::quic::{self, KeyChange, Keys, Secrets};
+use rustls::{AlertDescription, CipherSuite, ClientConfig, ServerConfig, Side, SupportedCipherSuite};
+
+use crate::error::{TransportError, TransportErrorCode};
+use crate::types::{ConnectionId, Role};
+use crate::wire::Version;
+
+/// Keys that the handshake has earned.
+pub enum NewKeys {
+    /// For Handshake packets.
+    Handshake(Keys),
+    /// For 1-RTT packets, and the secrets from which key updates are made.
+    OneRtt {
+        /// The first keys.
+        keys: Keys,
+        /// What the next keys come from.
+        next: Secrets,
+    },
+}
+
+impl fmt::Debug for NewKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Handshake(_) => "Handshake(..)",
+            Self::OneRtt { .. } => "OneRtt(..)",
+        })
+    }
+}
+
+/// Why TLS could not be set up.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TlsSetupError {
+    /// The crypto provider has no TLS13_AES_128_GCM_SHA256 for QUIC, which Initial packets need
+    /// (RFC 9001 §5.2).
+    NoInitialCipher,
+    /// rustls refuses the configuration.
+    Rustls(rustls::Error),
+}
+
+impl fmt::Display for TlsSetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoInitialCipher => f.write_str(
+                "the crypto provider has no TLS13_AES_128_GCM_SHA256 for QUIC; Initial packets \
+                 need it",
+            ),
+            Self::Rustls(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for TlsSetupError {}
+
+impl From<rustls::Error> for TlsSetupError {
+    fn from(error: rustls::Error) -> Self {
+        Self::Rustls(error)
+    }
+}
+
+/// One end of a handshake.
+pub struct Tls {
+    inner: quic::Connection,
+    alpn_known: Option<Vec<u8>>,
+    name: Option<String>,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("handshaking", &self.is_handshaking()).finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    /// A client that asks for this name and tells these transport parameters.
+    pub fn client(
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+        parameters: Vec<u8>,
+    ) -> Result<Self, TlsSetupError> {
+        let inner = quic::ClientConnection::new(config, quic::Version::V1, name, parameters)?;
+        Ok(Self { inner: inner.into(), alpn_known: None, name: None })
+    }
+
+    /// A server that tells these transport parameters.
+    pub fn server(config: Arc<ServerConfig>, parameters: Vec<u8>) -> Result<Self, TlsSetupError> {
+        let inner = quic::ServerConnection::new(config, quic::Version::V1, parameters)?;
+        Ok(Self { inner: inner.into(), alpn_known: None, name: None })
+    }
+
+    /// Takes the next bytes of the peer's CRYPTO stream. A failure becomes the CRYPTO_ERROR of the
+    /// alert that TLS would send (RFC 9001 §4.8).
+    pub fn read(&mut self, data: &[u8]) -> Result<(), TransportError> {
+        self.inner.read_hs(data).map_err(|error| self.to_transport_error(&error))?;
+        if self.alpn_known.is_none() {
+            self.alpn_known = self.inner.alpn_protocol().map(<[u8]>::to_vec);
+        }
+        if let quic::Connection::Server(server) = &self.inner
+            && self.name.is_none()
+        {
+            self.name = server.server_name().map(str::to_owned);
+        }
+        Ok(())
+    }
+
+    fn to_transport_error(&self, error: &rustls::Error) -> TransportError {
+        let alert = self.inner.alert().unwrap_or_else(|| match error {
+            rustls::Error::NoApplicationProtocol => AlertDescription::NoApplicationProtocol,
+            rustls::Error::InvalidCertificate(_) => AlertDescription::BadCertificate,
+            rustls::Error::InappropriateMessage { .. }
+            | rustls::Error::InappropriateHandshakeMessage { .. } => {
+                AlertDescription::UnexpectedMessage
+            }
+            rustls::Error::InvalidMessage(_) => AlertDescription::DecodeError,
+            _ => AlertDescription::HandshakeFailure,
+        });
+        let code = TransportErrorCode::crypto(u8::from(alert));
+        TransportError::new(code, error.to_string())
+    }
+
+    /// Appends what is to be sent at the current level. Keys that come back hold from then on:
+    /// call again until there are neither bytes nor keys.
+    pub fn write(&mut self, out: &mut Vec<u8>) -> Option<NewKeys> {
+        Some(match self.inner.write_hs(out)? {
+            KeyChange::Handshake { keys } => NewKeys::Handshake(keys),
+            KeyChange::OneRtt { keys, next } => NewKeys::OneRtt { keys, next },
+        })
+    }
+
+    /// Whether the handshake is not complete (RFC 9001 §4.1.1).
+    pub fn is_handshaking(&self) -> bool {
+        self.inner.is_handshaking()
+    }
+
+    /// The peer's transport parameters, encoded, once they have arrived.
+    pub fn peer_transport_parameters(&self) -> Option<&[u8]> {
+        self.inner.quic_transport_parameters()
+    }
+
+    /// The application protocol that was agreed on.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.alpn_known.as_deref()
+    }
+
+    /// On a server: the name that the client asked for.
+    pub fn server_name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The certificates that the peer has shown, its own first.
+    pub fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        self.inner.peer_certificates()
+    }
+
+    /// The cipher suite that was agreed on.
+    pub fn cipher_suite(&self) -> Option<CipherSuite> {
+        self.inner.negotiated_cipher_suite().map(|suite| suite.suite())
+    }
+}
+
+/// The keys of Initial packets, which anyone on the path can compute (RFC 9001 §5.2).
+pub fn initial_keys(
+    version: Version,
+    destination: &ConnectionId,
+    role: Role,
+    provider: &CryptoProvider,
+) -> Result<Keys, TlsSetupError> {
+    debug_assert_eq!(version, Version::V1);
+    let suite = provider.cipher_suites.iter().find_map(|suite| match suite {
+        SupportedCipherSuite::Tls13(suite)
+            if suite.common.suite == CipherSuite::TLS13_AES_128_GCM_SHA256 =>
+        {
+            suite.quic_suite()
+        }
+        _ => None,
+    });
+    let suite = suite.ok_or(TlsSetupError::NoInitialCipher)?;
+    let side = if role.is_client() { Side::Client } else { Side::Server };
+    Ok(suite.keys(destination.as_bytes(), side, quic::Version::V1))
+}

@@ -1,0 +1,100 @@
+//! [`StreamTable`]: the live streams, found by ID. The stream that was found last is remembered,
+//! since most packets carry frames of one stream; others cost one fast hash. The hash is not keyed:
+//! the IDs in the table are bounded by the stream limits, so a peer that makes them collide gains
+//! nothing. This file must not know what a stream does.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use slab::Slab;
+
+use super::stream::Stream;
+use crate::types::StreamId;
+
+/// The live streams.
+#[derive(Debug)]
+pub(super) struct StreamTable {
+    /// The streams, by key. Keys are reused; they are kept only in the lists threaded through the
+    /// streams.
+    pub(super) slab: Slab<Stream>,
+    keys: HashMap<u64, u32, BuildHasherDefault<IdHasher>>,
+    last: (u64, u32),
+}
+
+impl StreamTable {
+    /// An empty table, which has allocated nothing.
+    pub(super) fn new() -> Self {
+        Self {
+            slab: Slab::new(),
+            keys: HashMap::default(),
+            last: NONE,
+        }
+    }
+
+    /// How many streams live.
+    pub(super) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// The key of a live stream.
+    pub(super) fn find(&mut self, id: StreamId) -> Option<usize> {
+        if self.last.0 != id.as_u64() {
+            self.last = (id.as_u64(), *self.keys.get(&id.as_u64())?);
+        }
+        Some(self.last.1 as usize)
+    }
+
+    /// As `find`, without remembering.
+    pub(super) fn peek(&self, id: StreamId) -> Option<&Stream> {
+        let key = *self.keys.get(&id.as_u64())?;
+        self.slab.get(key as usize)
+    }
+
+    /// Adds a stream that is not in the table.
+    pub(super) fn insert(&mut self, id: StreamId) -> usize {
+        let key = self.slab.insert(Stream::new(id));
+        self.keys.insert(id.as_u64(), key as u32);
+        self.last = (id.as_u64(), key as u32);
+        key
+    }
+
+    /// Forgets a stream, which must be in no list.
+    pub(super) fn remove(&mut self, key: usize) {
+        let stream = self.slab.remove(key);
+        self.keys.remove(&stream.id.as_u64());
+        self.last = NONE;
+    }
+
+    /// Gives unused memory back.
+    pub(super) fn shrink(&mut self) {
+        self.slab.shrink_to_fit();
+        self.keys.shrink_to_fit();
+    }
+}
+
+/// No stream: its ID is beyond 2^62.
+const NONE: (u64, u32) = (u64::MAX, 0);
+
+/// 2^64 divided by the golden ratio, made odd.
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Spreads the bits of one integer by a multiplication.
+#[derive(Debug, Default)]
+pub struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        let product = u128::from(self.0 ^ id) * u128::from(ODD);
+        self.0 = (product as u64) ^ ((product >> 64) as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}

@@ -1,0 +1,73 @@
+//! [`DispatcherConfig`]: every limit of a dispatcher, with Chromium's values as defaults.
+
+use std::time::Duration;
+
+use protoquic_core::connection::ConnectionIdGenerator;
+use protoquic_core::session::SessionFactory;
+use protoquic_core::{ConnectionHelper, PacketWriter};
+
+use crate::address_validation::AddressValidation;
+
+/// The limits of a dispatcher.
+#[derive(Clone, Debug)]
+pub struct DispatcherConfig {
+    /// When a client has to prove its address before it gets a session.
+    pub address_validation: AddressValidation,
+    /// Connections whose first packets may wait for the rest of their ClientHello or for their
+    /// turn. Half of them at most without a whole ClientHello. Default 100.
+    pub max_buffered_connections: usize,
+    /// Packets that wait for each of them. Default 10.
+    pub max_buffered_packets: usize,
+    /// How long they wait, at most. Default 10 s.
+    pub buffer_lifetime: Duration,
+    /// Sessions made in one turn of the event loop. Default 16.
+    pub max_sessions_per_turn: usize,
+    /// Sessions that live at the same time; clients beyond that are refused. Default 100,000.
+    pub max_sessions: usize,
+    /// How long a closed connection's IDs are remembered. Default 200 s.
+    pub time_wait: Duration,
+    /// How many of them, at most; the oldest are forgotten first. Default 20,000.
+    pub max_time_wait: usize,
+    /// Version Negotiation, Retry, refusal and reset packets sent in a second, at most. Default
+    /// 1024 of each kind.
+    pub max_stateless_per_second: u32,
+    /// Whether sessions are given tokens for their clients' later connections. Default on.
+    pub give_new_tokens: bool,
+}
+
+impl Default for DispatcherConfig {
+    fn default() -> Self {
+        Self {
+            address_validation: AddressValidation::default(),
+            max_buffered_connections: 100,
+            max_buffered_packets: 10,
+            buffer_lifetime: Duration::from_secs(10),
+            max_sessions_per_turn: 16,
+            max_sessions: 100_000,
+            time_wait: Duration::from_secs(200),
+            max_time_wait: 20_000,
+            max_stateless_per_second: 1024,
+            give_new_tokens: true,
+        }
+    }
+}
+
+/// What a dispatcher is put together from.
+pub struct DispatcherSetup {
+    /// Its limits.
+    pub config: DispatcherConfig,
+    /// Where its packets go.
+    pub writer: Box<dyn PacketWriter>,
+    /// Its clock and randomness.
+    pub helper: Box<dyn ConnectionHelper>,
+    /// Where connection IDs come from.
+    pub ids: Box<dyn ConnectionIdGenerator>,
+    /// Who makes sessions; asked in this order, by ALPN.
+    pub factories: Vec<Box<dyn SessionFactory>>,
+}
+
+impl std::fmt::Debug for DispatcherSetup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DispatcherSetup").field("config", &self.config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,117 @@
+//! [`BatchReader`]: many datagrams for one system call, by recvmmsg and GRO, through quinn-udp.
+//!
+//! Its buffers are large and few. Datagrams are split off a buffer without a copy; when everything
+//! that was split off has been dropped, which is so at the end of a turn unless somebody keeps a
+//! piece, the buffer is used again.
+
+use std::io::{self, IoSliceMut};
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use protoquic_core::{
+    Ecn, PacketReader, PacketSink, PathAddress, ReadOutcome, ReceivedPacket, Time,
+};
+use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
+
+use crate::socket::normalize;
+
+/// Reads datagrams in batches.
+#[derive(Debug)]
+pub struct BatchReader {
+    socket: Arc<UdpSocket>,
+    state: UdpSocketState,
+    local: SocketAddr,
+    buffers: [BytesMut; BUFFERS],
+}
+
+impl BatchReader {
+    /// A reader for this socket.
+    pub fn new(socket: Arc<UdpSocket>) -> io::Result<Self> {
+        let state = UdpSocketState::new(UdpSockRef::from(&*socket))?;
+        let local = socket.local_addr()?;
+        Ok(Self { socket, state, local, buffers: std::array::from_fn(|_| BytesMut::new()) })
+    }
+
+    /// Reads once. How many datagrams it brought; an error if there was none.
+    fn read_once(&mut self, now: Time, sink: &mut dyn PacketSink) -> io::Result<usize> {
+        for buffer in &mut self.buffers {
+            prepare(buffer);
+        }
+        let mut meta = [RecvMeta::default(); BUFFERS];
+        let mut slices = self.buffers.each_mut().map(|buffer| IoSliceMut::new(buffer));
+        let received = self.state.recv(UdpSockRef::from(&*self.socket), &mut slices, &mut meta)?;
+        let mut count = 0;
+        for (buffer, meta) in self.buffers.iter_mut().zip(&meta[..received]) {
+            let mut data = buffer.split_to(meta.len);
+            let path = path(self.local, meta);
+            let ecn = meta.ecn.map_or(Ecn::NotEct, |ecn| Ecn::from_bits(ecn as u8));
+            let stride = meta.stride.max(1);
+            // An empty datagram counts as one, so that a flood of them cannot hold the loop.
+            loop {
+                let segment = data.split_to(stride.min(data.len()));
+                count += 1;
+                sink.on_packet(ReceivedPacket { path, ecn, received: now, data: segment });
+                if data.is_empty() {
+                    break;
+                }
+            }
+        }
+        Ok(count)
+    }
+}
+
+impl PacketReader for BatchReader {
+    fn read_packets(
+        &mut self,
+        now: Time,
+        budget: usize,
+        sink: &mut dyn PacketSink,
+    ) -> io::Result<ReadOutcome> {
+        let mut left = budget;
+        while left > 0 {
+            match self.read_once(now, sink) {
+                Ok(count) => left = left.saturating_sub(count),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return Ok(ReadOutcome::Drained),
+                    // What ICMP says of an earlier datagram, or a signal: no word about this read.
+                    io::ErrorKind::ConnectionRefused
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::HostUnreachable
+                    | io::ErrorKind::NetworkUnreachable
+                    | io::ErrorKind::Interrupted => left -= 1,
+                    _ => return Err(error),
+                },
+            }
+        }
+        Ok(ReadOutcome::MoreAvailable)
+    }
+}
+
+/// Makes a buffer full length again: the same memory if nobody holds a piece of it, else new.
+#[expect(unsafe_code, reason = "writing zeros over memory that is initialised would cost a tenth of the receive path")]
+fn prepare(buffer: &mut BytesMut) {
+    if buffer.len() < MIN_ROOM {
+        buffer.clear();
+        if buffer.capacity() < BUFFER_SIZE && !buffer.try_reclaim(BUFFER_SIZE) {
+            *buffer = BytesMut::zeroed(BUFFER_SIZE);
+        }
+        // SAFETY: the capacity is `BUFFER_SIZE` at least, as just checked or allocated, and all of
+        // it was initialised by `zeroed` when it was allocated; `try_reclaim` only takes back what
+        // had been split off the same allocation.
+        unsafe { buffer.set_len(BUFFER_SIZE) };
+    }
+}
+
+fn path(local: SocketAddr, meta: &RecvMeta) -> PathAddress {
+    let ip = meta.dst_ip.unwrap_or(local.ip());
+    let local = normalize(SocketAddr::new(ip, local.port()));
+    PathAddress::new(local, normalize(meta.addr))
+}
+
+/// How many GRO batches one system call may bring.
+const BUFFERS: usize = 4;
+/// The size of a buffer, several reads long.
+const BUFFER_SIZE: usize = 256 * 1024;
+/// The largest thing a read can bring: a GRO batch, or one datagram of the largest size.
+const MIN_ROOM: usize = 65_536;

@@ -1,0 +1,183 @@
+//! [`EventLoop`]: waits for a socket, for alarms and for other threads, and calls an
+//! [`EventLoopVisitor`]. A turn reads a bounded number of datagrams, then lets alarms go off, then
+//! lets sessions run: no flood can starve the alarms. This file must not know protocols.
+
+use std::io;
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use polling::{Event, Events, PollMode, Poller};
+use protoquic_core::{AlarmFactory, Clock, EventLoopVisitor, PacketReader, ReadOutcome, Time};
+
+use crate::clock::SystemClock;
+use crate::timer_wheel::TimerWheel;
+
+/// Runs one visitor on one socket.
+pub struct EventLoop {
+    poller: Arc<Poller>,
+    events: Events,
+    socket: Arc<UdpSocket>,
+    reader: Box<dyn PacketReader>,
+    clock: SystemClock,
+    alarms: TimerWheel,
+    read_budget: usize,
+    /// The last read left datagrams behind.
+    more_to_read: bool,
+    watches_writes: bool,
+    woken: Arc<AtomicBool>,
+}
+
+/// Wakes an event loop from another thread.
+#[derive(Clone, Debug)]
+pub struct Waker {
+    poller: Arc<Poller>,
+    woken: Arc<AtomicBool>,
+}
+
+impl Waker {
+    /// Has [`EventLoopVisitor::on_wake`] called soon.
+    pub fn wake(&self) -> io::Result<()> {
+        self.woken.store(true, Ordering::Release);
+        self.poller.notify()
+    }
+}
+
+impl std::fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventLoop").field("alarms", &self.alarms.len()).finish_non_exhaustive()
+    }
+}
+
+impl EventLoop {
+    /// A loop on this socket, which `reader` reads.
+    #[expect(unsafe_code, reason = "polling asks for a promise that `Drop` keeps")]
+    pub fn new(
+        socket: Arc<UdpSocket>,
+        reader: Box<dyn PacketReader>,
+        clock: SystemClock,
+    ) -> io::Result<Self> {
+        let poller = Poller::new()?;
+        let mode = mode(&poller);
+        // SAFETY: the socket is owned here and removed from the poller in `drop`, before it closes.
+        unsafe { poller.add_with_mode(&*socket, Event::readable(SOCKET), mode)? };
+        Ok(Self {
+            poller: Arc::new(poller),
+            events: Events::new(),
+            socket,
+            reader,
+            clock,
+            alarms: TimerWheel::default(),
+            read_budget: DEFAULT_READ_BUDGET,
+            more_to_read: false,
+            watches_writes: false,
+            woken: Arc::default(),
+        })
+    }
+
+    /// How many datagrams a turn reads at most. Default 1024.
+    pub fn set_read_budget(&mut self, budget: usize) {
+        self.read_budget = budget.max(1);
+    }
+
+    /// The loop's clock.
+    pub fn clock(&self) -> SystemClock {
+        self.clock
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// Its alarms.
+    pub fn alarms(&mut self) -> &mut dyn AlarmFactory {
+        &mut self.alarms
+    }
+
+    /// What other threads wake it with.
+    pub fn waker(&self) -> Waker {
+        Waker { poller: self.poller.clone(), woken: self.woken.clone() }
+    }
+
+    /// One turn: waits for something to happen, at most `max_wait`, and lets the visitor work on
+    /// it. An error means that the socket cannot be used any more.
+    pub fn run_once(
+        &mut self,
+        visitor: &mut dyn EventLoopVisitor,
+        max_wait: Option<Duration>,
+    ) -> io::Result<()> {
+        self.rearm(visitor)?;
+        self.events.clear();
+        let wait = self.wait_time(visitor, max_wait);
+        match self.poller.wait(&mut self.events, wait) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        let now = self.clock.now();
+        let (mut readable, mut writable) = (self.more_to_read, false);
+        for event in self.events.iter().filter(|event| event.key == SOCKET) {
+            readable |= event.readable;
+            writable |= event.writable;
+        }
+        if writable {
+            self.watches_writes = false;
+            visitor.on_can_write(now);
+        }
+        if readable {
+            let outcome = self.reader.read_packets(now, self.read_budget, visitor)?;
+            self.more_to_read = outcome == ReadOutcome::MoreAvailable;
+        }
+        if self.woken.swap(false, Ordering::Acquire) {
+            visitor.on_wake(now);
+        }
+        while let Some(owner) = self.alarms.pop_expired(now) {
+            visitor.on_alarm(owner, now);
+        }
+        visitor.on_turn_end(now, &mut self.alarms);
+        Ok(())
+    }
+
+    /// Watches for what the visitor wants to know.
+    fn rearm(&mut self, visitor: &dyn EventLoopVisitor) -> io::Result<()> {
+        let wants_writes = visitor.wants_write_event();
+        let oneshot = mode(&self.poller) == PollMode::Oneshot;
+        if oneshot || wants_writes != self.watches_writes {
+            let interest = Event::new(SOCKET, true, wants_writes);
+            self.poller.modify_with_mode(&*self.socket, interest, mode(&self.poller))?;
+            self.watches_writes = wants_writes;
+        }
+        Ok(())
+    }
+
+    fn wait_time(
+        &self,
+        visitor: &dyn EventLoopVisitor,
+        max_wait: Option<Duration>,
+    ) -> Option<Duration> {
+        if self.more_to_read || visitor.has_work() {
+            return Some(Duration::ZERO);
+        }
+        let alarm = self.alarms.next_deadline().map(|deadline| {
+            // Rounded up to what the system's timers can do: waking too early means waking twice.
+            deadline.saturating_since(self.clock.now())
+        });
+        [alarm, max_wait].into_iter().flatten().min()
+    }
+}
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        if let Err(error) = self.poller.delete(&*self.socket) {
+            log::warn!("a socket could not be removed from its poller: {error}");
+        }
+    }
+}
+
+fn mode(poller: &Poller) -> PollMode {
+    if poller.supports_level() { PollMode::Level } else { PollMode::Oneshot }
+}
+
+const SOCKET: usize = 0;
+const DEFAULT_READ_BUDGET: usize = 1024;

@@ -1,0 +1,394 @@
+//! [`Net`]: a server and its clients on a network in virtual time. Links delay, lose, reorder,
+//! duplicate and corrupt as they are told to, from a seed: the same seed is the same run.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use bytes::BytesMut;
+use protoquic::connection::{ClientSetup, Config, RandomConnectionIds};
+use protoquic::dispatcher::{Dispatcher, DispatcherConfig, DispatcherSetup};
+use protoquic::{
+    Alarm, AlarmFactory, AlarmOwner, Clock, Connection, ConnectionHelper, Ecn, EventLoopVisitor,
+    OutgoingPacket, PacketWriter, PathAddress, Payload, RandomGenerator, ReceivedPacket,
+    SeededRandom, Session, SessionFactory, SessionHost, SingleHost, Time, WriteResult,
+};
+
+/// What a link does to packets, each way alike.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    /// One way.
+    pub delay: Duration,
+    /// Of a thousand packets, how many are lost.
+    pub loss: u64,
+    /// Of a thousand packets, how many are held back by up to four times the delay.
+    pub reorder: u64,
+    /// Of a thousand packets, how many arrive twice.
+    pub duplicate: u64,
+    /// Of a thousand packets, how many arrive with a flipped bit.
+    pub corrupt: u64,
+    /// Larger datagrams vanish.
+    pub mtu: usize,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        let delay = Duration::from_millis(10);
+        Self { delay, loss: 0, reorder: 0, duplicate: 0, corrupt: 0, mtu: 1500 }
+    }
+}
+
+#[derive(Debug)]
+struct Datagram {
+    from: SocketAddr,
+    to: SocketAddr,
+    ecn: Ecn,
+    data: Vec<u8>,
+}
+
+type Wire = Arc<Mutex<Vec<Datagram>>>;
+
+/// Puts packets on the wire.
+#[derive(Debug)]
+pub struct WireWriter {
+    wire: Wire,
+    from: SocketAddr,
+}
+
+impl PacketWriter for WireWriter {
+    fn write_packet(&mut self, packet: &OutgoingPacket<'_>) -> WriteResult {
+        let Payload::Borrowed(data) = packet.payload else {
+            unreachable!("this writer lends no location")
+        };
+        let data = data.to_vec();
+        let datagram = Datagram { from: self.from, to: packet.path.peer, ecn: packet.ecn, data };
+        self.wire.lock().expect("no test panics while it holds the wire").push(datagram);
+        WriteResult::Ok
+    }
+
+    fn supports_ecn(&self) -> bool {
+        true
+    }
+}
+
+/// Alarms in virtual time.
+#[derive(Debug, Default)]
+pub struct Alarms {
+    owners: BTreeMap<u64, AlarmOwner>,
+    set: BTreeMap<(Time, u64), ()>,
+    at: BTreeMap<u64, Time>,
+    next: u64,
+}
+
+impl AlarmFactory for Alarms {
+    fn create_alarm(&mut self, owner: AlarmOwner) -> Alarm {
+        self.next += 1;
+        self.owners.insert(self.next, owner);
+        Alarm(self.next)
+    }
+
+    fn set_alarm(&mut self, alarm: Alarm, deadline: Option<Time>) {
+        if let Some(old) = self.at.remove(&alarm.0) {
+            self.set.remove(&(old, alarm.0));
+        }
+        if let Some(deadline) = deadline.filter(|_| self.owners.contains_key(&alarm.0)) {
+            self.at.insert(alarm.0, deadline);
+            self.set.insert((deadline, alarm.0), ());
+        }
+    }
+
+    fn remove_alarm(&mut self, alarm: Alarm) {
+        self.set_alarm(alarm, None);
+        self.owners.remove(&alarm.0);
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        self.set.first_key_value().map(|((time, _), ())| *time)
+    }
+
+    fn pop_expired(&mut self, now: Time) -> Option<AlarmOwner> {
+        let ((time, id), ()) = self.set.first_key_value()?;
+        if *time > now {
+            return None;
+        }
+        let id = *id;
+        self.set_alarm(Alarm(id), None);
+        self.owners.get(&id).copied()
+    }
+}
+
+/// A clock that stands, and randomness from a seed.
+#[derive(Debug)]
+pub struct TestHelper {
+    seed: Mutex<u64>,
+}
+
+impl Clock for TestHelper {
+    fn now(&self) -> Time {
+        Time::ZERO
+    }
+
+    fn wall_now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+    }
+}
+
+impl ConnectionHelper for TestHelper {
+    fn clock(&self) -> &dyn Clock {
+        self
+    }
+
+    fn random_generator(&self) -> Box<dyn RandomGenerator> {
+        let mut seed = self.seed.lock().expect("no test panics while it holds the seed");
+        *seed += 1;
+        Box::new(SeededRandom::new(*seed))
+    }
+}
+
+struct Node {
+    address: SocketAddr,
+    visitor: usize,
+}
+
+/// A server, its clients, and the network between them.
+pub struct Net<S: Session> {
+    /// The time now.
+    pub now: Time,
+    /// What the links do.
+    pub link: Link,
+    /// The server's port.
+    pub server: Dispatcher,
+    /// The clients, in the order in which they were added.
+    pub clients: Vec<SingleHost<S>>,
+    /// Datagrams delivered so far.
+    pub delivered: u64,
+    alarms: Vec<Alarms>,
+    nodes: Vec<Node>,
+    wire: Wire,
+    flying: BTreeMap<(Time, u64), Datagram>,
+    sequence: u64,
+    /// Steps without progress in time.
+    stalled: u32,
+    random: SeededRandom,
+    seed: u64,
+}
+
+impl<S: Session> std::fmt::Debug for Net<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Net").field("now", &self.now).field("seed", &self.seed).finish_non_exhaustive()
+    }
+}
+
+/// Where the server listens.
+pub fn server_address() -> SocketAddr {
+    ([10, 0, 0, 1], 443).into()
+}
+
+impl<S: Session> Net<S> {
+    /// A server with this factory, and no client yet.
+    pub fn new(seed: u64, link: Link, factory: impl SessionFactory + 'static) -> Self {
+        Self::with_dispatcher(seed, link, DispatcherConfig::default(), vec![Box::new(factory)])
+    }
+
+    /// A server with these settings.
+    pub fn with_dispatcher(
+        seed: u64,
+        link: Link,
+        config: DispatcherConfig,
+        factories: Vec<Box<dyn SessionFactory>>,
+    ) -> Self {
+        let wire = Wire::default();
+        let writer = WireWriter { wire: wire.clone(), from: server_address() };
+        let server = Dispatcher::new(DispatcherSetup {
+            config,
+            writer: Box::new(writer),
+            helper: Box::new(TestHelper { seed: Mutex::new(seed << 20) }),
+            ids: Box::new(RandomConnectionIds::new(8)),
+            factories,
+        });
+        Self {
+            now: Time::from_millis(1000),
+            link,
+            server,
+            clients: Vec::new(),
+            delivered: 0,
+            alarms: vec![Alarms::default()],
+            nodes: vec![Node { address: server_address(), visitor: 0 }],
+            wire,
+            flying: BTreeMap::new(),
+            sequence: 0,
+            stalled: 0,
+            random: SeededRandom::new(seed),
+            seed,
+        }
+    }
+
+    /// Adds a client. Its writer may be wrapped.
+    pub fn connect(
+        &mut self,
+        config: Arc<Config>,
+        tls: Arc<rustls::ClientConfig>,
+        session: S,
+        wrap: impl FnOnce(WireWriter) -> Box<dyn PacketWriter>,
+    ) -> usize {
+        let index = self.clients.len();
+        let port = 10_000 + index as u16;
+        let address = SocketAddr::from(([10, 0, 1, 1], port));
+        let setup = ClientSetup {
+            config,
+            tls,
+            server_name: "localhost".try_into().expect("localhost is a name"),
+            path: PathAddress::new(address, server_address()),
+            token: bytes::Bytes::new(),
+            random: Box::new(SeededRandom::new(self.seed << 20 | 0x8_0000 | index as u64)),
+            observer: None,
+        };
+        let connection = Connection::client(self.now, setup).expect("the settings are valid");
+        let writer = wrap(WireWriter { wire: self.wire.clone(), from: address });
+        self.clients.push(SingleHost::new(SessionHost::new(connection, session), writer));
+        self.alarms.push(Alarms::default());
+        self.nodes.push(Node { address, visitor: index + 1 });
+        self.turn(index + 1);
+        index
+    }
+
+    /// Adds a client with default settings.
+    pub fn connect_simply(&mut self, alpn: &[u8], session: S) -> usize {
+        let tls = crate::tls::client(&[alpn]);
+        self.connect(Arc::new(Config::default()), tls, session, |writer| Box::new(writer))
+    }
+
+    /// The client's NAT gives it another port (and address, if asked for).
+    pub fn rebind(&mut self, client: usize, address: SocketAddr) {
+        self.nodes[client + 1].address = address;
+    }
+
+    /// Puts a datagram on the wire from anywhere.
+    pub fn inject(&mut self, from: SocketAddr, to: SocketAddr, data: Vec<u8>) {
+        let datagram = Datagram { from, to, ecn: Ecn::NotEct, data };
+        self.schedule(datagram);
+    }
+
+    /// Runs until `done` or the time is over. Returns whether it was done.
+    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.now + limit;
+        while !done(self) {
+            let Some(next) = self.next_event().filter(|next| *next <= end) else {
+                self.now = end;
+                return done(self);
+            };
+            self.stalled = if next <= self.now { self.stalled + 1 } else { 0 };
+            if self.stalled > 9_990 { eprintln!("{:?} {}", self.now, self.clients[0].host().connection_dbg()); }
+            assert!(self.stalled < 10_000, "seed {}: time stands still at {:?}", self.seed, self.now);
+            self.now = self.now.max(next);
+            self.step();
+        }
+        true
+    }
+
+    /// Runs for so long.
+    pub fn run_for(&mut self, time: Duration) {
+        self.run_until(time, |_| false);
+    }
+
+    fn next_event(&self) -> Option<Time> {
+        let flying = self.flying.first_key_value().map(|((time, _), _)| *time);
+        self.alarms.iter().map(AlarmFactory::next_deadline).chain([flying]).flatten().min()
+    }
+
+    /// Delivers what is due now, then lets everybody concerned have a turn.
+    fn step(&mut self) {
+        let mut concerned = Vec::new();
+        while let Some(entry) = self.flying.first_entry()
+            && entry.key().0 <= self.now
+        {
+            let datagram = entry.remove();
+            concerned.extend(self.deliver(datagram));
+        }
+        for visitor in 0..self.alarms.len() {
+            while let Some(owner) = self.alarms[visitor].pop_expired(self.now) {
+                let now = self.now;
+                self.visitor(visitor).on_alarm(owner, now);
+                concerned.push(visitor);
+            }
+        }
+        concerned.sort_unstable();
+        concerned.dedup();
+        for visitor in concerned {
+            self.turn(visitor);
+        }
+    }
+
+    fn deliver(&mut self, datagram: Datagram) -> Option<usize> {
+        let node = self.nodes.iter().find(|node| node.address == datagram.to)?;
+        let visitor = node.visitor;
+        self.delivered += 1;
+        let local = match visitor {
+            0 => server_address(),
+            client => SocketAddr::from(([10, 0, 1, 1], 9_999 + client as u16)),
+        };
+        let packet = ReceivedPacket {
+            path: PathAddress::new(local, datagram.from),
+            ecn: datagram.ecn,
+            received: self.now,
+            data: BytesMut::from(&datagram.data[..]),
+        };
+        self.visitor(visitor).on_packet(packet);
+        Some(visitor)
+    }
+
+    fn turn(&mut self, visitor: usize) {
+        let now = self.now;
+        for _ in 0..100 {
+            let mut alarms = std::mem::take(&mut self.alarms[visitor]);
+            self.visitor(visitor).on_turn_end(now, &mut alarms);
+            self.alarms[visitor] = alarms;
+            if !self.visitor(visitor).has_work() {
+                break;
+            }
+        }
+        let sent = std::mem::take(&mut *self.wire.lock().expect("the wire is whole"));
+        for mut datagram in sent {
+            if visitor > 0 {
+                datagram.from = self.nodes[visitor].address; // the NAT's
+            }
+            self.send(datagram);
+        }
+    }
+
+    fn send(&mut self, mut datagram: Datagram) {
+        if self.one_in_a_thousand(self.link.loss) || datagram.data.len() > self.link.mtu {
+            return;
+        }
+        if self.one_in_a_thousand(self.link.corrupt) {
+            let at = self.random.next_u64() as usize % datagram.data.len();
+            datagram.data[at] ^= 1 << (self.random.next_u64() % 8);
+        }
+        if self.one_in_a_thousand(self.link.duplicate) {
+            let copy = Datagram { data: datagram.data.clone(), ..datagram };
+            self.schedule(copy);
+        }
+        self.schedule(datagram);
+    }
+
+    fn schedule(&mut self, datagram: Datagram) {
+        let mut delay = self.link.delay;
+        if self.one_in_a_thousand(self.link.reorder) {
+            delay += delay * (self.random.next_u64() % 4) as u32;
+        }
+        self.sequence += 1;
+        self.flying.insert((self.now + delay, self.sequence), datagram);
+    }
+
+    fn one_in_a_thousand(&mut self, share: u64) -> bool {
+        share > 0 && self.random.next_u64() % 1000 < share
+    }
+
+    fn visitor(&mut self, index: usize) -> &mut dyn EventLoopVisitor {
+        match index {
+            0 => &mut self.server,
+            client => &mut self.clients[client - 1],
+        }
+    }
+}

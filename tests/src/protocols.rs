@@ -1,0 +1,192 @@
+//! Small protocols for tests: a server that echoes or answers with so many bytes, and a client that
+//! sends and checks.
+
+use bytes::{Bytes, BytesMut};
+use protoquic::session::ClientHelloInfo;
+use protoquic::{
+    ApplicationError, CloseReason, Connection, Direction, Host, Refuse, Reject, ServerConfig,
+    Session, SessionContext, SessionFactory, SessionHost, Stream, StreamContext, StreamId,
+};
+
+/// Sends everything back.
+#[derive(Debug)]
+pub struct Echo;
+
+/// One stream of it.
+#[derive(Debug)]
+pub struct EchoStream;
+
+impl Session for Echo {
+    type Stream = EchoStream;
+
+    fn create_incoming_stream(
+        &mut self,
+        _id: StreamId,
+        _cx: &mut SessionContext<'_, Self>,
+    ) -> Result<EchoStream, Refuse> {
+        Ok(EchoStream)
+    }
+}
+
+impl Stream<Echo> for EchoStream {
+    fn on_data_available(&mut self, cx: &mut StreamContext<'_, Echo>) {
+        while cx.writable() > 0 {
+            let Some(chunk) = cx.read() else { break };
+            let _ = cx.write_all(chunk);
+        }
+        if cx.is_read_finished() {
+            let _ = cx.finish();
+        }
+    }
+
+    fn on_can_write(&mut self, cx: &mut StreamContext<'_, Echo>) {
+        self.on_data_available(cx);
+    }
+}
+
+/// Makes a session for every connection by a function.
+pub struct Factory {
+    alpn: Vec<Vec<u8>>,
+    config: ServerConfig,
+    make: Box<dyn FnMut(Connection) -> Box<dyn Host>>,
+}
+
+impl std::fmt::Debug for Factory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Factory").field("alpn", &self.alpn).finish_non_exhaustive()
+    }
+}
+
+impl Factory {
+    /// A factory for these protocols.
+    pub fn new(
+        alpn: &[&[u8]],
+        config: ServerConfig,
+        make: impl FnMut(Connection) -> Box<dyn Host> + 'static,
+    ) -> Self {
+        let alpn = alpn.iter().map(|alpn| alpn.to_vec()).collect();
+        Self { alpn, config, make: Box::new(make) }
+    }
+
+    /// Echo sessions.
+    pub fn echo(config: ServerConfig) -> Self {
+        Self::new(&[b"echo"], config, |connection| Box::new(SessionHost::new(connection, Echo)))
+    }
+}
+
+impl SessionFactory for Factory {
+    fn alpn(&self) -> &[Vec<u8>] {
+        &self.alpn
+    }
+
+    fn server_config(&mut self, _hello: &ClientHelloInfo<'_>) -> ServerConfig {
+        self.config.clone()
+    }
+
+    fn create_session(
+        &mut self,
+        connection: Connection,
+        _hello: &ClientHelloInfo<'_>,
+    ) -> Result<Box<dyn Host>, Reject> {
+        Ok((self.make)(connection))
+    }
+}
+
+/// A client that sends `total` bytes on each of its streams and checks that they come back.
+#[derive(Debug)]
+pub struct EchoClient {
+    streams: u64,
+    total: usize,
+    /// How many streams have come back whole.
+    pub done: u64,
+    /// Why the connection ended, once it has.
+    pub closed: Option<CloseReason>,
+    /// Whether to close when all is done.
+    pub close_when_done: bool,
+}
+
+/// One stream of it.
+#[derive(Debug)]
+pub struct EchoClientStream {
+    to_send: Bytes,
+    sent: bool,
+    expected: Bytes,
+}
+
+impl EchoClient {
+    /// So many streams of so many bytes each.
+    pub fn new(streams: u64, total: usize) -> Self {
+        Self { streams, total, done: 0, closed: None, close_when_done: true }
+    }
+
+    /// Whether every stream came back whole.
+    pub fn is_done(&self) -> bool {
+        self.done == self.streams
+    }
+}
+
+/// Bytes that tell their place, so that a misplaced one is seen.
+pub fn pattern(len: usize, salt: u64) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(len + 8);
+    let mut word = salt.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    while bytes.len() < len {
+        word = word.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(1);
+        bytes.extend_from_slice(&word.to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes.freeze()
+}
+
+impl Session for EchoClient {
+    type Stream = EchoClientStream;
+
+    fn create_incoming_stream(
+        &mut self,
+        _id: StreamId,
+        _cx: &mut SessionContext<'_, Self>,
+    ) -> Result<EchoClientStream, Refuse> {
+        Err(Refuse::default())
+    }
+
+    fn on_handshake_complete(&mut self, cx: &mut SessionContext<'_, Self>) {
+        for _ in 0..self.streams {
+            let total = self.total;
+            let opened = cx.open_stream(Direction::Bidirectional, |id| {
+                let data = pattern(total, id.as_u64());
+                EchoClientStream { to_send: data.clone(), sent: false, expected: data }
+            });
+            opened.expect("the server allows as many streams as the test opens");
+        }
+    }
+
+    fn on_connection_closed(&mut self, why: &CloseReason) {
+        self.closed = Some(why.clone());
+    }
+}
+
+impl Stream<EchoClient> for EchoClientStream {
+    fn on_data_available(&mut self, cx: &mut StreamContext<'_, EchoClient>) {
+        while let Some(chunk) = cx.read() {
+            let expected = self.expected.split_to(chunk.len().min(self.expected.len()));
+            assert!(expected == chunk, "{} brought other bytes than were sent", cx.id());
+        }
+        if cx.is_read_finished() {
+            assert!(self.expected.is_empty(), "{} ended {} bytes early", cx.id(), self.expected.len());
+            let (session, cx) = cx.split();
+            session.done += 1;
+            if session.is_done() && session.close_when_done {
+                cx.close(ApplicationError(0), "done");
+            }
+        }
+    }
+
+    fn on_can_write(&mut self, cx: &mut StreamContext<'_, EchoClient>) {
+        if !self.sent {
+            let _ = cx.write(&mut self.to_send);
+            if self.to_send.is_empty() {
+                self.sent = true;
+                let _ = cx.finish();
+            }
+        }
+    }
+}

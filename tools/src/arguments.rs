@@ -1,0 +1,50 @@
+//! Command lines as Chromium's tools take them: `--num_requests` and `--num-requests` are the same.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Parses this process's command line; ends it with help or an error if that is asked for.
+pub fn parse<T: Parser>() -> T {
+    T::parse_from(std::env::args_os().map(with_dashes))
+}
+
+/// Replaces the underscores in the name of a `--long_flag`, not in its value.
+fn with_dashes(argument: OsString) -> OsString {
+    let Some(text) = argument.to_str().filter(|text| text.starts_with("--")) else {
+        return argument;
+    };
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (text, None),
+    };
+    let name = name.replace('_', "-");
+    value.map_or_else(|| name.clone(), |value| format!("{name}={value}")).into()
+}
+
+/// Runs a tool: its error becomes one line on standard error and exit code 1.
+pub fn run(tool: &str, main: impl FnOnce() -> Result<(), String>) -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    match main() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{tool}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn underscores_in_flag_names_are_dashes_and_values_stay() {
+        let fixed = |text: &str| with_dashes(text.into()).into_string().unwrap();
+        assert_eq!(fixed("--num_requests"), "--num-requests");
+        assert_eq!(fixed("--ca_file=a_b.pem"), "--ca-file=a_b.pem");
+        assert_eq!(fixed("some_value"), "some_value");
+        assert_eq!(fixed("-n"), "-n");
+    }
+}

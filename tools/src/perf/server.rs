@@ -1,0 +1,91 @@
+//! The perf protocol's server.
+
+use protoquic::session::ClientHelloInfo;
+use protoquic::{
+    Connection, Host, Refuse, Reject, ServerConfig, Session, SessionContext, SessionFactory,
+    SessionHost, Stream, StreamContext, StreamId,
+};
+
+use super::write_pattern;
+
+/// Answers whoever speaks the perf protocol.
+#[derive(Debug)]
+pub struct PerfServer;
+
+/// One request.
+#[derive(Debug, Default)]
+pub struct PerfServerStream {
+    asked: Vec<u8>,
+    left: Option<u64>,
+}
+
+/// Makes [`PerfServer`] sessions.
+#[derive(Debug)]
+pub struct PerfFactory {
+    alpn: Vec<Vec<u8>>,
+    config: ServerConfig,
+}
+
+impl PerfFactory {
+    /// Sessions with these settings.
+    pub fn new(config: ServerConfig) -> Self {
+        Self { alpn: vec![super::ALPN.to_vec()], config }
+    }
+}
+
+impl SessionFactory for PerfFactory {
+    fn alpn(&self) -> &[Vec<u8>] {
+        &self.alpn
+    }
+
+    fn server_config(&mut self, _hello: &ClientHelloInfo<'_>) -> ServerConfig {
+        self.config.clone()
+    }
+
+    fn create_session(
+        &mut self,
+        connection: Connection,
+        _hello: &ClientHelloInfo<'_>,
+    ) -> Result<Box<dyn Host>, Reject> {
+        Ok(Box::new(SessionHost::new(connection, PerfServer)))
+    }
+}
+
+impl Session for PerfServer {
+    type Stream = PerfServerStream;
+
+    fn create_incoming_stream(
+        &mut self,
+        _id: StreamId,
+        _cx: &mut SessionContext<'_, Self>,
+    ) -> Result<PerfServerStream, Refuse> {
+        Ok(PerfServerStream::default())
+    }
+}
+
+impl Stream<PerfServer> for PerfServerStream {
+    fn on_data_available(&mut self, cx: &mut StreamContext<'_, PerfServer>) {
+        while let Some(data) = cx.read() {
+            let missing = REQUEST_LEN.saturating_sub(self.asked.len());
+            self.asked.extend_from_slice(&data[..missing.min(data.len())]);
+        }
+        if self.left.is_none()
+            && let Some(request) = self.asked.first_chunk::<REQUEST_LEN>()
+        {
+            self.left = Some(u64::from_be_bytes(*request));
+            self.on_can_write(cx);
+        } else if self.left.is_none() && cx.is_read_finished() {
+            let _ = cx.finish();
+        }
+    }
+
+    fn on_can_write(&mut self, cx: &mut StreamContext<'_, PerfServer>) {
+        let Some(left) = &mut self.left else { return };
+        *left = write_pattern(cx, *left);
+        if *left == 0 {
+            let _ = cx.finish(); // fails only if it is finished or the peer wants no more
+        }
+    }
+}
+
+const REQUEST_LEN: usize = 8;

@@ -1,0 +1,328 @@
+//! [`GsoBatchWriter`]: packets of one size and path leave as one send, which the kernel or the
+//! network card splits (Chromium: QuicGsoBatchWriter). Each is built and sealed in place, in the
+//! batch's buffer.
+//!
+//! A batch ends when it is full, after a packet that is smaller than the first, or before one that
+//! is larger, goes elsewhere or is marked otherwise. If the host turns out not to be able to split,
+//! the same batch is sent again in pieces, nothing is lost, and from then on packets go one by one.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use protoquic_core::{Ecn, OutgoingPacket, PacketWriter, PathAddress, Payload, WriteResult};
+
+use crate::default_writer::MAX_UDP_PAYLOAD;
+use crate::socket::{DatagramSocket, Failure, UdpSender, classify};
+
+/// Sends packets in batches.
+#[derive(Debug)]
+pub struct GsoBatchWriter<S = UdpSender> {
+    socket: S,
+    buffer: Box<[u8]>,
+    batch: Option<Batch>,
+    offload: bool,
+    blocked: bool,
+}
+
+/// What the buffer holds.
+#[derive(Clone, Copy, Debug)]
+struct Batch {
+    path: PathAddress,
+    ecn: Ecn,
+    segment: usize,
+    len: usize,
+    packets: usize,
+    /// Its last packet is shorter than the others: nothing may follow.
+    ended: bool,
+    /// How many of its bytes were sent, if it is sent in pieces.
+    sent: usize,
+}
+
+impl GsoBatchWriter {
+    /// A writer for this socket.
+    pub fn new(socket: Arc<UdpSocket>) -> std::io::Result<Self> {
+        Ok(Self::with_socket(UdpSender::new(socket)?))
+    }
+}
+
+impl<S: DatagramSocket> GsoBatchWriter<S> {
+    /// A writer for any socket.
+    pub fn with_socket(socket: S) -> Self {
+        let buffer = vec![0; BUFFER_SIZE].into_boxed_slice();
+        Self { socket, buffer, batch: None, offload: true, blocked: false }
+    }
+
+    fn max_segments(&self) -> usize {
+        if self.offload { self.socket.max_segments().clamp(1, MAX_SEGMENTS) } else { 1 }
+    }
+
+    /// Where the next packet goes.
+    fn end(&self) -> usize {
+        self.batch.map_or(0, |batch| batch.len)
+    }
+
+    /// Whether a packet of at most `size` bytes can join the batch.
+    fn has_room(&self, path: &PathAddress, size: usize) -> bool {
+        self.batch.is_none_or(|batch| {
+            !batch.ended
+                && batch.path == *path
+                && batch.packets < self.max_segments()
+                && batch.len + size <= MAX_UDP_PAYLOAD
+        })
+    }
+
+    /// Adds a packet whose bytes lie at the batch's end.
+    fn append(&mut self, packet: &OutgoingPacket<'_>, len: usize) -> WriteResult {
+        let full = match &mut self.batch {
+            Some(batch) => {
+                batch.len += len;
+                batch.packets += 1;
+                batch.ended = len < batch.segment;
+                batch.ended
+            }
+            None => {
+                self.batch = Some(Batch {
+                    path: *packet.path,
+                    ecn: packet.ecn,
+                    segment: len,
+                    len,
+                    packets: 1,
+                    ended: false,
+                    sent: 0,
+                });
+                false
+            }
+        };
+        if full || self.batch.is_some_and(|batch| batch.packets >= self.max_segments()) {
+            return self.flush();
+        }
+        WriteResult::Ok
+    }
+
+    /// Whether a packet that was built at the batch's end is of its kind.
+    fn joins(&self, packet: &OutgoingPacket<'_>, len: usize) -> bool {
+        self.batch.is_none_or(|batch| {
+            batch.ecn == packet.ecn && batch.path == *packet.path && len <= batch.segment
+        })
+    }
+
+    /// Sends the batch, and moves what lies behind it to the front.
+    fn flush_before(&mut self, start: usize, len: usize) -> WriteResult {
+        let result = self.flush();
+        if !result.is_blocked() {
+            self.buffer.copy_within(start..start + len, 0);
+        }
+        result
+    }
+
+    fn send(&self, batch: &Batch, contents: &[u8]) -> std::io::Result<()> {
+        let segment = (contents.len() > batch.segment).then_some(batch.segment);
+        self.socket.send(&batch.path, batch.ecn, contents, segment)
+    }
+
+    /// Sends what is left of a batch one packet at a time.
+    fn send_split(&mut self, mut batch: Batch) -> WriteResult {
+        while batch.sent < batch.len {
+            let end = batch.len.min(batch.sent + batch.segment);
+            let result = self.send(&batch, &self.buffer[batch.sent..end]);
+            match result.as_ref().map_err(classify) {
+                Err(Failure::Blocked) => {
+                    self.batch = Some(batch);
+                    self.blocked = true;
+                    return WriteResult::BlockedDataBuffered;
+                }
+                Err(Failure::Fatal | Failure::Offload) => {
+                    return result.map_or_else(WriteResult::Error, |()| WriteResult::Ok);
+                }
+                Err(Failure::TooBig) if batch.packets == 1 => return WriteResult::MessageTooBig,
+                Ok(()) | Err(Failure::TooBig | Failure::Transient) => batch.sent = end,
+            }
+        }
+        WriteResult::Ok
+    }
+}
+
+impl<S: DatagramSocket> PacketWriter for GsoBatchWriter<S> {
+    fn next_write_location(&mut self, path: &PathAddress, size: usize) -> Option<&mut [u8]> {
+        if !self.has_room(path, size) && self.flush().is_blocked() {
+            return None;
+        }
+        let start = self.end();
+        self.buffer.get_mut(start..).filter(|room| room.len() >= size)
+    }
+
+    fn write_packet(&mut self, packet: &OutgoingPacket<'_>) -> WriteResult {
+        let start = self.end();
+        let len = match packet.payload {
+            Payload::InPlace(len) => len,
+            Payload::Borrowed(data) => data.len(),
+        };
+        let joins = self.joins(packet, len) && self.has_room(packet.path, len);
+        match packet.payload {
+            Payload::InPlace(_) if joins => {}
+            Payload::InPlace(_) => {
+                // It is in the buffer already: keep it, whatever becomes of the batch before it.
+                let result = self.flush_before(start, len);
+                if result.is_blocked() {
+                    // Rare: the socket filled up between two packets. QUIC repairs the loss.
+                    return WriteResult::BlockedDataBuffered;
+                }
+            }
+            Payload::Borrowed(data) => {
+                if !joins && self.flush().is_blocked() {
+                    return WriteResult::Blocked;
+                }
+                let start = self.end();
+                self.buffer[start..start + len].copy_from_slice(data);
+            }
+        }
+        self.append(packet, len)
+    }
+
+    fn flush(&mut self) -> WriteResult {
+        let Some(batch) = self.batch.take() else { return WriteResult::Ok };
+        if batch.sent > 0 {
+            return self.send_split(batch);
+        }
+        let result = self.send(&batch, &self.buffer[..batch.len]);
+        match result.as_ref().map_err(classify) {
+            Ok(()) | Err(Failure::Transient) => WriteResult::Ok,
+            Err(Failure::Blocked) => {
+                self.batch = Some(batch);
+                self.blocked = true;
+                WriteResult::BlockedDataBuffered
+            }
+            Err(Failure::TooBig) => WriteResult::MessageTooBig,
+            Err(Failure::Offload) if batch.packets > 1 => {
+                log::info!("segmentation offload does not work here; packets go one by one");
+                self.offload = false;
+                self.send_split(batch)
+            }
+            Err(Failure::Offload | Failure::Fatal) => {
+                result.map_or_else(WriteResult::Error, |()| WriteResult::Ok)
+            }
+        }
+    }
+
+    fn is_write_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    fn set_writable(&mut self) {
+        self.blocked = false;
+    }
+
+    fn max_packet_size(&self, _peer: SocketAddr) -> usize {
+        MAX_UDP_PAYLOAD
+    }
+
+    fn supports_ecn(&self) -> bool {
+        true
+    }
+
+    fn is_batch_mode(&self) -> bool {
+        true
+    }
+}
+
+/// What the kernel splits at most (UDP_MAX_SEGMENTS).
+const MAX_SEGMENTS: usize = 64;
+/// A full batch and one more packet behind it that turned out not to belong to it.
+const BUFFER_SIZE: usize = 2 * 65_536;
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::io;
+
+    use super::*;
+
+    /// Remembers sends; fails as it is told.
+    #[derive(Default)]
+    struct FakeSocket {
+        sends: RefCell<Vec<(usize, Option<usize>)>>,
+        errors: RefCell<Vec<i32>>,
+    }
+
+    impl DatagramSocket for FakeSocket {
+        fn send(&self, _: &PathAddress, _: Ecn, bytes: &[u8], seg: Option<usize>) -> io::Result<()> {
+            if let Some(error) = self.errors.borrow_mut().pop() {
+                return Err(io::Error::from_raw_os_error(error));
+            }
+            self.sends.borrow_mut().push((bytes.len(), seg));
+            Ok(())
+        }
+
+        fn max_segments(&self) -> usize {
+            64
+        }
+    }
+
+    fn path(port: u16) -> PathAddress {
+        PathAddress::new(([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], port).into())
+    }
+
+    fn write(writer: &mut GsoBatchWriter<FakeSocket>, port: u16, len: usize) -> WriteResult {
+        let path = path(port);
+        let location = writer.next_write_location(&path, 1200).expect("there is room");
+        location[..len].fill(7);
+        let payload = Payload::InPlace(len);
+        writer.write_packet(&OutgoingPacket { path: &path, payload, ecn: Ecn::Ect0, release_time: None })
+    }
+
+    fn sends(writer: &GsoBatchWriter<FakeSocket>) -> Vec<(usize, Option<usize>)> {
+        writer.socket.sends.borrow().clone()
+    }
+
+    #[test]
+    fn equal_packets_leave_together_up_to_what_a_datagram_holds() {
+        let mut writer = GsoBatchWriter::with_socket(FakeSocket::default());
+        (0..100).for_each(|_| _ = write(&mut writer, 1, 1200));
+        let _ = writer.flush();
+        assert_eq!(sends(&writer), [(54 * 1200, Some(1200)), (46 * 1200, Some(1200))]);
+    }
+
+    #[test]
+    fn a_smaller_packet_ends_the_batch_and_a_larger_one_begins_another() {
+        let mut writer = GsoBatchWriter::with_socket(FakeSocket::default());
+        for len in [1000, 1000, 600, 1100, 1000, 1200] {
+            let _ = write(&mut writer, 1, len);
+        }
+        let _ = writer.flush();
+        let expected = [(2600, Some(1000)), (2100, Some(1100)), (1200, None)];
+        assert_eq!(sends(&writer), expected);
+    }
+
+    #[test]
+    fn packets_for_another_peer_begin_another_batch() {
+        let mut writer = GsoBatchWriter::with_socket(FakeSocket::default());
+        for port in [1, 1, 2] {
+            let _ = write(&mut writer, port, 1200);
+        }
+        let _ = writer.flush();
+        assert_eq!(sends(&writer), [(2400, Some(1200)), (1200, None)]);
+    }
+
+    #[test]
+    fn a_full_socket_keeps_the_batch() {
+        let mut writer = GsoBatchWriter::with_socket(FakeSocket::default());
+        let _ = write(&mut writer, 1, 1200);
+        writer.socket.errors.borrow_mut().push(11); // EAGAIN
+        assert!(matches!(writer.flush(), WriteResult::BlockedDataBuffered));
+        assert!(writer.is_write_blocked() && sends(&writer).is_empty());
+        writer.set_writable();
+        let _ = writer.flush();
+        assert_eq!(sends(&writer), [(1200, None)]);
+    }
+
+    #[test]
+    fn when_offload_fails_the_batch_is_sent_in_pieces_and_nothing_is_lost() {
+        let mut writer = GsoBatchWriter::with_socket(FakeSocket::default());
+        (0..3).for_each(|_| _ = write(&mut writer, 1, 1200));
+        writer.socket.errors.borrow_mut().push(5); // EIO
+        assert!(matches!(writer.flush(), WriteResult::Ok));
+        assert_eq!(sends(&writer), [(1200, None); 3]);
+        let _ = write(&mut writer, 1, 1200);
+        assert_eq!(sends(&writer).len(), 4, "later packets go one by one");
+    }
+}
