@@ -1,0 +1,335 @@
+//! [`Http3ClientSession`]: HTTP/3 for clients as a [`Session`]. Requests wait here for a stream; the
+//! exchanges themselves are in `response_stream`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use http::{Request, header};
+
+use super::body::Body;
+use super::config::Http3Config;
+use super::connection::Http3Connection;
+use super::error::{ExchangeError, Http3Code, Http3Error, RequestFailure};
+use super::exchange::parse_length;
+use super::headers::request_fields;
+use super::plumbing::{self, Http3Session};
+use super::response_handler::ResponseHandler;
+use super::response_stream::{PendingRequest, ResponseStream, expects_body};
+use super::settings::Settings;
+use super::transport::Transport;
+use super::uni_stream::{IncomingUni, UniKind, UniStream};
+use crate::error::{ApplicationError, CloseReason};
+use crate::session::{Refuse, Session, SessionContext, Stream, StreamContext};
+use crate::types::{Direction, Role, StreamId};
+
+/// Names a request of one session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(u64);
+
+/// A client's HTTP/3 session.
+///
+/// Requests may be sent at any time, before the handshake is complete too; they go out as soon as
+/// the server allows streams. From outside of callbacks:
+/// `host.enter(now, |session, cx| session.send_request(cx, request, handler))`.
+pub struct Http3ClientSession {
+    http: Http3Connection,
+    queue: VecDeque<(RequestId, PendingRequest)>,
+    /// The streams of requests that are under way.
+    streams: BTreeMap<RequestId, StreamId>,
+    cancelled: Vec<StreamId>,
+    next_id: u64,
+    is_closed: bool,
+}
+
+impl std::fmt::Debug for Http3ClientSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Http3ClientSession")
+            .field("active", &self.http.active())
+            .field("queued", &self.queue.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Http3ClientSession {
+    /// A session.
+    pub fn new(config: impl Into<Arc<Http3Config>>) -> Self {
+        Self {
+            http: Http3Connection::new(Role::Client, config.into()),
+            queue: VecDeque::new(),
+            streams: BTreeMap::new(),
+            cancelled: Vec::new(),
+            next_id: 0,
+            is_closed: false,
+        }
+    }
+
+    /// Sends a request, or has it wait for a stream. The URI must be absolute. Adds content-length
+    /// where the body's length is known.
+    ///
+    /// # Errors
+    ///
+    /// [`GoingAway`](ExchangeError::GoingAway), [`QueueFull`](ExchangeError::QueueFull),
+    /// [`TooLarge`](ExchangeError::TooLarge) for the server's settings, or
+    /// [`Invalid`](ExchangeError::Invalid) for a message that HTTP/3 cannot express. The handler is
+    /// then not called.
+    pub fn send_request(
+        &mut self,
+        cx: &mut SessionContext<'_, Self>,
+        request: Request<impl Into<Body>>,
+        handler: Box<dyn ResponseHandler>,
+    ) -> Result<RequestId, ExchangeError> {
+        if self.is_going_away() {
+            return Err(ExchangeError::GoingAway);
+        }
+        if self.queue.len() >= self.http.config().max_queued_requests {
+            return Err(ExchangeError::QueueFull);
+        }
+        let pending = prepare(request, handler)?;
+        let id = RequestId(self.next_id);
+        self.next_id += 1;
+        self.queue.push_back((id, pending));
+        self.start_requests(cx);
+        plumbing::settle(self, cx);
+        Ok(id)
+    }
+
+    /// Gives up a request: its stream is reset with H3_REQUEST_CANCELLED, its handler is dropped
+    /// and not called again. Does nothing if the request is over.
+    pub fn cancel_request(&mut self, cx: &mut SessionContext<'_, Self>, id: RequestId) {
+        self.queue.retain(|(queued, _)| *queued != id);
+        if let Some(stream) = self.streams.get(&id) {
+            self.cancelled.push(*stream);
+            cx.wake_stream(*stream);
+        }
+    }
+
+    /// The stream of a request that is under way.
+    pub fn stream_of(&self, id: RequestId) -> Option<StreamId> {
+        self.streams.get(&id).copied()
+    }
+
+    /// How many requests have a stream and are not over.
+    pub fn active_requests(&self) -> usize {
+        self.http.active()
+    }
+
+    /// How many requests wait for a stream.
+    pub fn queued_requests(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether new requests are refused: the server is going away, or we are, or the connection is
+    /// closed.
+    pub fn is_going_away(&self) -> bool {
+        self.is_closed || self.http.peer_goaway().is_some() || self.http.shutdown.has_begun()
+    }
+
+    /// The server's settings, once they have come.
+    pub fn peer_settings(&self) -> Option<&Settings> {
+        self.http.peer_settings()
+    }
+
+    fn start_requests(&mut self, cx: &mut SessionContext<'_, Self>) {
+        while !self.queue.is_empty() {
+            let queue = &mut self.queue;
+            let mut started = None;
+            let opened = cx.open_stream(Direction::Bidirectional, |id| {
+                let (request, pending) = queue.pop_front().expect("the queue is not empty");
+                started = Some(request);
+                let stream = ResponseStream::new(id, pending);
+                Http3ClientStream(Kind::Request(started, Box::new(stream)))
+            });
+            match (opened, started) {
+                (Ok(id), Some(request)) => {
+                    self.http.on_request_opened(id);
+                    self.streams.insert(request, id);
+                }
+                // on_can_create_outgoing_stream tells when to go on.
+                _ => break,
+            }
+        }
+    }
+
+    fn fail_queue(&mut self, failure: &RequestFailure) {
+        for (_, mut pending) in std::mem::take(&mut self.queue) {
+            pending.handler.on_failed(failure);
+        }
+    }
+}
+
+impl Session for Http3ClientSession {
+    type Stream = Http3ClientStream;
+
+    fn create_incoming_stream(
+        &mut self,
+        id: StreamId,
+        cx: &mut SessionContext<'_, Self>,
+    ) -> Result<Http3ClientStream, Refuse> {
+        if id.direction() == Direction::Unidirectional {
+            let stream = UniStream::Incoming(IncomingUni::new());
+            return Ok(Http3ClientStream(Kind::Uni(stream)));
+        }
+        // RFC 9114 §6.1
+        self.http.fail(Http3Error::new(
+            Http3Code::STREAM_CREATION_ERROR,
+            format!("{id}: a bidirectional stream from the server"),
+        ));
+        plumbing::settle(self, cx);
+        Err(Refuse(Http3Code::STREAM_CREATION_ERROR.into()))
+    }
+
+    fn on_handshake_complete(&mut self, cx: &mut SessionContext<'_, Self>) {
+        plumbing::begin(self, cx);
+        plumbing::open_streams(self, cx);
+        self.start_requests(cx);
+        plumbing::settle(self, cx);
+    }
+
+    fn on_can_create_outgoing_stream(
+        &mut self,
+        direction: Direction,
+        cx: &mut SessionContext<'_, Self>,
+    ) {
+        plumbing::begin(self, cx);
+        match direction {
+            Direction::Unidirectional => plumbing::open_streams(self, cx),
+            Direction::Bidirectional => self.start_requests(cx),
+        }
+        plumbing::settle(self, cx);
+    }
+
+    fn on_alarm(&mut self, cx: &mut SessionContext<'_, Self>) {
+        plumbing::on_alarm(self, cx);
+    }
+
+    fn on_shutdown(&mut self, cx: &mut SessionContext<'_, Self>) {
+        self.fail_queue(&RequestFailure::NotProcessed);
+        plumbing::shut_down(self, cx);
+    }
+
+    fn on_connection_closed(&mut self, _why: &CloseReason) {
+        self.is_closed = true;
+        self.fail_queue(&RequestFailure::ConnectionClosed);
+    }
+}
+
+impl Http3Session for Http3ClientSession {
+    fn http(&mut self) -> &mut Http3Connection {
+        &mut self.http
+    }
+
+    fn outgoing_stream(kind: UniKind) -> Http3ClientStream {
+        Http3ClientStream(Kind::Uni(UniStream::Outgoing(kind)))
+    }
+
+    fn on_goaway(&mut self, id: u64, cx: &mut SessionContext<'_, Self>) {
+        // RFC 9114 §5.2: what is at or above it was not and will not be processed.
+        self.fail_queue(&RequestFailure::NotProcessed);
+        let gone = self.streams.values().filter(|stream| stream.as_u64() >= id);
+        gone.for_each(|stream| cx.wake_stream(*stream));
+    }
+}
+
+/// A stream of a client's session.
+#[derive(Debug)]
+pub struct Http3ClientStream(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Request(Option<RequestId>, Box<ResponseStream>),
+    Uni(UniStream),
+}
+
+/// Lends a request stream what it needs.
+fn with_parts(
+    cx: &mut StreamContext<'_, Http3ClientSession>,
+    f: impl FnOnce(&mut Http3Connection, &mut dyn Transport),
+) {
+    let (session, scx) = cx.split();
+    plumbing::begin(session, scx);
+    f(&mut session.http, scx.connection());
+    plumbing::settle(session, scx);
+}
+
+impl Stream<Http3ClientSession> for Http3ClientStream {
+    fn on_data_available(&mut self, cx: &mut StreamContext<'_, Http3ClientSession>) {
+        match &mut self.0 {
+            Kind::Uni(stream) => stream.on_data_available(cx),
+            Kind::Request(_, stream) => {
+                let id = cx.id();
+                let wishes = &mut cx.session().cancelled;
+                let is_cancelled = wishes.contains(&id);
+                wishes.retain(|wish| *wish != id);
+                with_parts(cx, |http, io| {
+                    if is_cancelled {
+                        stream.cancel(http, io);
+                    } else {
+                        stream.on_data_available(http, io);
+                    }
+                });
+            }
+        }
+    }
+
+    fn on_can_write(&mut self, cx: &mut StreamContext<'_, Http3ClientSession>) {
+        match &mut self.0 {
+            Kind::Uni(stream) => stream.on_can_write(cx),
+            Kind::Request(_, stream) => with_parts(cx, |http, io| stream.on_can_write(http, io)),
+        }
+    }
+
+    fn on_reset(&mut self, code: ApplicationError, cx: &mut StreamContext<'_, Http3ClientSession>) {
+        match &mut self.0 {
+            Kind::Uni(stream) => stream.on_reset(cx),
+            Kind::Request(_, stream) => {
+                with_parts(cx, |http, io| stream.on_reset(code.into(), http, io));
+            }
+        }
+    }
+
+    fn on_stop_sending(
+        &mut self,
+        code: ApplicationError,
+        cx: &mut StreamContext<'_, Http3ClientSession>,
+    ) {
+        match &mut self.0 {
+            Kind::Uni(stream) => stream.on_stop_sending(code, cx),
+            Kind::Request(_, stream) => stream.on_stop_sending(),
+        }
+    }
+
+    fn on_close(&mut self, session: &mut Http3ClientSession) {
+        if let Kind::Request(id, stream) = &mut self.0 {
+            stream.on_close(&mut session.http);
+            if let Some(id) = id {
+                session.streams.remove(id);
+            }
+        }
+    }
+}
+
+/// Checks a request and adds what it lacks.
+fn prepare(
+    request: Request<impl Into<Body>>,
+    handler: Box<dyn ResponseHandler>,
+) -> Result<PendingRequest, ExchangeError> {
+    let (parts, body) = request.into_parts();
+    let mut head = Request::from_parts(parts, ());
+    let body = body.into();
+    let length = body.content_length();
+    if let Some(length) = length.filter(|len| *len > 0 || expects_body(head.method())) {
+        let headers = head.headers_mut();
+        headers
+            .entry(header::CONTENT_LENGTH)
+            .or_insert_with(|| length.into());
+    }
+    if let Some(value) = head.headers().get(header::CONTENT_LENGTH) {
+        parse_length(value)?;
+    }
+    request_fields(&head)?;
+    Ok(PendingRequest {
+        head,
+        body,
+        handler,
+    })
+}

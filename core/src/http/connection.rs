@@ -1,0 +1,454 @@
+//! [`Http3Connection`]: what all streams of an HTTP/3 session share, in either role: settings,
+//! QPACK's two machines, the critical streams, GOAWAY, budgets and deadlines. It must not know
+//! requests, handlers or the session above it: it leaves wishes (`wakes`, a failure) which
+//! `plumbing` carries out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::config::Http3Config;
+use super::control_stream::ControlFrame;
+use super::error::{ExchangeError, Fault, Http3Code, Http3Error};
+use super::frame::{emit, frame_type};
+use super::headers::FieldList;
+use super::limits::{CancelBudget, GlitchBudget};
+use super::qpack_shim::{Decoded, Decoder, Encoder, QpackError};
+use super::settings::Settings;
+use super::shutdown::Shutdown;
+use super::transport::Transport;
+use super::uni_stream::UniKind;
+use crate::time::Time;
+use crate::types::{Direction, Role, StreamId};
+
+/// The state of an HTTP/3 connection.
+#[derive(Debug)]
+pub(super) struct Http3Connection {
+    role: Role,
+    config: Arc<Http3Config>,
+    /// The time of this turn.
+    pub(super) now: Time,
+    pub(super) decoder: Decoder,
+    encoder: Encoder,
+    peer_settings: Option<Settings>,
+    /// Our control, encoder and decoder streams, in the order of [`UniKind`].
+    outgoing: [Option<StreamId>; 3],
+    /// The peer's.
+    incoming: [Option<StreamId>; 3],
+    grease_stream_sent: bool,
+    /// Instructions that our encoder and decoder stream had no room for.
+    encoder_backlog: BytesMut,
+    decoder_backlog: BytesMut,
+    /// The last GOAWAY of the peer, and the last MAX_PUSH_ID.
+    peer_goaway: Option<u64>,
+    max_push_id: Option<u64>,
+    pub(super) shutdown: Shutdown,
+    glitches: GlitchBudget,
+    cancels: CancelBudget,
+    /// Sum of incomplete and blocked field sections.
+    section_bytes: usize,
+    /// Where small frames are built, a few hundred in one allocation.
+    scratch: BytesMut,
+    /// Streams that want a call.
+    pub(super) wakes: Vec<StreamId>,
+    wake_times: BTreeSet<(Time, StreamId)>,
+    /// Request streams whose header section is incomplete, with their deadlines. Later streams have
+    /// later deadlines.
+    awaiting_head: BTreeMap<StreamId, Time>,
+    failure: Option<Http3Error>,
+    /// Request streams that are not over.
+    active: usize,
+    /// The ID after that of the last request accepted.
+    requests_end: u64,
+}
+
+impl Http3Connection {
+    pub(super) fn new(role: Role, config: Arc<Http3Config>) -> Self {
+        Self {
+            role,
+            now: Time::ZERO,
+            decoder: Decoder::new(
+                config.qpack_max_table_capacity,
+                config.qpack_blocked_streams,
+                config.max_field_section_size,
+            ),
+            encoder: Encoder::new(),
+            config,
+            peer_settings: None,
+            outgoing: [None; 3],
+            incoming: [None; 3],
+            grease_stream_sent: false,
+            encoder_backlog: BytesMut::new(),
+            decoder_backlog: BytesMut::new(),
+            peer_goaway: None,
+            max_push_id: None,
+            shutdown: Shutdown::default(),
+            glitches: GlitchBudget::default(),
+            cancels: CancelBudget::default(),
+            section_bytes: 0,
+            scratch: BytesMut::new(),
+            wakes: Vec::new(),
+            wake_times: BTreeSet::new(),
+            awaiting_head: BTreeMap::new(),
+            failure: None,
+            active: 0,
+            requests_end: 0,
+        }
+    }
+
+    pub(super) fn role(&self) -> Role {
+        self.role
+    }
+
+    pub(super) fn config(&self) -> &Http3Config {
+        &self.config
+    }
+
+    /// The peer's settings, once they have come.
+    pub(super) fn peer_settings(&self) -> Option<&Settings> {
+        self.peer_settings.as_ref()
+    }
+
+    /// The connection must be closed with this error. The first one counts.
+    pub(super) fn fail(&mut self, error: Http3Error) {
+        self.failure.get_or_insert(error);
+    }
+
+    pub(super) fn take_failure(&mut self) -> Option<Http3Error> {
+        self.failure.take()
+    }
+
+    /// Counts something legal and useless.
+    pub(super) fn on_glitch(&mut self) -> Result<(), Fault> {
+        if self.glitches.spend(self.now) {
+            return Ok(());
+        }
+        Err(Fault::connection(
+            Http3Code::EXCESSIVE_LOAD,
+            "too many frames and streams without use",
+        ))
+    }
+
+    /// A frame, or a few, in few bytes.
+    pub(super) fn small(&mut self, write: impl FnOnce(&mut BytesMut)) -> Bytes {
+        if self.scratch.capacity() < 64 {
+            self.scratch.reserve(SCRATCH);
+        }
+        write(&mut self.scratch);
+        self.scratch.split().freeze()
+    }
+}
+
+/// Field sections.
+impl Http3Connection {
+    /// A HEADERS frame with these fields.
+    pub(super) fn encode(
+        &mut self,
+        id: StreamId,
+        fields: FieldList<'_>,
+    ) -> Result<Bytes, ExchangeError> {
+        // RFC 9114 §4.2.2
+        let size = fields
+            .iter()
+            .map(|field| field.name.len() as u64 + field.value.len() as u64 + 32)
+            .sum();
+        let limit = self
+            .peer_settings
+            .map_or(u64::MAX, |settings| settings.max_field_section_size);
+        if size > limit {
+            return Err(ExchangeError::TooLarge { size, limit });
+        }
+        let mut section = BytesMut::with_capacity(256);
+        self.encoder
+            .encode(id.as_u64(), fields.into_iter(), &mut section);
+        Ok(self.small(|out| emit::frame(out, frame_type::HEADERS, &section)))
+    }
+
+    pub(super) fn decode(&mut self, id: StreamId, section: Bytes) -> Result<Decoded, Fault> {
+        self.decoder
+            .decode(id.as_u64(), section)
+            .map_err(|error| Fault::Connection(from_qpack(error)))
+    }
+
+    /// A stream keeps `after` bytes of incomplete sections where it kept `before`. False if that is
+    /// more than all streams may keep.
+    pub(super) fn account_sections(&mut self, before: usize, after: usize) -> bool {
+        self.section_bytes = self.section_bytes.saturating_sub(before) + after;
+        after <= before || self.section_bytes <= self.config.max_buffered_sections
+    }
+
+    /// Instructions of the peer's encoder have come.
+    pub(super) fn on_encoder_stream(&mut self, data: &[u8]) -> Result<(), Http3Error> {
+        self.decoder.on_encoder_stream(data).map_err(from_qpack)?;
+        while let Some(id) = self.decoder.poll_unblocked() {
+            self.wakes.push(StreamId::from_raw(id));
+        }
+        Ok(())
+    }
+
+    /// Instructions of the peer's decoder have come.
+    pub(super) fn on_decoder_stream(&mut self, data: &[u8]) -> Result<(), Http3Error> {
+        self.encoder.on_decoder_stream(data).map_err(from_qpack)
+    }
+
+    /// Writes what QPACK wants to tell the peer, as far as there is room.
+    pub(super) fn flush(&mut self, io: &mut dyn Transport) {
+        while let Some(data) = self.encoder.take_encoder_stream() {
+            self.encoder_backlog.put(data);
+        }
+        while let Some(data) = self.decoder.take_decoder_stream() {
+            self.decoder_backlog.put(data);
+        }
+        for (kind, backlog) in [
+            (UniKind::QpackEncoder, &mut self.encoder_backlog),
+            (UniKind::QpackDecoder, &mut self.decoder_backlog),
+        ] {
+            if backlog.is_empty() {
+                continue;
+            }
+            let mut data = backlog.split().freeze();
+            if let Some(id) = self.outgoing[kind.slot()] {
+                // An error: the connection is ending.
+                let _ = io.write(id, &mut data);
+            }
+            if data.len() > MAX_BACKLOG {
+                self.failure.get_or_insert(Http3Error::new(
+                    Http3Code::EXCESSIVE_LOAD,
+                    format!("{} bytes for a QPACK stream that is not read", data.len()),
+                ));
+            }
+            backlog.put(data);
+        }
+    }
+}
+
+/// Critical streams and the control stream.
+impl Http3Connection {
+    /// The next unidirectional stream that we want to open.
+    pub(super) fn stream_to_open(&self) -> Option<UniKind> {
+        // The control stream first: the peer may allow no more.
+        CRITICAL
+            .into_iter()
+            .find(|kind| self.outgoing[kind.slot()].is_none())
+            .or_else(|| {
+                let wanted = !self.grease_stream_sent && self.config.grease.is_some();
+                wanted.then_some(UniKind::Reserved)
+            })
+    }
+
+    /// It was opened: writes what it begins with.
+    pub(super) fn on_stream_opened(&mut self, kind: UniKind, id: StreamId, io: &mut dyn Transport) {
+        let config = Arc::clone(&self.config);
+        let start = self.small(|out| match kind {
+            UniKind::Control => {
+                emit::varint(out, kind.wire_type());
+                Settings::emit(&config, out);
+                if let Some(reserved) = config.reserved(1) {
+                    emit::frame(out, reserved, &[]);
+                }
+            }
+            UniKind::Reserved => emit::varint(out, config.reserved(2).unwrap_or(0x21)),
+            _ => emit::varint(out, kind.wire_type()),
+        });
+        // Errors: the connection is ending.
+        let _ = io.write_all(id, start);
+        if kind == UniKind::Reserved {
+            self.grease_stream_sent = true;
+            let _ = io.finish(id);
+        } else {
+            self.outgoing[kind.slot()] = Some(id);
+            self.apply_peer_settings();
+        }
+    }
+
+    /// The peer opened a unidirectional stream of this kind (RFC 9114 §6.2).
+    pub(super) fn on_peer_stream(&mut self, kind: UniKind, id: StreamId) -> Result<(), Http3Error> {
+        match self.incoming[kind.slot()].replace(id) {
+            None => Ok(()),
+            // RFC 9114 §6.2.1, RFC 9204 §4.2: one of each.
+            Some(_) => Err(Http3Error::new(
+                Http3Code::STREAM_CREATION_ERROR,
+                format!("a second stream of type {:#x}", kind.wire_type()),
+            )),
+        }
+    }
+
+    /// A frame of the peer's control stream.
+    pub(super) fn on_control_frame(&mut self, frame: ControlFrame) -> Result<(), Http3Error> {
+        match frame {
+            ControlFrame::Settings(settings) => {
+                self.peer_settings = Some(settings);
+                self.apply_peer_settings();
+                Ok(())
+            }
+            ControlFrame::GoAway(id) => self.on_goaway(id),
+            ControlFrame::MaxPushId(id) => {
+                // RFC 9114 §7.2.7: it must not shrink.
+                if self.max_push_id.is_some_and(|max| id < max) {
+                    return Err(id_error(format!("MAX_PUSH_ID falls to {id}")));
+                }
+                self.max_push_id = Some(id);
+                Ok(())
+            }
+            // RFC 9114 §7.2.3: nothing was ever promised, neither by us nor with our permission.
+            ControlFrame::CancelPush(id) => Err(id_error(format!("CANCEL_PUSH of {id}"))),
+        }
+    }
+
+    /// The first request that the peer will not process, if it said so.
+    pub(super) fn peer_goaway(&self) -> Option<u64> {
+        self.peer_goaway
+    }
+
+    /// Writes to our control stream.
+    pub(super) fn send_control(
+        &mut self,
+        io: &mut dyn Transport,
+        write: impl FnOnce(&mut BytesMut),
+    ) {
+        if let Some(id) = self.outgoing[UniKind::Control.slot()] {
+            let frame = self.small(write);
+            // An error: the connection is ending.
+            let _ = io.write_all(id, frame);
+        }
+    }
+
+    fn on_goaway(&mut self, id: u64) -> Result<(), Http3Error> {
+        let stream = StreamId::from_raw(id);
+        // RFC 9114 §7.2.6: to a client it names a request; to a server a push, which is any number.
+        let is_request =
+            stream.initiator().is_client() && stream.direction() == Direction::Bidirectional;
+        if self.role.is_client() && !is_request {
+            return Err(id_error(format!("GOAWAY names {stream}")));
+        }
+        // RFC 9114 §5.2: it must not grow.
+        if self.peer_goaway.is_some_and(|last| id > last) {
+            return Err(id_error(format!("GOAWAY grows to {id}")));
+        }
+        self.peer_goaway = Some(id);
+        Ok(())
+    }
+
+    /// The encoder may use a table once the peer allows one and there is a stream to fill it by.
+    fn apply_peer_settings(&mut self) {
+        if let (Some(settings), Some(_)) = (
+            self.peer_settings,
+            self.outgoing[UniKind::QpackEncoder.slot()],
+        ) {
+            self.encoder.set_peer_settings(
+                settings.qpack_max_table_capacity,
+                settings.qpack_blocked_streams,
+            );
+        }
+    }
+}
+
+/// Requests and time.
+impl Http3Connection {
+    /// A request stream was opened by either side.
+    pub(super) fn on_request_opened(&mut self, id: StreamId) {
+        self.active += 1;
+        self.requests_end = id.as_u64() + 4;
+        if self.role.is_server() {
+            self.cancels.on_request(self.now);
+            self.awaiting_head
+                .insert(id, self.now + self.config.header_deadline);
+        }
+    }
+
+    /// Its header section has come, or never will.
+    pub(super) fn on_head(&mut self, id: StreamId) {
+        self.awaiting_head.remove(&id);
+    }
+
+    /// Whether its header section should have come by now.
+    pub(super) fn is_head_late(&self, id: StreamId) -> bool {
+        self.awaiting_head
+            .get(&id)
+            .is_some_and(|deadline| *deadline <= self.now)
+    }
+
+    /// A request is over in either way.
+    pub(super) fn on_request_over(&mut self, id: StreamId) {
+        self.active = self.active.saturating_sub(1);
+        self.on_head(id);
+    }
+
+    /// A request was abandoned by the peer or by its fault.
+    pub(super) fn on_cancelled(&mut self) {
+        if self.role.is_server() && !self.cancels.on_cancelled(self.now) {
+            self.fail(Http3Error::new(
+                Http3Code::EXCESSIVE_LOAD,
+                "almost all requests are cancelled",
+            ));
+        }
+    }
+
+    /// How many requests are not over.
+    pub(super) fn active(&self) -> usize {
+        self.active
+    }
+
+    /// The ID from which on no request was accepted.
+    pub(super) fn requests_end(&self) -> u64 {
+        self.requests_end
+    }
+
+    /// Has a stream called at this time.
+    pub(super) fn wake_at(&mut self, id: StreamId, at: Time) {
+        if self.wake_times.len() < MAX_WAKE_TIMES {
+            self.wake_times.insert((at, id));
+        } else {
+            self.wakes.push(id);
+        }
+    }
+
+    /// The time of this turn has come: wakes whom it concerns.
+    pub(super) fn on_time(&mut self, now: Time) {
+        self.now = now;
+        while let Some(&(at, id)) = self.wake_times.first() {
+            if at > now {
+                break;
+            }
+            self.wake_times.pop_first();
+            self.wakes.push(id);
+        }
+        let late = self.awaiting_head.iter().take_while(|(_, at)| **at <= now);
+        self.wakes.extend(late.map(|(id, _)| *id));
+    }
+
+    /// When [`on_time`](Self::on_time) has something to do next.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        let wake = self.wake_times.first().map(|(at, _)| *at);
+        let head = self.awaiting_head.first_key_value().map(|(_, at)| *at);
+        [wake, head, self.shutdown.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
+fn from_qpack(error: QpackError) -> Http3Error {
+    Http3Error::new(Http3Code(error.code), error.reason)
+}
+
+fn id_error(reason: String) -> Http3Error {
+    Http3Error::new(Http3Code::ID_ERROR, reason)
+}
+
+/// The streams that a connection cannot do without, in the order in which we open them.
+const CRITICAL: [UniKind; 3] = [
+    UniKind::Control,
+    UniKind::QpackEncoder,
+    UniKind::QpackDecoder,
+];
+
+/// How much waits for a QPACK stream that the peer gives no credit for, in bytes.
+const MAX_BACKLOG: usize = 64 * 1024;
+
+/// How many wake-ups are remembered: far more than a connection has streams.
+const MAX_WAKE_TIMES: usize = 100_000;
+
+/// How much is allocated at a time for small frames, in bytes.
+const SCRATCH: usize = 4096;

@@ -1,0 +1,296 @@
+//! [`Exchange`]: one request and its response, as handlers see it during a callback. What can be
+//! done depends on the role: reading a body either way, answering only on a server.
+
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Method, Response, StatusCode};
+
+use super::body::Body;
+use super::connection::Http3Connection;
+use super::error::{ExchangeError, Fault, Http3Code, Http3Error};
+use super::headers::{has_body, parse_trailers, response_fields};
+use super::message_reader::{Incoming, MessageReader};
+use super::message_writer::MessageWriter;
+use super::transport::Transport;
+use crate::time::Time;
+use crate::types::StreamId;
+
+/// Marks a server's exchange.
+#[derive(Debug)]
+pub enum ServerSide {}
+
+/// Marks a client's exchange.
+#[derive(Debug)]
+pub enum ClientSide {}
+
+/// An exchange on a server: read the request's body, answer.
+pub type ServerExchange<'a> = Exchange<'a, ServerSide>;
+
+/// An exchange on a client: read the response's body.
+pub type ClientExchange<'a> = Exchange<'a, ClientSide>;
+
+/// One request and its response, lent to a handler for a callback.
+pub struct Exchange<'a, R> {
+    state: &'a mut ExchangeState,
+    http: &'a mut Http3Connection,
+    io: &'a mut dyn Transport,
+    role: PhantomData<R>,
+}
+
+/// What an exchange keeps between callbacks.
+#[derive(Debug)]
+pub(super) struct ExchangeState {
+    pub(super) id: StreamId,
+    /// The request's method.
+    pub(super) method: Method,
+    pub(super) reader: MessageReader,
+    pub(super) writer: MessageWriter,
+    pub(super) trailers: Option<HeaderMap>,
+    /// The peer's message has been read to its end.
+    pub(super) is_received: bool,
+    /// What reading ran into; to be dealt with after the callback.
+    pub(super) fault: Option<Fault>,
+    /// The handler gave up with this code.
+    pub(super) cancelled: Option<Http3Code>,
+}
+
+impl<R> std::fmt::Debug for Exchange<'_, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange")
+            .field("id", &self.state.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a, R> Exchange<'a, R> {
+    pub(super) fn new(
+        state: &'a mut ExchangeState,
+        http: &'a mut Http3Connection,
+        io: &'a mut dyn Transport,
+    ) -> Self {
+        Self {
+            state,
+            http,
+            io,
+            role: PhantomData,
+        }
+    }
+
+    /// The stream that carries the exchange; with it, `wake_stream` from outside has the handler
+    /// called.
+    pub fn id(&self) -> StreamId {
+        self.state.id
+    }
+
+    /// The time of this turn.
+    pub fn now(&self) -> Time {
+        self.http.now
+    }
+
+    /// The peer's address.
+    pub fn peer_address(&self) -> SocketAddr {
+        self.io.peer_address()
+    }
+
+    /// The next piece of the peer's body; `None` if there is none now, or no more at all (see
+    /// [`is_body_finished`](Self::is_body_finished)). What is not read holds the peer back. The
+    /// piece may share a receive buffer: copy what you keep for long.
+    pub fn read_body(&mut self) -> Option<Bytes> {
+        self.state.read_body(self.http, self.io)
+    }
+
+    /// Whether the body has been read to its end and was whole.
+    pub fn is_body_finished(&self) -> bool {
+        self.state.is_received
+    }
+
+    /// The peer's trailers, once the body is finished; `None` if it sent none.
+    pub fn trailers(&self) -> Option<&HeaderMap> {
+        self.state.trailers.as_ref()
+    }
+
+    /// Has the handler called at this time, whether or not there is news.
+    pub fn wake_at(&mut self, at: Time) {
+        self.http.wake_at(self.state.id, at);
+    }
+
+    /// Gives up the exchange: resets the stream both ways. The handler is not called again.
+    pub fn cancel(&mut self, code: Http3Code) {
+        self.state.cancelled.get_or_insert(code);
+    }
+
+    /// Closes the whole connection.
+    pub fn close_connection(&mut self, code: Http3Code, reason: impl Into<String>) {
+        self.http.fail(Http3Error::new(code, reason.into()));
+    }
+}
+
+impl ServerExchange<'_> {
+    /// Answers: with this head and this body, which is sent as there is room for it. Adds
+    /// content-length where the body's length is known. A response that HTTP/3 cannot express, or a
+    /// second one, resets the stream with H3_INTERNAL_ERROR.
+    pub fn respond(&mut self, response: Response<impl Into<Body>>) {
+        let (parts, body) = response.into_parts();
+        let mut head = Response::from_parts(parts, ());
+        let body = body.into();
+        add_content_length(&self.state.method, &mut head, body.content_length());
+        let sent = self.send_response(head).and_then(|()| {
+            let writer = &mut self.state.writer;
+            writer.send_body(body, self.http, self.io)
+        });
+        match sent {
+            Ok(()) | Err(ExchangeError::StreamClosed) => {}
+            Err(error) => {
+                log::warn!("the response on {} cannot be sent: {error}", self.state.id);
+                self.cancel(Http3Code::INTERNAL_ERROR);
+            }
+        }
+    }
+
+    /// Sends an interim response: 100 to 199, but not 101 (RFC 9114 §4.1).
+    pub fn send_interim(&mut self, response: &Response<()>) -> Result<(), ExchangeError> {
+        let status = response.status();
+        if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(ExchangeError::Invalid("not an interim status of HTTP/3"));
+        }
+        let fields = response_fields(&status, response.headers())?;
+        self.state.writer.interim(fields, self.http, self.io)
+    }
+
+    /// Sends the head of the final response, to be followed by [`write_body`](Self::write_body) and
+    /// [`finish`](Self::finish). With a content-length, exactly as many bytes must follow; nothing
+    /// needs to be written, and nothing is sent, for HEAD, 204 and 304.
+    pub fn send_response(&mut self, response: Response<()>) -> Result<(), ExchangeError> {
+        let status = response.status();
+        if status.is_informational() {
+            return Err(ExchangeError::Invalid("not a final status"));
+        }
+        let length = match response.headers().get(header::CONTENT_LENGTH) {
+            Some(value) => Some(parse_length(value)?),
+            None => None,
+        };
+        let fields = response_fields(&status, response.headers())?;
+        let has_body = has_body(&self.state.method, status);
+        let writer = &mut self.state.writer;
+        writer.head(fields, has_body, length, self.http, self.io)
+    }
+
+    /// Whether the response was begun.
+    pub fn has_responded(&self) -> bool {
+        !self.state.writer.is_before_head()
+    }
+
+    /// Whether a body written now will reach the client: not for HEAD, 204 and 304, nor after the
+    /// end.
+    pub fn wants_body(&self) -> bool {
+        self.state.writer.has_body() && !self.state.writer.is_over()
+    }
+
+    /// Takes the front of `data` as far as there is room, and returns how many bytes that is. What
+    /// it leaves must be offered again before anything else;
+    /// [`on_can_write`](super::RequestHandler::on_can_write) tells when.
+    pub fn write_body(&mut self, data: &mut Bytes) -> Result<usize, ExchangeError> {
+        self.state.writer.write(data, self.http, self.io)
+    }
+
+    /// Ends the response.
+    pub fn finish(&mut self) -> Result<(), ExchangeError> {
+        self.state.writer.finish(self.io)
+    }
+
+    /// Ends the response with trailers.
+    pub fn finish_with_trailers(&mut self, trailers: &HeaderMap) -> Result<(), ExchangeError> {
+        self.state.writer.trailers(trailers, self.http, self.io)
+    }
+}
+
+impl ExchangeState {
+    pub(super) fn new(id: StreamId, method: Method) -> Self {
+        Self {
+            id,
+            method,
+            reader: MessageReader::new(id),
+            writer: MessageWriter::new(id),
+            trailers: None,
+            is_received: false,
+            fault: None,
+            cancelled: None,
+        }
+    }
+
+    /// The next piece of body. Trailers, the end and faults are noted on the way.
+    pub(super) fn read_body(
+        &mut self,
+        http: &mut Http3Connection,
+        io: &mut dyn Transport,
+    ) -> Option<Bytes> {
+        loop {
+            if self.fault.is_some() || self.cancelled.is_some() {
+                return None;
+            }
+            match self.reader.poll(http, io) {
+                Ok(Some(Incoming::Data(data))) => return Some(data),
+                Ok(Some(Incoming::Fields(fields))) => match parse_trailers(fields) {
+                    Ok(trailers) => self.trailers = Some(trailers),
+                    Err(fault) => self.fault = Some(fault),
+                },
+                Ok(Some(Incoming::TooLarge)) => {
+                    self.fault = Some(Fault::stream(
+                        Http3Code::EXCESSIVE_LOAD,
+                        "the trailers are too large",
+                    ));
+                }
+                Ok(Some(Incoming::End)) => self.is_received = true,
+                Ok(None) => return None,
+                Err(fault) => self.fault = Some(fault),
+            }
+        }
+    }
+
+    /// Ends both directions of the stream.
+    pub(super) fn abort(
+        &mut self,
+        code: Http3Code,
+        http: &mut Http3Connection,
+        io: &mut dyn Transport,
+    ) {
+        if !self.writer.is_over() {
+            self.writer.reset(code, io);
+        }
+        self.stop_reading(code, http, io);
+    }
+
+    /// Ends the receiving direction, if it has not ended.
+    pub(super) fn stop_reading(
+        &mut self,
+        code: Http3Code,
+        http: &mut Http3Connection,
+        io: &mut dyn Transport,
+    ) {
+        if !self.is_received {
+            self.reader.give_up(http);
+            io.stop_sending(self.id, code);
+        }
+    }
+}
+
+/// RFC 9110 §8.6: where it is known and allowed.
+fn add_content_length(method: &Method, response: &mut Response<()>, length: Option<u64>) {
+    let status = response.status();
+    let allowed = *method == Method::HEAD || has_body(method, status);
+    if let (true, Some(length)) = (allowed, length) {
+        let headers = response.headers_mut();
+        headers
+            .entry(header::CONTENT_LENGTH)
+            .or_insert_with(|| HeaderValue::from(length));
+    }
+}
+
+/// The content-length of a message of ours.
+pub(super) fn parse_length(value: &HeaderValue) -> Result<u64, ExchangeError> {
+    let length = value.to_str().ok().and_then(|text| text.parse().ok());
+    length.ok_or(ExchangeError::Invalid("content-length is not a number"))
+}

@@ -1,0 +1,281 @@
+//! [`MessageReader`]: the receiving half of a request stream, for either role: which frame may come
+//! when (RFC 9114 §4.1, §7.2), field sections decoded, the body handed on as it lies. It reads the
+//! stream only when asked, so whoever does not ask holds the peer back.
+
+use bytes::Bytes;
+
+use super::connection::Http3Connection;
+use super::error::{Fault, Http3Code};
+use super::frame::{FrameParser, Part, Treatment, frame_type};
+use super::message_body::BodyLength;
+use super::qpack_shim::{Decoded, Field};
+use super::transport::Transport;
+use crate::error::StreamError;
+use crate::types::{Role, StreamId};
+
+/// What a message consists of, in order of arrival.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Incoming {
+    /// A header section; after [`MessageReader::begin_body`], the trailers.
+    Fields(Vec<Field>),
+    /// A section larger than we accept. Nothing after it should be read.
+    TooLarge,
+    /// A piece of the body.
+    Data(Bytes),
+    /// The end of the stream and of a complete message.
+    End,
+}
+
+/// Reads one message.
+#[derive(Debug)]
+pub(super) struct MessageReader {
+    id: StreamId,
+    phase: Phase,
+    parser: FrameParser,
+    /// What was read from the stream and not yet parsed.
+    chunk: Bytes,
+    /// A section that waits for entries of the dynamic table (RFC 9204 §2.1.2).
+    blocked: Option<Bytes>,
+    body: BodyLength,
+    /// What the connection was told we keep.
+    accounted: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Header sections: any number of interim ones, then the final one.
+    Head,
+    Body,
+    /// The trailers were read.
+    Trailers,
+    /// The end was read, or nothing more will be.
+    Over,
+}
+
+impl MessageReader {
+    pub(super) fn new(id: StreamId) -> Self {
+        Self {
+            id,
+            phase: Phase::Head,
+            parser: FrameParser::default(),
+            chunk: Bytes::new(),
+            blocked: None,
+            body: BodyLength::new(None),
+            accounted: 0,
+        }
+    }
+
+    /// The header section that was just handed out was the final one: body and trailers follow.
+    pub(super) fn begin_body(&mut self, content_length: Option<u64>) {
+        self.phase = Phase::Body;
+        self.body = BodyLength::new(content_length);
+    }
+
+    /// The next part of the message; `None` if it has not arrived.
+    pub(super) fn poll(
+        &mut self,
+        http: &mut Http3Connection,
+        io: &mut dyn Transport,
+    ) -> Result<Option<Incoming>, Fault> {
+        let result = self.poll_inner(http, io);
+        if result.is_err() {
+            self.give_up(http);
+        }
+        let kept = self.parser.buffered() + self.blocked.as_ref().map_or(0, Bytes::len);
+        let within = http.account_sections(self.accounted, kept);
+        self.accounted = kept;
+        if !within {
+            self.give_up(http);
+            return Err(Fault::stream(
+                Http3Code::EXCESSIVE_LOAD,
+                "too many incomplete field sections on this connection",
+            ));
+        }
+        result
+    }
+
+    /// Nothing more will be read: frees what is kept here and in the decoder.
+    pub(super) fn give_up(&mut self, http: &mut Http3Connection) {
+        if self.phase != Phase::Over {
+            self.phase = Phase::Over;
+            // RFC 9204 §2.2.2.2
+            http.decoder.cancel_stream(self.id.as_u64());
+        }
+        self.parser = FrameParser::default();
+        self.chunk = Bytes::new();
+        self.blocked = None;
+        http.account_sections(self.accounted, 0);
+        self.accounted = 0;
+    }
+
+    fn poll_inner(
+        &mut self,
+        http: &mut Http3Connection,
+        io: &mut dyn Transport,
+    ) -> Result<Option<Incoming>, Fault> {
+        loop {
+            if self.phase == Phase::Over {
+                return Ok(None);
+            }
+            if let Some(section) = self.blocked.take() {
+                return self.decode(section, http);
+            }
+            if self.chunk.is_empty() && !self.refill(io)? {
+                if io.is_finished(self.id) {
+                    return self.end(http.role()).map(Some);
+                }
+                return Ok(None);
+            }
+            if let Some(incoming) = self.parse(http)? {
+                match incoming {
+                    Parsed::Section(section) => return self.decode(section, http),
+                    Parsed::Incoming(incoming) => return Ok(Some(incoming)),
+                }
+            }
+        }
+    }
+
+    fn refill(&mut self, io: &mut dyn Transport) -> Result<bool, Fault> {
+        match io.read(self.id) {
+            Ok(Some(chunk)) => {
+                self.chunk = chunk;
+                Ok(true)
+            }
+            Err(StreamError::Reset(code)) => Err(Fault::Reset(code.into())),
+            Ok(None) | Err(_) => Ok(false),
+        }
+    }
+
+    fn parse(&mut self, http: &mut Http3Connection) -> Result<Option<Parsed>, Fault> {
+        let mut too_large = false;
+        let Self {
+            parser,
+            chunk,
+            phase,
+            body,
+            ..
+        } = self;
+        let part = parser.next(chunk, |ty, len| {
+            decide(http, *phase, body, &mut too_large, ty, len)
+        })?;
+        if too_large {
+            self.give_up(http);
+            return Ok(Some(Parsed::Incoming(Incoming::TooLarge)));
+        }
+        Ok(part.map(|part| match part {
+            Part::Piece(piece) => Parsed::Incoming(Incoming::Data(piece)),
+            Part::Whole(_, section) => Parsed::Section(section),
+        }))
+    }
+
+    fn decode(
+        &mut self,
+        section: Bytes,
+        http: &mut Http3Connection,
+    ) -> Result<Option<Incoming>, Fault> {
+        match http.decode(self.id, section.clone())? {
+            Decoded::Fields(fields) => {
+                if self.phase == Phase::Body {
+                    self.phase = Phase::Trailers;
+                }
+                Ok(Some(Incoming::Fields(fields)))
+            }
+            Decoded::Blocked => {
+                self.blocked = Some(section);
+                Ok(None)
+            }
+            Decoded::TooLarge => {
+                self.give_up(http);
+                Ok(Some(Incoming::TooLarge))
+            }
+        }
+    }
+
+    /// The stream has ended.
+    fn end(&mut self, role: Role) -> Result<Incoming, Fault> {
+        if !self.parser.is_between_frames() {
+            // RFC 9114 §7.1
+            return Err(Fault::connection(
+                Http3Code::FRAME_ERROR,
+                "the stream ends inside a frame",
+            ));
+        }
+        if self.phase == Phase::Head {
+            // RFC 9114 §4.1
+            return Err(match role {
+                Role::Server => Fault::stream(
+                    Http3Code::REQUEST_INCOMPLETE,
+                    "the stream ends without a request",
+                ),
+                Role::Client => Fault::message("the stream ends without a final response"),
+            });
+        }
+        self.body.on_end()?;
+        self.phase = Phase::Over;
+        Ok(Incoming::End)
+    }
+}
+
+/// What a chunk yields.
+enum Parsed {
+    Section(Bytes),
+    Incoming(Incoming),
+}
+
+/// Whether this frame may come now, and what to do with its payload.
+fn decide(
+    http: &mut Http3Connection,
+    phase: Phase,
+    body: &mut BodyLength,
+    too_large: &mut bool,
+    ty: u64,
+    len: u64,
+) -> Result<Treatment, Fault> {
+    match (ty, phase) {
+        (frame_type::DATA, Phase::Body) => {
+            if len == 0 {
+                http.on_glitch()?;
+            }
+            body.on_data_frame(len)?;
+            Ok(Treatment::Pass)
+        }
+        (frame_type::HEADERS, Phase::Head | Phase::Body) => {
+            // A section is never larger encoded than we let it be decoded.
+            *too_large = len > http.config().max_field_section_size;
+            Ok(if *too_large {
+                Treatment::Skip
+            } else {
+                Treatment::Collect
+            })
+        }
+        // RFC 9114 §7.2.5: we allowed no push, so any push ID is too large.
+        (frame_type::PUSH_PROMISE, _) if http.role().is_client() => Err(Fault::connection(
+            Http3Code::ID_ERROR,
+            "PUSH_PROMISE where no push is allowed",
+        )),
+        // RFC 9114 §4.1: DATA before HEADERS, anything after the trailers; §7.2: frames of the
+        // control stream, frames of HTTP/2.
+        (
+            frame_type::DATA
+            | frame_type::HEADERS
+            | frame_type::PUSH_PROMISE
+            | frame_type::CANCEL_PUSH
+            | frame_type::SETTINGS
+            | frame_type::GOAWAY
+            | frame_type::MAX_PUSH_ID,
+            _,
+        ) => Err(unexpected(ty)),
+        _ if frame_type::is_http2_only(ty) => Err(unexpected(ty)),
+        _ => {
+            http.on_glitch()?;
+            Ok(Treatment::Skip)
+        }
+    }
+}
+
+fn unexpected(ty: u64) -> Fault {
+    Fault::connection(
+        Http3Code::FRAME_UNEXPECTED,
+        format!("frame type {ty:#x} at this point of a request stream"),
+    )
+}

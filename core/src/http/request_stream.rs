@@ -1,0 +1,284 @@
+//! [`RequestStream`]: a server's side of one exchange: header section in, backend called, handler
+//! fed, the end seen to. It must not know the session: it is lent what it needs.
+
+use http::{Method, Response, StatusCode};
+
+use super::backend::{Backend, RequestHandler};
+use super::body::Body;
+use super::connection::Http3Connection;
+use super::error::{Fault, Http3Code, RequestFailure};
+use super::exchange::{Exchange, ExchangeState, ServerExchange};
+use super::headers::{RequestHead, parse_request};
+use super::message_reader::Incoming;
+use super::transport::Transport;
+use crate::types::StreamId;
+
+/// One request being served.
+pub(super) struct RequestStream {
+    state: ExchangeState,
+    handler: Option<Box<dyn RequestHandler>>,
+    phase: Phase,
+    /// Whether the connection still counts this request.
+    is_counted: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The header section is not complete.
+    Head,
+    Running,
+    /// Answered, nothing more to read; or given up.
+    Over,
+}
+
+impl std::fmt::Debug for RequestStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RequestStream")
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RequestStream {
+    pub(super) fn new(id: StreamId) -> Self {
+        Self {
+            state: ExchangeState::new(id, Method::GET),
+            handler: None,
+            phase: Phase::Head,
+            is_counted: true,
+        }
+    }
+
+    /// There is something to read, or the stream was woken.
+    pub(super) fn on_data_available(
+        &mut self,
+        http: &mut Http3Connection,
+        backend: &dyn Backend,
+        io: &mut dyn Transport,
+    ) {
+        match self.phase {
+            Phase::Head => self.receive_head(http, backend, io),
+            Phase::Running => self.call(http, io, |handler, cx| handler.on_body_available(cx)),
+            Phase::Over => {}
+        }
+        self.settle(http, io);
+    }
+
+    /// There is room to write, or the stream was woken.
+    pub(super) fn on_can_write(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        if self.state.writer.has_source() {
+            self.pump(http, io);
+        } else {
+            self.call(http, io, |handler, cx| handler.on_can_write(cx));
+        }
+        self.settle(http, io);
+    }
+
+    /// The client reset its part.
+    pub(super) fn on_reset(
+        &mut self,
+        code: Http3Code,
+        http: &mut Http3Connection,
+        io: &mut dyn Transport,
+    ) {
+        if self.phase != Phase::Over {
+            self.state.fault.get_or_insert(Fault::Reset(code));
+            self.settle(http, io);
+        }
+    }
+
+    /// The client does not want the response; the sending part is reset already.
+    pub(super) fn on_stop_sending(
+        &mut self,
+        code: Http3Code,
+        http: &mut Http3Connection,
+        io: &mut dyn Transport,
+    ) {
+        if !self.is_counted {
+            return;
+        }
+        self.state.writer.drop_body();
+        http.on_cancelled();
+        self.fail(RequestFailure::Peer(code), Http3Code::NO_ERROR, http, io);
+    }
+
+    /// Everything we sent has arrived.
+    pub(super) fn on_all_data_acked(&mut self, http: &mut Http3Connection) {
+        self.uncount(http);
+    }
+
+    /// The stream is over, by itself or with the connection.
+    pub(super) fn on_close(&mut self, http: &mut Http3Connection) {
+        self.state.reader.give_up(http);
+        self.uncount(http);
+        if let Some(mut handler) = self.handler.take() {
+            handler.on_failed(&RequestFailure::ConnectionClosed);
+        }
+    }
+
+    fn receive_head(
+        &mut self,
+        http: &mut Http3Connection,
+        backend: &dyn Backend,
+        io: &mut dyn Transport,
+    ) {
+        match self.state.reader.poll(http, io) {
+            Ok(Some(Incoming::Fields(fields))) => match parse_request(fields) {
+                Ok(head) => self.start(head, http, backend, io),
+                Err(fault) => self.state.fault = Some(fault),
+            },
+            Ok(Some(Incoming::TooLarge)) => {
+                // RFC 9114 §4.2.2, RFC 6585 §5
+                self.answer(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, http, io);
+            }
+            // A reader in this state hands out nothing else.
+            Ok(Some(Incoming::Data(_) | Incoming::End)) => {}
+            Ok(None) if http.is_head_late(self.state.id) => {
+                self.state.fault = Some(Fault::stream(
+                    Http3Code::REQUEST_REJECTED,
+                    "the header section took too long",
+                ));
+            }
+            Ok(None) => {}
+            Err(fault) => self.state.fault = Some(fault),
+        }
+    }
+
+    fn start(
+        &mut self,
+        head: RequestHead,
+        http: &mut Http3Connection,
+        backend: &dyn Backend,
+        io: &mut dyn Transport,
+    ) {
+        http.on_head(self.state.id);
+        self.phase = Phase::Running;
+        self.state.method = head.request.method().clone();
+        self.state.reader.begin_body(head.content_length);
+        if self.state.method == Method::CONNECT {
+            return self.answer(StatusCode::NOT_IMPLEMENTED, http, io);
+        }
+        let mut exchange = Exchange::new(&mut self.state, http, io);
+        self.handler = backend.on_request(head.request, &mut exchange);
+        if self.handler.is_none() && self.state.writer.is_before_head() {
+            return self.answer(StatusCode::INTERNAL_SERVER_ERROR, http, io);
+        }
+        self.call(http, io, |handler, cx| handler.on_body_available(cx));
+        if !self.state.writer.has_source() {
+            self.call(http, io, |handler, cx| handler.on_can_write(cx));
+        }
+    }
+
+    /// Answers in the backend's place.
+    fn answer(&mut self, status: StatusCode, http: &mut Http3Connection, io: &mut dyn Transport) {
+        self.phase = Phase::Running;
+        http.on_head(self.state.id);
+        let mut response = Response::new(Body::Empty);
+        *response.status_mut() = status;
+        ServerExchange::new(&mut self.state, http, io).respond(response);
+    }
+
+    /// Calls the handler, if it is still wanted.
+    fn call(
+        &mut self,
+        http: &mut Http3Connection,
+        io: &mut dyn Transport,
+        f: impl FnOnce(&mut dyn RequestHandler, &mut ServerExchange<'_>),
+    ) {
+        if self.state.fault.is_some() || self.state.cancelled.is_some() {
+            return;
+        }
+        if let Some(handler) = &mut self.handler {
+            f(
+                handler.as_mut(),
+                &mut Exchange::new(&mut self.state, http, io),
+            );
+        }
+    }
+
+    fn pump(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) {
+        if let Err(error) = self.state.writer.pump(http, io) {
+            log::debug!("the response on {} is cut off: {error}", self.state.id);
+        }
+    }
+
+    /// Deals with what the callback left behind.
+    fn settle(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        if let Some(code) = self.state.cancelled {
+            self.handler = None;
+            self.end(code, http, io);
+            return;
+        }
+        match self.state.fault.take() {
+            Some(Fault::Connection(error)) => {
+                http.fail(error.clone());
+                let code = error.code;
+                self.fail(RequestFailure::Message(error), code, http, io);
+            }
+            Some(Fault::Stream(error)) => {
+                log::debug!("{}: {error}", self.state.id);
+                http.on_cancelled();
+                let code = error.code;
+                self.fail(RequestFailure::Message(error), code, http, io);
+            }
+            Some(Fault::Reset(code)) => {
+                http.on_cancelled();
+                let failure = RequestFailure::Peer(code);
+                self.fail(failure, Http3Code::REQUEST_INCOMPLETE, http, io);
+            }
+            None if self.state.writer.is_over() => self.conclude(http, io),
+            None => {}
+        }
+    }
+
+    /// The response is complete. What is left of the request is of no interest.
+    fn conclude(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) {
+        // Often only the end is left, and is here already: no need to bother the client.
+        for _ in 0..MAX_DRAIN {
+            if self.state.read_body(http, io).is_none() {
+                break;
+            }
+        }
+        if let Some(Fault::Connection(error)) = self.state.fault.take() {
+            http.fail(error);
+        }
+        // RFC 9114 §4.1: an early response.
+        self.state.stop_reading(Http3Code::NO_ERROR, http, io);
+        self.handler = None;
+        self.phase = Phase::Over;
+    }
+
+    fn fail(
+        &mut self,
+        failure: RequestFailure,
+        code: Http3Code,
+        http: &mut Http3Connection,
+        io: &mut dyn Transport,
+    ) {
+        if let Some(mut handler) = self.handler.take() {
+            handler.on_failed(&failure);
+        }
+        self.end(code, http, io);
+    }
+
+    fn end(&mut self, code: Http3Code, http: &mut Http3Connection, io: &mut dyn Transport) {
+        self.state.abort(code, http, io);
+        self.phase = Phase::Over;
+        self.uncount(http);
+    }
+
+    fn uncount(&mut self, http: &mut Http3Connection) {
+        if std::mem::take(&mut self.is_counted) {
+            http.on_request_over(self.state.id);
+        }
+    }
+}
+
+/// How many pieces of an unwanted body are read to find its end.
+const MAX_DRAIN: usize = 4;

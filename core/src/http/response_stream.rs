@@ -1,0 +1,263 @@
+//! [`ResponseStream`]: a client's side of one exchange: request out, responses in, handler fed, the
+//! end seen to. It must not know the session: it is lent what it needs.
+
+use http::{Method, Request};
+
+use super::body::Body;
+use super::connection::Http3Connection;
+use super::error::{ExchangeError, Fault, Http3Code, Http3Error, RequestFailure};
+use super::exchange::{ClientExchange, Exchange, ExchangeState, parse_length};
+use super::headers::{parse_response, request_fields};
+use super::message_reader::Incoming;
+use super::response_handler::ResponseHandler;
+use super::transport::Transport;
+use crate::types::StreamId;
+
+/// A request that has no stream yet.
+pub(super) struct PendingRequest {
+    pub(super) head: Request<()>,
+    pub(super) body: Body,
+    pub(super) handler: Box<dyn ResponseHandler>,
+}
+
+/// One request and the response to it.
+pub(super) struct ResponseStream {
+    state: ExchangeState,
+    /// The request, until it is sent.
+    unsent: Option<(Request<()>, Body)>,
+    /// Until it was told the end.
+    handler: Option<Box<dyn ResponseHandler>>,
+    has_head: bool,
+    /// Whether the connection still counts this request.
+    is_counted: bool,
+}
+
+impl std::fmt::Debug for ResponseStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ResponseStream")
+            .field("has_head", &self.has_head)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ResponseStream {
+    pub(super) fn new(id: StreamId, request: PendingRequest) -> Self {
+        Self {
+            state: ExchangeState::new(id, request.head.method().clone()),
+            unsent: Some((request.head, request.body)),
+            handler: Some(request.handler),
+            has_head: false,
+            is_counted: true,
+        }
+    }
+
+    /// There is room to write, or the stream was opened or woken.
+    pub(super) fn on_can_write(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) {
+        let sent = match self.unsent.take() {
+            Some((head, body)) => self.send(&head, body, http, io),
+            None if self.state.writer.is_over() => return,
+            None => self.state.writer.pump(http, io),
+        };
+        match sent {
+            Ok(()) | Err(ExchangeError::StreamClosed) => {}
+            Err(error) => {
+                // The peer's settings came after the request was accepted, or the body has not the
+                // length that was announced.
+                let error = Http3Error::new(Http3Code::INTERNAL_ERROR, error.to_string());
+                self.fail(&RequestFailure::Message(error), http, io);
+            }
+        }
+    }
+
+    /// There is something to read, or the stream was woken.
+    pub(super) fn on_data_available(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) {
+        let gone = http.peer_goaway();
+        if gone.is_some_and(|first| self.state.id.as_u64() >= first) {
+            return self.fail(&RequestFailure::NotProcessed, http, io);
+        }
+        while !self.has_head && self.handler.is_some() && self.is_well() {
+            if !self.receive_head(http, io) {
+                break;
+            }
+        }
+        if self.has_head {
+            self.call(http, io, |handler, cx| handler.on_body_available(cx));
+        }
+        self.settle(http, io);
+    }
+
+    /// The server reset its part.
+    pub(super) fn on_reset(
+        &mut self,
+        code: Http3Code,
+        http: &mut Http3Connection,
+        io: &mut dyn Transport,
+    ) {
+        self.state.fault.get_or_insert(Fault::Reset(code));
+        self.settle(http, io);
+    }
+
+    /// The server wants no more of the request; the sending part is reset already. Its response may
+    /// still come (RFC 9114 §4.1).
+    pub(super) fn on_stop_sending(&mut self) {
+        self.state.writer.drop_body();
+        self.unsent = None;
+    }
+
+    /// The application gives up.
+    pub(super) fn cancel(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) {
+        self.state
+            .cancelled
+            .get_or_insert(Http3Code::REQUEST_CANCELLED);
+        self.settle(http, io);
+    }
+
+    /// The stream is over, by itself or with the connection.
+    pub(super) fn on_close(&mut self, http: &mut Http3Connection) {
+        self.state.reader.give_up(http);
+        self.uncount(http);
+        if let Some(mut handler) = self.handler.take() {
+            handler.on_failed(&RequestFailure::ConnectionClosed);
+        }
+    }
+
+    fn send(
+        &mut self,
+        head: &Request<()>,
+        body: Body,
+        http: &mut Http3Connection,
+        io: &mut dyn Transport,
+    ) -> Result<(), ExchangeError> {
+        let length = match head.headers().get(http::header::CONTENT_LENGTH) {
+            Some(value) => Some(parse_length(value)?),
+            None => None,
+        };
+        let fields = request_fields(head)?;
+        let writer = &mut self.state.writer;
+        writer.head(fields, true, length, http, io)?;
+        writer.send_body(body, http, io)
+    }
+
+    /// Reads one header section. False if there is no more to read for now.
+    fn receive_head(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) -> bool {
+        let fault = match self.state.reader.poll(http, io) {
+            Ok(Some(Incoming::Fields(fields))) => {
+                match parse_response(&self.state.method, fields) {
+                    Ok(head) if head.response.status().is_informational() => {
+                        self.call(http, io, |handler, cx| {
+                            handler.on_interim(head.response, cx)
+                        });
+                        // Interim responses without end are not for free.
+                        match http.on_glitch() {
+                            Ok(()) => return true,
+                            Err(fault) => fault,
+                        }
+                    }
+                    Ok(head) => {
+                        self.has_head = true;
+                        self.state.reader.begin_body(head.body_length);
+                        self.call(http, io, |handler, cx| {
+                            handler.on_response(head.response, cx)
+                        });
+                        return true;
+                    }
+                    Err(fault) => fault,
+                }
+            }
+            Ok(Some(Incoming::TooLarge)) => Fault::stream(
+                Http3Code::EXCESSIVE_LOAD,
+                "the response's header section is too large",
+            ),
+            // A reader in this state hands out nothing else.
+            Ok(None | Some(Incoming::Data(_) | Incoming::End)) => return false,
+            Err(fault) => fault,
+        };
+        self.state.fault = Some(fault);
+        false
+    }
+
+    fn is_well(&self) -> bool {
+        self.state.fault.is_none() && self.state.cancelled.is_none()
+    }
+
+    fn call(
+        &mut self,
+        http: &mut Http3Connection,
+        io: &mut dyn Transport,
+        f: impl FnOnce(&mut dyn ResponseHandler, &mut ClientExchange<'_>),
+    ) {
+        if !self.is_well() {
+            return;
+        }
+        if let Some(handler) = &mut self.handler {
+            f(
+                handler.as_mut(),
+                &mut Exchange::new(&mut self.state, http, io),
+            );
+        }
+    }
+
+    /// Deals with what the callback left behind.
+    fn settle(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) {
+        if let Some(code) = self.state.cancelled {
+            self.handler = None;
+            return self.end(code, http, io);
+        }
+        match self.state.fault.take() {
+            Some(Fault::Connection(error)) => {
+                http.fail(error.clone());
+                self.fail(&RequestFailure::Message(error), http, io);
+            }
+            Some(Fault::Stream(error)) => {
+                let code = error.code;
+                if let Some(mut handler) = self.handler.take() {
+                    handler.on_failed(&RequestFailure::Message(error));
+                }
+                self.end(code, http, io);
+            }
+            // RFC 9114 §4.1.1: the server did nothing for it.
+            Some(Fault::Reset(Http3Code::REQUEST_REJECTED)) => {
+                self.fail(&RequestFailure::NotProcessed, http, io);
+            }
+            Some(Fault::Reset(code)) => self.fail(&RequestFailure::Peer(code), http, io),
+            None if self.state.is_received => self.complete(http, io),
+            None => {}
+        }
+    }
+
+    fn complete(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) {
+        if let Some(mut handler) = self.handler.take() {
+            handler.on_complete(&mut Exchange::new(&mut self.state, http, io));
+        }
+        self.uncount(http);
+    }
+
+    fn fail(
+        &mut self,
+        failure: &RequestFailure,
+        http: &mut Http3Connection,
+        io: &mut dyn Transport,
+    ) {
+        if let Some(mut handler) = self.handler.take() {
+            handler.on_failed(failure);
+        }
+        self.end(Http3Code::REQUEST_CANCELLED, http, io);
+    }
+
+    fn end(&mut self, code: Http3Code, http: &mut Http3Connection, io: &mut dyn Transport) {
+        self.unsent = None;
+        self.state.abort(code, http, io);
+        self.uncount(http);
+    }
+
+    fn uncount(&mut self, http: &mut Http3Connection) {
+        if std::mem::take(&mut self.is_counted) {
+            http.on_request_over(self.state.id);
+        }
+    }
+}
+
+/// Whether a request of this method says content-length even if it has no body (RFC 9110 §8.6).
+pub(super) fn expects_body(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+}

@@ -1,0 +1,177 @@
+//! [`Settings`]: the SETTINGS frame (RFC 9114 §7.2.4) with the parameters of RFC 9114 and RFC 9204.
+
+use bytes::BytesMut;
+
+use super::config::Http3Config;
+use super::error::{Http3Code, Http3Error};
+use super::frame::{emit, frame_type};
+use crate::wire::Reader;
+
+/// What an endpoint said about itself. The default is what holds before it has spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// SETTINGS_QPACK_MAX_TABLE_CAPACITY, in bytes.
+    pub qpack_max_table_capacity: u64,
+    /// SETTINGS_QPACK_BLOCKED_STREAMS.
+    pub qpack_blocked_streams: u64,
+    /// SETTINGS_MAX_FIELD_SECTION_SIZE, in bytes; `u64::MAX` is no limit.
+    pub max_field_section_size: u64,
+    /// SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 9220).
+    pub enable_connect_protocol: bool,
+    /// SETTINGS_H3_DATAGRAM (RFC 9297).
+    pub h3_datagram: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            qpack_max_table_capacity: 0,
+            qpack_blocked_streams: 0,
+            max_field_section_size: u64::MAX,
+            enable_connect_protocol: false,
+            h3_datagram: false,
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the payload of a SETTINGS frame. Unknown identifiers are ignored.
+    pub(super) fn parse(payload: &[u8]) -> Result<Self, Http3Error> {
+        let mut settings = Self::default();
+        let mut seen = Vec::new();
+        let mut reader = Reader::new(payload);
+        while !reader.is_empty() {
+            let (Some(id), Some(value)) = (reader.varint(), reader.varint()) else {
+                return Err(Http3Error::new(
+                    Http3Code::FRAME_ERROR,
+                    "a setting is cut off",
+                ));
+            };
+            if seen.len() == MAX_SETTINGS {
+                return Err(Http3Error::new(
+                    Http3Code::EXCESSIVE_LOAD,
+                    format!("more than {MAX_SETTINGS} settings"),
+                ));
+            }
+            // RFC 9114 §7.2.4: an identifier must not come twice.
+            if seen.contains(&id) {
+                return Err(error(format!("setting {id:#x} comes twice")));
+            }
+            seen.push(id);
+            settings.apply(id, value)?;
+        }
+        Ok(settings)
+    }
+
+    fn apply(&mut self, id: u64, value: u64) -> Result<(), Http3Error> {
+        match id {
+            // RFC 9114 §7.2.4.1, §11.2.2: settings of HTTP/2 that must not be sent.
+            0x00 | 0x02..=0x05 => return Err(error(format!("HTTP/2 setting {id:#x}"))),
+            id::QPACK_MAX_TABLE_CAPACITY => self.qpack_max_table_capacity = value,
+            id::MAX_FIELD_SECTION_SIZE => self.max_field_section_size = value,
+            id::QPACK_BLOCKED_STREAMS => self.qpack_blocked_streams = value,
+            id::ENABLE_CONNECT_PROTOCOL => self.enable_connect_protocol = flag(id, value)?,
+            id::H3_DATAGRAM => self.h3_datagram = flag(id, value)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Appends our SETTINGS frame.
+    pub(super) fn emit(config: &Http3Config, out: &mut BytesMut) {
+        let mut payload = BytesMut::with_capacity(64);
+        let mut put = |id, value| {
+            emit::varint(&mut payload, id);
+            emit::varint(&mut payload, value);
+        };
+        put(
+            id::QPACK_MAX_TABLE_CAPACITY,
+            config.qpack_max_table_capacity,
+        );
+        put(id::MAX_FIELD_SECTION_SIZE, config.max_field_section_size);
+        put(id::QPACK_BLOCKED_STREAMS, config.qpack_blocked_streams);
+        if let Some(reserved) = config.reserved(0) {
+            put(reserved, 0);
+        }
+        emit::frame(out, frame_type::SETTINGS, &payload);
+    }
+}
+
+/// Setting identifiers (RFC 9114 §7.2.4.1, RFC 9204 §5, RFC 9220 §5, RFC 9297 §5.2).
+mod id {
+    pub(super) const QPACK_MAX_TABLE_CAPACITY: u64 = 0x01;
+    pub(super) const MAX_FIELD_SECTION_SIZE: u64 = 0x06;
+    pub(super) const QPACK_BLOCKED_STREAMS: u64 = 0x07;
+    pub(super) const ENABLE_CONNECT_PROTOCOL: u64 = 0x08;
+    pub(super) const H3_DATAGRAM: u64 = 0x33;
+}
+
+/// A setting that is 0 or 1 (RFC 9220 §3, RFC 9297 §2.1.1).
+fn flag(id: u64, value: u64) -> Result<bool, Http3Error> {
+    match value {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(error(format!("setting {id:#x} is {value}, not 0 or 1"))),
+    }
+}
+
+fn error(reason: String) -> Http3Error {
+    Http3Error::new(Http3Code::SETTINGS_ERROR, reason)
+}
+
+/// The largest SETTINGS payload read, in bytes.
+pub(super) const MAX_PAYLOAD: u64 = 4096;
+
+/// The most settings in one frame. The registry has about a dozen.
+const MAX_SETTINGS: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(payload: &[u8]) -> Http3Code {
+        Settings::parse(payload).unwrap_err().code
+    }
+
+    #[test]
+    fn our_settings_are_read_back() {
+        let config = Http3Config::default();
+        let mut out = BytesMut::new();
+        Settings::emit(&config, &mut out);
+        assert_eq!(out[0], 4);
+        let settings = Settings::parse(&out[2..]).unwrap();
+        assert_eq!(
+            settings.qpack_max_table_capacity,
+            config.qpack_max_table_capacity
+        );
+        assert_eq!(
+            settings.max_field_section_size,
+            config.max_field_section_size
+        );
+        assert_eq!(settings.qpack_blocked_streams, config.qpack_blocked_streams);
+    }
+
+    #[test]
+    fn http2_settings_are_an_error() {
+        for id in [0, 2, 3, 4, 5] {
+            assert_eq!(code(&[id, 1]), Http3Code::SETTINGS_ERROR, "{id}");
+        }
+    }
+
+    #[test]
+    fn a_setting_comes_once_and_flags_are_flags() {
+        assert_eq!(code(&[7, 1, 6, 1, 7, 1]), Http3Code::SETTINGS_ERROR);
+        assert_eq!(code(&[0x21, 1, 0x21, 1]), Http3Code::SETTINGS_ERROR);
+        assert_eq!(code(&[0x33, 2]), Http3Code::SETTINGS_ERROR);
+        assert_eq!(code(&[7]), Http3Code::FRAME_ERROR);
+    }
+
+    #[test]
+    fn unknown_settings_are_ignored_up_to_a_number() {
+        assert_eq!(Settings::parse(&[0x3e, 5]), Ok(Settings::default()));
+        let many: Vec<u8> = (0x1000..0x1100_u16)
+            .flat_map(|id| [0x40 | (id >> 8) as u8, id as u8, 0])
+            .collect();
+        assert_eq!(code(&many), Http3Code::EXCESSIVE_LOAD);
+    }
+}

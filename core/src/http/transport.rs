@@ -1,0 +1,74 @@
+//! [`Transport`]: what HTTP/3 asks of the connection under a stream. A trait of its own so that
+//! the message logic does not know the connection and can be tested without one.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::error::Http3Code;
+use crate::connection::Connection;
+use crate::error::StreamError;
+use crate::types::StreamId;
+
+/// Streams to read from and write to.
+pub(super) trait Transport {
+    /// The next piece of data; `None` if there is none now.
+    fn read(&mut self, id: StreamId) -> Result<Option<Bytes>, StreamError>;
+    /// Whether the peer has finished and everything has been read.
+    fn is_finished(&self, id: StreamId) -> bool;
+    /// Takes the front of `data` as far as there is room; if some is left, the stream's
+    /// `on_can_write` comes.
+    fn write(&mut self, id: StreamId, data: &mut Bytes) -> Result<usize, StreamError>;
+    /// Takes all of `data`.
+    fn write_all(&mut self, id: StreamId, data: Bytes) -> Result<(), StreamError>;
+    /// The room for `write`; 0 for a stream that cannot be written to.
+    fn writable(&mut self, id: StreamId) -> usize;
+    /// Ends the sending part in order.
+    fn finish(&mut self, id: StreamId) -> Result<(), StreamError>;
+    /// Abandons the sending part. Harmless on a stream that is over.
+    fn reset(&mut self, id: StreamId, code: Http3Code);
+    /// Asks the peer to abandon its part. Harmless on a stream that is over.
+    fn stop_sending(&mut self, id: StreamId, code: Http3Code);
+    /// The peer's address.
+    fn peer_address(&self) -> SocketAddr;
+}
+
+impl Transport for Connection {
+    fn read(&mut self, id: StreamId) -> Result<Option<Bytes>, StreamError> {
+        self.stream_read(id, usize::MAX)
+    }
+
+    fn is_finished(&self, id: StreamId) -> bool {
+        self.stream_is_finished(id)
+    }
+
+    fn write(&mut self, id: StreamId, data: &mut Bytes) -> Result<usize, StreamError> {
+        self.stream_write(id, data)
+    }
+
+    fn write_all(&mut self, id: StreamId, data: Bytes) -> Result<(), StreamError> {
+        self.stream_write_all(id, data)
+    }
+
+    fn writable(&mut self, id: StreamId) -> usize {
+        self.stream_writable(id).unwrap_or(0)
+    }
+
+    fn finish(&mut self, id: StreamId) -> Result<(), StreamError> {
+        self.stream_finish(id)
+    }
+
+    fn reset(&mut self, id: StreamId, code: Http3Code) {
+        // An error says that the sending part is over already, which is what was wanted.
+        let _ = self.stream_reset(id, code.into());
+    }
+
+    fn stop_sending(&mut self, id: StreamId, code: Http3Code) {
+        // An error says that there is nothing to stop, which is what was wanted.
+        let _ = self.stream_stop_sending(id, code.into());
+    }
+
+    fn peer_address(&self) -> SocketAddr {
+        Self::peer_address(self)
+    }
+}
