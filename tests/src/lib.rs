@@ -1,1 +1,3 @@
-//! protoquic-tests.
+//! What the end-to-end tests of protoquic share.
+
+pub mod relay;
