@@ -1,8 +1,10 @@
-//! What protoquic's end-to-end tests share: a network in virtual time ([`net`]), certificates made
-//! once per process, and small protocols to run over it. Public seams only.
+//! What protoquic's end-to-end tests share: a network in virtual time ([`net`]), a bad network
+//! between real sockets ([`relay`]), certificates made once per process, and small protocols to run
+//! over them. Public seams only.
 
 pub mod http3;
 pub mod net;
 pub mod protocols;
 pub mod raw;
+pub mod relay;
 pub mod tls;

@@ -271,7 +271,9 @@ fn a_shutdown_lets_requests_finish_and_closes_without_error() {
     let request = || Request::get("https://localhost/").body(()).unwrap();
     let early = send(&mut net, request());
     net.run_for(Duration::from_millis(500));
-    net.shut_down_server();
+    let now = net.now;
+    net.server.stop_accepting_new_connections(now);
+    net.kick();
     net.run_for(Duration::from_millis(100));
     assert!(net.clients[0].session().is_going_away());
     let now = net.now;

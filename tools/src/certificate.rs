@@ -7,6 +7,7 @@ use data_encoding::{BASE64, HEXLOWER};
 use protoquic::crypto::{Identity, ring_provider};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rcgen::PublicKeyData as _;
 use time::OffsetDateTime;
 
 /// Reads a chain and its key. The error is a line for a person.

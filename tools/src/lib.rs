@@ -1,1 +1,7 @@
-//! protoquic-tools.
+//! What the programs share: endpoints on real sockets, certificates, command lines. The programs
+//! themselves are thin; no protocol rule lives here.
+
+pub mod arguments;
+pub mod certificate;
+pub mod endpoint;
+pub mod perf;

@@ -17,6 +17,7 @@ pub struct PerfServer;
 pub struct PerfServerStream {
     asked: Vec<u8>,
     left: Option<u64>,
+    downloads: bool,
 }
 
 /// Makes [`PerfServer`] sessions.
@@ -72,17 +73,22 @@ impl Stream<PerfServer> for PerfServerStream {
         if self.left.is_none()
             && let Some(request) = self.asked.first_chunk::<REQUEST_LEN>()
         {
-            self.left = Some(u64::from_be_bytes(*request));
+            let left = u64::from_be_bytes(*request);
+            self.left = Some(left);
+            self.downloads = left > 0;
             self.on_can_write(cx);
-        } else if self.left.is_none() && cx.is_read_finished() {
-            let _ = cx.finish();
+        } else if cx.is_read_finished() {
+            self.on_can_write(cx); // the upload has ended: so may the answer
         }
     }
 
     fn on_can_write(&mut self, cx: &mut StreamContext<'_, PerfServer>) {
-        let Some(left) = &mut self.left else { return };
-        *left = write_pattern(cx, *left);
-        if *left == 0 {
+        let left = write_pattern(cx, self.left.unwrap_or(0));
+        if let Some(asked) = &mut self.left {
+            *asked = left;
+        }
+        // A stream that only uploads is answered when all has come.
+        if left == 0 && (self.downloads || cx.is_read_finished()) {
             let _ = cx.finish(); // fails only if it is finished or the peer wants no more
         }
     }

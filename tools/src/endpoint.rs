@@ -1,0 +1,188 @@
+//! Endpoints on real sockets: [`ServerEndpoint`], a dispatcher with its event loop, and
+//! [`ClientEndpoint`], one session with its own. They put the shelf's objects together as most
+//! programs want them; nothing here that a program could not do itself.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use protoquic::connection::RandomConnectionIds;
+use protoquic::dispatcher::{Dispatcher, DispatcherConfig, DispatcherSetup};
+use protoquic::readers::{
+    BatchReader, EventLoop, SocketOptions, SystemClock, SystemHelper, Waker, bind,
+    connectable_from,
+};
+use protoquic::writers::GsoBatchWriter;
+use protoquic::{
+    ApplicationError, ClientSetup, CloseReason, Config, Connection, PacketWriter, PathAddress,
+    Session, SessionContext, SessionFactory, SessionHost, SingleHost, SystemRandom, Time,
+};
+use rustls_pki_types::ServerName;
+
+/// A server on a port.
+#[derive(Debug)]
+pub struct ServerEndpoint {
+    event_loop: EventLoop,
+    dispatcher: Dispatcher,
+    address: SocketAddr,
+}
+
+impl ServerEndpoint {
+    /// Listens on this address with these kinds of sessions. The error is a line for a person.
+    pub fn bind(
+        address: SocketAddr,
+        config: DispatcherConfig,
+        factories: Vec<Box<dyn SessionFactory>>,
+    ) -> Result<Self, String> {
+        let (event_loop, writer, address) = open(address)?;
+        let dispatcher = Dispatcher::new(DispatcherSetup {
+            config,
+            writer,
+            helper: Box::new(SystemHelper::new(event_loop.clock())),
+            ids: Box::new(RandomConnectionIds::new(SERVER_ID_LENGTH)),
+            factories,
+        });
+        Ok(Self { event_loop, dispatcher, address })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What wakes it from another thread.
+    pub fn waker(&self) -> Waker {
+        self.event_loop.waker()
+    }
+
+    /// Its dispatcher.
+    pub fn dispatcher(&mut self) -> &mut Dispatcher {
+        &mut self.dispatcher
+    }
+
+    /// One turn of its event loop, waiting at most so long.
+    pub fn run_once(&mut self, max_wait: Option<Duration>) -> Result<(), String> {
+        self.event_loop
+            .run_once(&mut self.dispatcher, max_wait)
+            .map_err(|error| format!("the socket on {} failed: {error}", self.address))
+    }
+
+    /// Refuses new clients and has the sessions end.
+    pub fn drain(&mut self) {
+        let now = self.event_loop.now();
+        self.dispatcher.stop_accepting_new_connections(now);
+    }
+
+    /// Closes every session at once.
+    pub fn close_all(&mut self, code: ApplicationError, reason: &str) {
+        let now = self.event_loop.now();
+        self.dispatcher.close_all(now, code, reason);
+    }
+}
+
+/// What a client connects with.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// The name that the server must prove.
+    pub server_name: ServerName<'static>,
+    /// Where it is.
+    pub address: SocketAddr,
+    /// The transport's settings.
+    pub config: Arc<Config>,
+    /// TLS's settings.
+    pub tls: Arc<rustls::ClientConfig>,
+}
+
+/// A client's session on a socket of its own.
+#[derive(Debug)]
+pub struct ClientEndpoint<S: Session> {
+    event_loop: EventLoop,
+    host: SingleHost<S>,
+}
+
+impl<S: Session> ClientEndpoint<S> {
+    /// Begins to connect. `make` is given the time now.
+    pub fn connect(options: ClientOptions, make: impl FnOnce(Time) -> S) -> Result<Self, String> {
+        let ClientOptions { server_name, address, config, tls } = options;
+        let (event_loop, writer, local) = open(connectable_from(address))?;
+        let now = event_loop.now();
+        let setup = ClientSetup {
+            config,
+            tls,
+            server_name,
+            path: PathAddress::new(local, address),
+            token: Bytes::new(),
+            random: Box::new(SystemRandom),
+            observer: None,
+        };
+        let connection = Connection::client(now, setup).map_err(|error| error.to_string())?;
+        let host = SingleHost::new(SessionHost::new(connection, make(now)), writer);
+        Ok(Self { event_loop, host })
+    }
+
+    /// The session.
+    pub fn session(&self) -> &S {
+        self.host.session()
+    }
+
+    /// The host.
+    pub fn host(&self) -> &SingleHost<S> {
+        &self.host
+    }
+
+    /// Why the connection ended, once it has.
+    pub fn close_reason(&self) -> Option<&CloseReason> {
+        self.host.close_reason()
+    }
+
+    /// Runs `f` with the session and its context.
+    pub fn enter<R>(&mut self, f: impl FnOnce(&mut S, &mut SessionContext<'_, S>) -> R) -> R {
+        let now = self.event_loop.now();
+        self.host.enter(now, f)
+    }
+
+    /// Begins to close the connection.
+    pub fn close(&mut self, code: ApplicationError, reason: &str) {
+        let now = self.event_loop.now();
+        self.host.close(now, code, reason);
+    }
+
+    /// What wakes it from another thread.
+    pub fn waker(&self) -> Waker {
+        self.event_loop.waker()
+    }
+
+    /// One turn of its event loop, waiting at most so long.
+    pub fn run_once(&mut self, max_wait: Option<Duration>) -> Result<(), String> {
+        self.event_loop
+            .run_once(&mut self.host, max_wait)
+            .map_err(|error| format!("the socket failed: {error}"))
+    }
+}
+
+fn open(address: SocketAddr) -> Result<(EventLoop, Box<dyn PacketWriter>, SocketAddr), String> {
+    let make = || {
+        let socket = Arc::new(bind(address, &SocketOptions::default())?);
+        let local = socket.local_addr()?;
+        let reader = BatchReader::new(socket.clone())?;
+        let writer: Box<dyn PacketWriter> = Box::new(GsoBatchWriter::new(socket.clone())?);
+        let event_loop = EventLoop::new(socket, Box::new(reader), SystemClock::new())?;
+        Ok((event_loop, writer, local))
+    };
+    make().map_err(|error: std::io::Error| error.to_string())
+}
+
+/// The first address of a host, IPv4 before IPv6 where both are there.
+pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, String> {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let addresses: Vec<_> = (host, port)
+        .to_socket_addrs()
+        .map_err(|error| format!("cannot find the host {host}: {error}"))?
+        .collect();
+    let ipv4 = addresses.iter().find(|address| address.is_ipv4());
+    ipv4.or(addresses.first()).copied().ok_or_else(|| format!("the host {host} has no address"))
+}
+
+/// The length of a server's connection IDs, in bytes.
+const SERVER_ID_LENGTH: usize = 8;
