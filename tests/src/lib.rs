@@ -2,7 +2,9 @@
 //! between real sockets ([`relay`]), certificates made once per process, and small protocols to run
 //! over them. Public seams only.
 
+pub mod http3;
 pub mod net;
 pub mod protocols;
+pub mod raw;
 pub mod relay;
 pub mod tls;

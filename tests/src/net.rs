@@ -287,6 +287,13 @@ impl<S: Session> Net<S> {
         true
     }
 
+    /// Gives everybody a turn now: after work from outside of callbacks.
+    pub fn kick(&mut self) {
+        for visitor in 0..self.alarms.len() {
+            self.turn(visitor);
+        }
+    }
+
     /// Runs for so long.
     pub fn run_for(&mut self, time: Duration) {
         self.run_until(time, |_| false);

@@ -20,6 +20,7 @@ mod control_stream;
 mod echo;
 mod error;
 mod exchange;
+mod factory;
 mod frame;
 mod headers;
 mod limits;
@@ -34,8 +35,6 @@ mod response_stream;
 mod server;
 mod settings;
 mod shutdown;
-#[cfg(test)]
-mod tests;
 mod transport;
 mod uni_stream;
 
@@ -46,6 +45,7 @@ pub use config::Http3Config;
 pub use echo::EchoHandler;
 pub use error::{ExchangeError, Http3Code, Http3Error, RequestFailure};
 pub use exchange::{ClientExchange, ClientSide, Exchange, ServerExchange, ServerSide};
+pub use factory::Http3ServerFactory;
 pub use memory_backend::{CachedResponse, MemoryBackend, SpecialResponse};
 pub use response_handler::ResponseHandler;
 pub use server::{Http3ServerSession, Http3ServerStream};
