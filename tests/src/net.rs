@@ -279,7 +279,6 @@ impl<S: Session> Net<S> {
                 return done(self);
             };
             self.stalled = if next <= self.now { self.stalled + 1 } else { 0 };
-            if self.stalled > 9_990 { eprintln!("{:?} {}", self.now, self.clients[0].host().connection_dbg()); }
             assert!(self.stalled < 10_000, "seed {}: time stands still at {:?}", self.seed, self.now);
             self.now = self.now.max(next);
             self.step();

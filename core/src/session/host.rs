@@ -103,8 +103,11 @@ impl<S: Session> SessionHost<S> {
         }
     }
 
-    /// dbg
-    pub fn connection_dbg(&self) -> String { self.connection.deadlines() }
+    /// The connection, for its state and statistics.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// The session.
     pub fn session(&self) -> &S {
         &self.session
