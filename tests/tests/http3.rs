@@ -44,7 +44,7 @@ fn send_to(
 }
 
 fn finish(net: &mut Net<Http3ClientSession>, outcome: &Result) {
-    let done = net.run_until(Duration::from_secs(120), |_| outcome.borrow().is_over());
+    let done = net.run_until(Duration::from_mins(2), |_| outcome.borrow().is_over());
     assert!(done, "{:?}, {:?}", outcome.borrow().head, net.clients[0].close_reason());
 }
 
@@ -162,13 +162,10 @@ struct Trailing(u32);
 impl BodySource for Trailing {
     fn poll_chunk(&mut self, _max: usize) -> BodyChunk {
         self.0 += 1;
-        match self.0 {
-            1..=3 => BodyChunk::Data(Bytes::from_static(b"abc")),
-            _ => {
-                let mut trailers = HeaderMap::new();
-                trailers.insert("a", HeaderValue::from_static("b"));
-                BodyChunk::End(Some(trailers))
-            }
+        if let 1..=3 = self.0 { BodyChunk::Data(Bytes::from_static(b"abc")) } else {
+            let mut trailers = HeaderMap::new();
+            trailers.insert("a", HeaderValue::from_static("b"));
+            BodyChunk::End(Some(trailers))
         }
     }
 }

@@ -73,7 +73,7 @@ mod tests {
             };
             let id = config.reserved(3).unwrap();
             assert!(
-                id <= crate::wire::VARINT_MAX && (id - 0x21) % 0x1f == 0,
+                id <= crate::wire::VARINT_MAX && (id - 0x21).is_multiple_of(0x1f),
                 "{id}"
             );
         }

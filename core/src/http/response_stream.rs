@@ -145,7 +145,7 @@ impl ResponseStream {
                 match parse_response(&self.state.method, fields) {
                     Ok(head) if head.response.status().is_informational() => {
                         self.call(http, io, |handler, cx| {
-                            handler.on_interim(head.response, cx)
+                            handler.on_interim(head.response, cx);
                         });
                         // Interim responses without end are not for free.
                         match http.on_glitch() {
@@ -157,7 +157,7 @@ impl ResponseStream {
                         self.has_head = true;
                         self.state.reader.begin_body(head.body_length);
                         self.call(http, io, |handler, cx| {
-                            handler.on_response(head.response, cx)
+                            handler.on_response(head.response, cx);
                         });
                         return true;
                     }

@@ -168,10 +168,10 @@ impl<S: Session> SessionHost<S> {
         // waits for the next turn, which `next_deadline` asks for at once.
         for _ in 0..MAX_CALLBACKS_PER_TURN {
             if std::mem::take(&mut self.alarm_fired) {
-                self.with_session(now, |session, cx| session.on_alarm(cx));
+                self.with_session(now, S::on_alarm);
             }
             if std::mem::take(&mut self.shutdown_asked) {
-                self.with_session(now, |session, cx| session.on_shutdown(cx));
+                self.with_session(now, S::on_shutdown);
             }
             if let Some(event) = self.connection.poll_event() {
                 self.deliver(now, event);
@@ -203,17 +203,17 @@ impl<S: Session> SessionHost<S> {
     fn deliver(&mut self, now: Time, event: Event) {
         match event {
             Event::HandshakeComplete => {
-                self.with_session(now, |session, cx| session.on_handshake_complete(cx));
+                self.with_session(now, S::on_handshake_complete);
             }
             Event::HandshakeConfirmed => {
-                self.with_session(now, |session, cx| session.on_handshake_confirmed(cx));
+                self.with_session(now, S::on_handshake_confirmed);
             }
             Event::StreamOpened(id) => self.create_incoming_stream(now, id),
             Event::StreamReadable(id) => {
-                self.with_stream(now, id, |stream, cx| stream.on_data_available(cx));
+                self.with_stream(now, id, Stream::on_data_available);
             }
             Event::StreamWritable(id) => {
-                self.with_stream(now, id, |stream, cx| stream.on_can_write(cx));
+                self.with_stream(now, id, Stream::on_can_write);
             }
             Event::StreamReset { id, code } => {
                 self.with_stream(now, id, |stream, cx| stream.on_reset(code, cx));
@@ -222,7 +222,7 @@ impl<S: Session> SessionHost<S> {
                 self.with_stream(now, id, |stream, cx| stream.on_stop_sending(code, cx));
             }
             Event::StreamAcked(id) => {
-                self.with_stream(now, id, |stream, cx| stream.on_all_data_acked(cx));
+                self.with_stream(now, id, Stream::on_all_data_acked);
             }
             Event::StreamClosed(id) => {
                 if let Some(mut stream) = self.streams.take(id) {
