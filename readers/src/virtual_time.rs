@@ -93,4 +93,4 @@ impl ConnectionHelper for VirtualHelper {
 }
 
 /// A day in 2027, in seconds since the Unix epoch.
-const WALL_EPOCH: Duration = Duration::from_hours(500000);
+const WALL_EPOCH: Duration = Duration::from_hours(500_000);

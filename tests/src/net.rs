@@ -130,7 +130,7 @@ impl Clock for TestHelper {
     }
 
     fn wall_now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_hours(500000)
+        SystemTime::UNIX_EPOCH + Duration::from_hours(500_000)
     }
 }
 
