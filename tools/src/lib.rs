@@ -3,5 +3,7 @@
 
 pub mod arguments;
 pub mod certificate;
+pub mod client;
 pub mod endpoint;
 pub mod perf;
+pub mod server;

@@ -1,0 +1,215 @@
+//! `quic_simple_client`: fetches URLs over HTTP/3.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use clap::Parser;
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Uri};
+use protoquic::connection::Config;
+use protoquic::crypto::{ClientTls, ServerTrust};
+use protoquic::http::ALPN;
+use protoquic_tools::client::{Destination, FetchOptions, RequestBody, fetch_all};
+use protoquic_tools::endpoint::resolve;
+use protoquic_tools::{arguments, certificate};
+use rustls::RootCertStore;
+use rustls_pki_types::ServerName;
+
+/// Fetches URLs over HTTP/3.
+///
+/// URLs of one host share a connection and are fetched in parallel. Bodies go to standard output,
+/// heads to standard error. Ends with status 0 only if every response came whole with a success
+/// status. Certificates are verified against the system's store.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// What to fetch: https://HOST[:PORT]/PATH
+    #[arg(required = true)]
+    urls: Vec<String>,
+    /// Connects to this host, whatever the URL says.
+    #[arg(long)]
+    host: Option<String>,
+    /// Connects to this port, whatever the URL says.
+    #[arg(long)]
+    port: Option<u16>,
+    /// The request's body; makes it a POST.
+    #[arg(long, conflicts_with_all = ["body_hex", "body_file"])]
+    body: Option<String>,
+    /// The request's body in hex.
+    #[arg(long, conflicts_with = "body_file")]
+    body_hex: Option<String>,
+    /// A file to send as the request's body.
+    #[arg(long)]
+    body_file: Option<PathBuf>,
+    /// Further header fields: "name:value;name:value".
+    #[arg(long, default_value = "")]
+    headers: String,
+    /// The request's method.
+    #[arg(long)]
+    method: Option<Method>,
+    /// How often each URL is fetched, at the same time.
+    #[arg(long, default_value_t = 1)]
+    num_requests: usize,
+    /// Makes a connection for each request, one after another.
+    #[arg(long)]
+    one_connection_per_request: bool,
+    /// Believes any certificate. For servers of your own.
+    #[arg(long)]
+    disable_certificate_verification: bool,
+    /// Certificates to believe, in PEM, instead of the system's.
+    #[arg(long)]
+    ca_file: Option<PathBuf>,
+    /// Does not show bodies.
+    #[arg(long)]
+    drop_response_body: bool,
+    /// A file for the body, or a folder for several.
+    #[arg(long)]
+    output: Option<PathBuf>,
+    /// Shows nothing but bodies and errors.
+    #[arg(long)]
+    quiet: bool,
+    /// The UDP payload size to start with.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1200..=65527))]
+    initial_mtu: Option<u16>,
+    /// Whether a redirect counts as a success.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    redirect_is_success: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments: Arguments = arguments::parse();
+    arguments::run("quic_simple_client", || fetch(&arguments))
+}
+
+fn fetch(arguments: &Arguments) -> Result<(), String> {
+    let mut by_host: BTreeMap<(String, u16), Vec<Uri>> = BTreeMap::new();
+    for text in &arguments.urls {
+        let (host, port, url) = parse_url(text)?;
+        let urls = by_host.entry((host, port)).or_default();
+        urls.extend(std::iter::repeat_n(url, arguments.num_requests));
+    }
+    let tls = Arc::new(client_tls(arguments)?);
+    let mut failures = 0;
+    for ((host, port), urls) in by_host {
+        let options = options(arguments, &tls, &host, port)?;
+        let share = if arguments.one_connection_per_request { 1 } else { urls.len().max(1) };
+        for urls in urls.chunks(share) {
+            for (url, outcome) in urls.iter().zip(fetch_all(urls, &options)?) {
+                let problem = match outcome {
+                    Ok(status) if status.is_success() => continue,
+                    Ok(status) if status.is_redirection() && options.redirect_is_success => continue,
+                    Ok(status) => format!("status {status}"),
+                    Err(failure) => failure,
+                };
+                failures += 1;
+                eprintln!("quic_simple_client: {url}: {problem}");
+            }
+        }
+    }
+    match failures {
+        0 => Ok(()),
+        1 => Err("a request failed".into()),
+        n => Err(format!("{n} requests failed")),
+    }
+}
+
+fn parse_url(text: &str) -> Result<(String, u16, Uri), String> {
+    let bad = |why: &str| format!("{text} is not a URL to fetch: {why}");
+    let url: Uri = text.parse().map_err(|error| bad(&format!("{error}")))?;
+    match url.scheme_str() {
+        Some("https") => {}
+        Some(scheme) => return Err(bad(&format!("HTTP/3 has https, not {scheme}"))),
+        None => return Err(bad("it must begin with https://")),
+    }
+    let host = url.host().filter(|host| !host.is_empty()).ok_or_else(|| bad("it has no host"))?;
+    let (host, port) = (host.to_owned(), url.port_u16().unwrap_or(443));
+    Ok((host, port, url))
+}
+
+fn client_tls(arguments: &Arguments) -> Result<rustls::ClientConfig, String> {
+    let trust = if arguments.disable_certificate_verification {
+        ServerTrust::AnyCertificate
+    } else {
+        let mut roots = RootCertStore::empty();
+        let certificates = match &arguments.ca_file {
+            Some(path) => certificate::load_certificates(path)?,
+            None => rustls_native_certs::load_native_certs().certs,
+        };
+        roots.add_parsable_certificates(certificates);
+        if roots.is_empty() {
+            return Err("the system has no certificates to verify servers by; give --ca_file, or \
+                        --disable_certificate_verification for a server of your own"
+                .into());
+        }
+        ServerTrust::Roots(roots)
+    };
+    let alpn = vec![ALPN.to_vec()];
+    let tls = ClientTls { provider: None, trust, alpn, identity: None, key_log: true };
+    tls.build().map_err(|error| format!("TLS cannot be set up: {error}"))
+}
+
+fn options(
+    arguments: &Arguments,
+    tls: &Arc<rustls::ClientConfig>,
+    host: &str,
+    port: u16,
+) -> Result<FetchOptions, String> {
+    let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let server_name = ServerName::try_from(name)
+        .map_err(|error| format!("{host} is no name of a server: {error}"))?;
+    let connect_host = arguments.host.as_deref().unwrap_or(host);
+    let address = resolve(connect_host, arguments.port.unwrap_or(port))?;
+    let mut config = Config::default();
+    if let Some(mtu) = arguments.initial_mtu {
+        config.initial_packet_size = mtu.into();
+        config.max_packet_size = config.max_packet_size.max(mtu.into());
+    }
+    Ok(FetchOptions {
+        address,
+        server_name,
+        config: Arc::new(config),
+        tls: tls.clone(),
+        method: arguments.method.clone(),
+        headers: parse_headers(&arguments.headers)?,
+        body: body(arguments)?,
+        destination: destination(arguments),
+        quiet: arguments.quiet,
+        redirect_is_success: arguments.redirect_is_success,
+    })
+}
+
+fn body(arguments: &Arguments) -> Result<RequestBody, String> {
+    if let Some(text) = &arguments.body {
+        return Ok(RequestBody::Bytes(text.clone().into()));
+    }
+    if let Some(hex) = &arguments.body_hex {
+        let decoded = data_encoding::HEXLOWER_PERMISSIVE.decode(hex.as_bytes());
+        let bytes = decoded.map_err(|error| format!("--body_hex is not hex: {error}"))?;
+        return Ok(RequestBody::Bytes(Bytes::from(bytes)));
+    }
+    Ok(arguments.body_file.clone().map_or(RequestBody::None, RequestBody::File))
+}
+
+fn destination(arguments: &Arguments) -> Destination {
+    match &arguments.output {
+        _ if arguments.drop_response_body => Destination::Drop,
+        Some(path) if path.is_dir() => Destination::Folder(path.clone()),
+        Some(path) => Destination::File(path.clone()),
+        None => Destination::Stdout,
+    }
+}
+
+fn parse_headers(text: &str) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for pair in text.split(';').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let bad = || format!("--headers has {pair}, which is no name:value");
+        let (name, value) = pair.split_once(':').ok_or_else(bad)?;
+        let name = HeaderName::from_bytes(name.trim().to_lowercase().as_bytes());
+        let value = HeaderValue::from_str(value.trim());
+        headers.append(name.map_err(|_| bad())?, value.map_err(|_| bad())?);
+    }
+    Ok(headers)
+}

@@ -1,0 +1,233 @@
+//! [`fetch_all`]: runs a list of requests on one connection, to the end or to the first reason why
+//! there can be none.
+
+use std::cell::RefCell;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use protoquic::http::{
+    ALPN, ClientExchange, Http3Config, Http3Code, RequestFailure, ResponseHandler,
+};
+use protoquic::{ApplicationError, CloseReason, Config};
+use protoquic::http::Http3ClientSession;
+use rustls_pki_types::ServerName;
+
+use super::output::{Destination, Progress};
+use super::upload::RequestBody;
+use crate::endpoint::{ClientEndpoint, ClientOptions};
+
+/// How requests are made and what becomes of the responses.
+#[derive(Debug)]
+pub struct FetchOptions {
+    /// Where the server is.
+    pub address: SocketAddr,
+    /// The name that it must prove.
+    pub server_name: ServerName<'static>,
+    /// The transport's settings.
+    pub config: Arc<Config>,
+    /// TLS's settings.
+    pub tls: Arc<rustls::ClientConfig>,
+    /// The method; GET, or POST with a body, if `None`.
+    pub method: Option<Method>,
+    /// Further header fields.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: RequestBody,
+    /// Where response bodies go.
+    pub destination: Destination,
+    /// Whether heads are not shown.
+    pub quiet: bool,
+    /// Whether a redirect is a success.
+    pub redirect_is_success: bool,
+}
+
+/// How one request ended: with this status, its response whole, or with this failure.
+pub type Outcome = Result<StatusCode, String>;
+
+/// What all handlers of a connection report to. They run on one thread, in callbacks of one loop.
+#[derive(Debug)]
+struct Board {
+    outcomes: Vec<Option<Outcome>>,
+    progress: Progress,
+}
+
+/// Fetches these URLs, all of one host, in parallel on one connection. An error if there was no
+/// connection at all.
+pub fn fetch_all(urls: &[Uri], options: &FetchOptions) -> Result<Vec<Outcome>, String> {
+    let connect = ClientOptions {
+        server_name: options.server_name.clone(),
+        address: options.address,
+        config: options.config.clone(),
+        tls: options.tls.clone(),
+    };
+    let session = |_| Http3ClientSession::new(Http3Config::default());
+    let mut client = ClientEndpoint::connect(connect, session)?;
+    let board = Rc::new(RefCell::new(Board {
+        outcomes: vec![None; urls.len()],
+        progress: Progress::new(options.quiet),
+    }));
+    for (index, url) in urls.iter().enumerate() {
+        let request = request(url, options)?;
+        let handler = Handler {
+            index,
+            board: board.clone(),
+            out: None,
+            path: url.path().to_owned(),
+            destination: options.destination.clone(),
+            quiet: options.quiet,
+            status: StatusCode::OK,
+        };
+        let body = options.body.open()?;
+        let (parts, ()) = request.into_parts();
+        let request = Request::from_parts(parts, body);
+        client
+            .enter(|session, cx| session.send_request(cx, request, Box::new(handler)))
+            .map_err(|error| format!("{url} cannot be asked for: {error}"))?;
+    }
+    run(&mut client, options, &board)?;
+    let mut board = board.borrow_mut();
+    board.progress.finish();
+    let unfinished = || Err("the connection ended before the response".to_owned());
+    Ok(board.outcomes.drain(..).map(|outcome| outcome.unwrap_or_else(unfinished)).collect())
+}
+
+fn request(url: &Uri, options: &FetchOptions) -> Result<Request<()>, String> {
+    let default = if options.body.is_some() { Method::POST } else { Method::GET };
+    let method = options.method.clone().unwrap_or(default);
+    let mut request = Request::builder().method(method).uri(url.clone());
+    if let Some(headers) = request.headers_mut() {
+        headers.extend(options.headers.clone());
+    }
+    request.body(()).map_err(|error| format!("{url} is no request: {error}"))
+}
+
+fn run(
+    client: &mut ClientEndpoint<Http3ClientSession>,
+    options: &FetchOptions,
+    board: &Rc<RefCell<Board>>,
+) -> Result<(), String> {
+    let mut closing = false;
+    loop {
+        client.run_once(Some(Duration::from_secs(1)))?;
+        if let Some(reason) = client.close_reason() {
+            let answered = |outcome: &Option<Outcome>| matches!(outcome, Some(Ok(_)));
+            let any = board.borrow().outcomes.iter().any(answered);
+            return if closing || any || client.host().host().connection().is_confirmed() {
+                Ok(())
+            } else {
+                Err(explain(reason, options))
+            };
+        }
+        if !closing && board.borrow().outcomes.iter().all(Option::is_some) {
+            closing = true;
+            client.close(ApplicationError(Http3Code::NO_ERROR.0), "");
+        }
+    }
+}
+
+/// Why there is no connection, and what to do.
+fn explain(reason: &CloseReason, options: &FetchOptions) -> String {
+    let address = options.address;
+    match reason {
+        CloseReason::HandshakeTimeout | CloseReason::IdleTimeout => format!(
+            "no answer from {address} within {} s; is an HTTP/3 server listening there?",
+            options.config.handshake_timeout.as_secs()
+        ),
+        CloseReason::Transport(error) | CloseReason::PeerTransport(error) => {
+            match error.code().tls_alert() {
+                Some(NO_APPLICATION_PROTOCOL) => format!(
+                    "the server at {address} does not speak {}",
+                    String::from_utf8_lossy(ALPN)
+                ),
+                Some(UNKNOWN_CA | BAD_CERTIFICATE | CERTIFICATE_UNKNOWN | CERTIFICATE_EXPIRED) => {
+                    format!(
+                        "the certificate of {} is not to be trusted: {}; give --ca_file, or \
+                         --disable_certificate_verification for a server of your own",
+                        options.server_name.to_str(),
+                        error.reason()
+                    )
+                }
+                _ => format!("the server at {address} cannot be connected to: {reason}"),
+            }
+        }
+        reason => format!("the server at {address} cannot be connected to: {reason}"),
+    }
+}
+
+struct Handler {
+    index: usize,
+    board: Rc<RefCell<Board>>,
+    out: Option<Box<dyn Write>>,
+    path: String,
+    destination: Destination,
+    quiet: bool,
+    status: StatusCode,
+}
+
+impl Handler {
+    fn end(&self, outcome: Outcome) {
+        self.board.borrow_mut().outcomes[self.index].get_or_insert(outcome);
+    }
+}
+
+impl ResponseHandler for Handler {
+    fn on_response(&mut self, response: Response<()>, exchange: &mut ClientExchange<'_>) {
+        self.status = response.status();
+        if !self.quiet {
+            show_head(&response);
+        }
+        let length = response.headers().get(http::header::CONTENT_LENGTH);
+        if let Some(length) = length.and_then(|value| value.to_str().ok()?.parse().ok()) {
+            self.board.borrow().progress.expect(length);
+        }
+        match self.destination.open(&self.path, self.index) {
+            Ok(out) => self.out = Some(out),
+            Err(error) => {
+                self.end(Err(error));
+                exchange.cancel(Http3Code::REQUEST_CANCELLED);
+            }
+        }
+    }
+
+    fn on_body_available(&mut self, exchange: &mut ClientExchange<'_>) {
+        while let Some(piece) = exchange.read_body() {
+            self.board.borrow().progress.advance(piece.len() as u64);
+            let Some(out) = &mut self.out else { continue };
+            if let Err(error) = out.write_all(&piece) {
+                self.end(Err(format!("the response cannot be written: {error}")));
+                return exchange.cancel(Http3Code::REQUEST_CANCELLED);
+            }
+        }
+    }
+
+    fn on_complete(&mut self, _exchange: &mut ClientExchange<'_>) {
+        let flushed = self.out.as_mut().map_or(Ok(()), |out| out.flush());
+        self.end(match flushed {
+            Ok(()) => Ok(self.status),
+            Err(error) => Err(format!("the response cannot be written: {error}")),
+        });
+    }
+
+    fn on_failed(&mut self, failure: &RequestFailure) {
+        self.end(Err(failure.to_string()));
+    }
+}
+
+fn show_head(response: &Response<()>) {
+    eprintln!("HTTP/3 {}", response.status());
+    for (name, value) in response.headers() {
+        eprintln!("{name}: {}", String::from_utf8_lossy(value.as_bytes()));
+    }
+    eprintln!();
+}
+
+/// TLS alerts (RFC 8446 §6).
+const BAD_CERTIFICATE: u8 = 42;
+const CERTIFICATE_EXPIRED: u8 = 45;
+const CERTIFICATE_UNKNOWN: u8 = 46;
+const UNKNOWN_CA: u8 = 48;
+const NO_APPLICATION_PROTOCOL: u8 = 120;

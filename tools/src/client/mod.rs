@@ -1,0 +1,10 @@
+//! What `quic_simple_client` does: URLs in, responses out. One connection for each host, all its
+//! requests at once on it.
+
+mod fetch;
+mod output;
+mod upload;
+
+pub use fetch::{FetchOptions, Outcome, fetch_all};
+pub use output::{Destination, Progress};
+pub use upload::RequestBody;
