@@ -10,6 +10,7 @@ use protoquic::http::{
     ALPN, Backend, Body, BodyChunk, BodySource, CachedResponse, ExchangeError, Http3ClientSession,
     Http3Config, MemoryBackend, RequestFailure, RequestHandler, ServerExchange, SpecialResponse,
 };
+use protoquic::{Host as _, Time};
 use protoquic_tests::http3::{Collector, Outcome, factory, factory_with};
 use protoquic_tests::net::{Link, Net};
 use protoquic_tests::protocols::pattern;
@@ -38,18 +39,23 @@ fn send_to(
     let now = net.now;
     net.clients[0]
         .enter(now, |session, cx| session.send_request(cx, request, Box::new(handler)))
-        .unwrap();
+        .expect("the request is well formed");
     net.kick();
     outcome
 }
 
 fn finish(net: &mut Net<Http3ClientSession>, outcome: &Result) {
-    let done = net.run_until(Duration::from_secs(120), |_| outcome.borrow().is_over());
+    let done = net.run_until(Duration::from_mins(2), |_| outcome.borrow().is_over());
     assert!(done, "{:?}, {:?}", outcome.borrow().head, net.clients[0].close_reason());
 }
 
 fn get(net: &mut Net<Http3ClientSession>, path: &str) -> Result {
-    let outcome = send(net, Request::get(format!("https://localhost{path}")).body(()).unwrap());
+    let outcome = send(
+        net,
+        Request::get(format!("https://localhost{path}"))
+            .body(())
+            .expect("the request is well formed"),
+    );
     finish(net, &outcome);
     outcome
 }
@@ -162,14 +168,12 @@ struct Trailing(u32);
 impl BodySource for Trailing {
     fn poll_chunk(&mut self, _max: usize) -> BodyChunk {
         self.0 += 1;
-        match self.0 {
-            1..=3 => BodyChunk::Data(Bytes::from_static(b"abc")),
-            _ => {
-                let mut trailers = HeaderMap::new();
-                trailers.insert("a", HeaderValue::from_static("b"));
-                BodyChunk::End(Some(trailers))
-            }
+        if self.0 <= 3 {
+            return BodyChunk::Data(Bytes::from_static(b"abc"));
         }
+        let mut trailers = HeaderMap::new();
+        trailers.insert("a", HeaderValue::from_static("b"));
+        BodyChunk::End(Some(trailers))
     }
 }
 
@@ -192,7 +196,11 @@ impl Backend for Hasty {
         _request: Request<()>,
         exchange: &mut ServerExchange<'_>,
     ) -> Option<Box<dyn RequestHandler>> {
-        exchange.respond(Response::builder().status(413).body("too much").unwrap());
+        exchange.respond({
+            let mut response = Response::new("too much");
+            *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+            response
+        });
         None
     }
 }
@@ -333,8 +341,11 @@ fn a_header_section_that_the_server_does_not_take_is_refused() {
 /// Reads nothing until asked to.
 struct Slow;
 
-/// Reads a little every second.
-struct SlowReader(u64);
+/// Reads a piece every 100 ms.
+struct SlowReader {
+    read: u64,
+    next: Time,
+}
 
 impl Backend for Slow {
     fn on_request(
@@ -342,20 +353,23 @@ impl Backend for Slow {
         _request: Request<()>,
         _exchange: &mut ServerExchange<'_>,
     ) -> Option<Box<dyn RequestHandler>> {
-        Some(Box::new(SlowReader(0)))
+        Some(Box::new(SlowReader { read: 0, next: Time::ZERO }))
     }
 }
 
 impl RequestHandler for SlowReader {
     fn on_body_available(&mut self, exchange: &mut ServerExchange<'_>) {
+        if exchange.now() < self.next {
+            return;
+        }
         if let Some(piece) = exchange.read_body() {
-            self.0 += piece.len() as u64;
+            self.read += piece.len() as u64;
         }
         if exchange.is_body_finished() {
-            exchange.respond(Response::new(self.0.to_string()));
+            exchange.respond(Response::new(self.read.to_string()));
         } else {
-            let at = exchange.now() + Duration::from_millis(100);
-            exchange.wake_at(at);
+            self.next = exchange.now() + Duration::from_millis(100);
+            exchange.wake_at(self.next);
         }
     }
 }

@@ -148,16 +148,9 @@ impl MessageReader {
 
     fn parse(&mut self, http: &mut Http3Connection) -> Result<Option<Parsed>, Fault> {
         let mut too_large = false;
-        let Self {
-            parser,
-            chunk,
-            phase,
-            body,
-            ..
-        } = self;
-        let part = parser.next(chunk, |ty, len| {
-            decide(http, *phase, body, &mut too_large, ty, len)
-        })?;
+        let Self { parser, chunk, phase, body, .. } = self;
+        let part =
+            parser.next(chunk, |ty, len| decide(http, *phase, body, &mut too_large, ty, len))?;
         if too_large {
             self.give_up(http);
             return Ok(Some(Parsed::Incoming(Incoming::TooLarge)));
@@ -242,17 +235,12 @@ fn decide(
         (frame_type::HEADERS, Phase::Head | Phase::Body) => {
             // A section is never larger encoded than we let it be decoded.
             *too_large = len > http.config().max_field_section_size;
-            Ok(if *too_large {
-                Treatment::Skip
-            } else {
-                Treatment::Collect
-            })
+            Ok(if *too_large { Treatment::Skip } else { Treatment::Collect })
         }
         // RFC 9114 §7.2.5: we allowed no push, so any push ID is too large.
-        (frame_type::PUSH_PROMISE, _) if http.role().is_client() => Err(Fault::connection(
-            Http3Code::ID_ERROR,
-            "PUSH_PROMISE where no push is allowed",
-        )),
+        (frame_type::PUSH_PROMISE, _) if http.role().is_client() => {
+            Err(Fault::connection(Http3Code::ID_ERROR, "PUSH_PROMISE where no push is allowed"))
+        }
         // RFC 9114 §4.1: DATA before HEADERS, anything after the trailers; §7.2: frames of the
         // control stream, frames of HTTP/2.
         (

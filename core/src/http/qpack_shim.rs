@@ -108,10 +108,7 @@ impl Decoder {
         Ok(())
     }
     pub fn decode(&mut self, id: u64, section: Bytes) -> Result<Decoded, QpackError> {
-        let err = || QpackError {
-            code: 0x200,
-            reason: "shim".into(),
-        };
+        let err = || QpackError { code: 0x200, reason: "shim".into() };
         let mut b = section.get(2..).ok_or_else(err)?;
         let (mut fields, mut size) = (Vec::new(), 0);
         while !b.is_empty() {
