@@ -14,7 +14,7 @@ use super::error::{ExchangeError, Fault, Http3Code, Http3Error};
 use super::frame::{emit, frame_type};
 use super::headers::FieldList;
 use super::limits::{CancelBudget, GlitchBudget};
-use super::qpack_shim::{Decoded, Decoder, Encoder, QpackError};
+use crate::qpack::{Decoded, Decoder, Encoder, QpackError};
 use super::settings::Settings;
 use super::shutdown::Shutdown;
 use super::transport::Transport;

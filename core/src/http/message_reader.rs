@@ -8,7 +8,7 @@ use super::connection::Http3Connection;
 use super::error::{Fault, Http3Code};
 use super::frame::{FrameParser, Part, Treatment, frame_type};
 use super::message_body::BodyLength;
-use super::qpack_shim::{Decoded, Field};
+use crate::qpack::{Decoded, Field};
 use super::transport::Transport;
 use crate::error::StreamError;
 use crate::types::{Role, StreamId};

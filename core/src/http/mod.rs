@@ -29,7 +29,6 @@ mod message_body;
 mod message_reader;
 mod message_writer;
 mod plumbing;
-mod qpack_shim;
 mod request_stream;
 mod response_handler;
 mod response_stream;

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::is_connection_specific;
 use crate::http::error::ExchangeError;
-use crate::http::qpack_shim::FieldRef;
+use crate::qpack::FieldRef;
 
 /// The fields of a section, borrowed from the message.
 pub(in crate::http) type FieldList<'a> = SmallVec<[FieldRef<'a>; 16]>;

@@ -6,7 +6,7 @@ use http::{Method, Request, Uri, Version, header, uri};
 
 use super::section::{Kind, Section, malformed};
 use crate::http::error::Fault;
-use crate::http::qpack_shim::Field;
+use crate::qpack::Field;
 
 /// A request's head, and what it says about its body.
 #[derive(Debug)]

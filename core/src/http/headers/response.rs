@@ -4,7 +4,7 @@ use http::{Method, Response, StatusCode, Version};
 
 use super::section::{Kind, Section, malformed};
 use crate::http::error::Fault;
-use crate::http::qpack_shim::Field;
+use crate::qpack::Field;
 
 /// A response's head, and how long its body must be, where that is known.
 #[derive(Debug)]

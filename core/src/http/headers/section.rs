@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::is_connection_specific;
 use crate::http::error::Fault;
-use crate::http::qpack_shim::Field;
+use crate::qpack::Field;
 
 /// What a section belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use http::{HeaderValue, Method, Request, StatusCode};
 
 use super::*;
 use crate::http::error::{Fault, Http3Code};
-use crate::http::qpack_shim::Field;
+use crate::qpack::Field;
 
 fn list(fields: &[(&str, &str)]) -> Vec<Field> {
     fields.iter().map(|(name, value)| field(name, value)).collect()
