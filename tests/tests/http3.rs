@@ -5,12 +5,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use protoquic::http::{
-    ALPN, Backend, Body, BodyChunk, BodySource, CachedResponse, ExchangeError, Http3ClientSession,
-    Http3Config, MemoryBackend, RequestFailure, RequestHandler, ServerExchange, SpecialResponse,
+    ALPN, Backend, Body, BodyChunk, BodySource, CachedResponse, ClientExchange, ExchangeError,
+    Http3ClientSession, Http3Config, MemoryBackend, RequestFailure, RequestHandler,
+    ResponseHandler, ServerExchange, SpecialResponse,
 };
-use protoquic::{Host as _, Time};
+use protoquic::{Host as _, RandomGenerator as _, SeededRandom, Time};
 use protoquic_tests::http3::{Collector, Outcome, factory, factory_with};
 use protoquic_tests::net::{Link, Net};
 use protoquic_tests::protocols::pattern;
@@ -383,6 +384,97 @@ fn a_handler_that_reads_slowly_holds_the_client_back() {
     let sent = net.clients[0].host().connection().stats().bytes_sent;
     assert!(sent < 6_000_000, "{sent} bytes were sent");
     assert!(!outcome.borrow().is_over());
+}
+
+/// Reads a piece every 50 ms.
+#[derive(Default)]
+struct SlowCollector {
+    inner: Collector,
+    next: Option<Time>,
+}
+
+impl ResponseHandler for SlowCollector {
+    fn on_response(&mut self, response: Response<()>, exchange: &mut ClientExchange<'_>) {
+        self.inner.on_response(response, exchange);
+    }
+
+    fn on_body_available(&mut self, exchange: &mut ClientExchange<'_>) {
+        if self.next.is_some_and(|next| exchange.now() < next) {
+            return;
+        }
+        if let Some(piece) = exchange.read_body() {
+            self.inner.outcome.borrow_mut().body.extend_from_slice(&piece);
+        }
+        let next = exchange.now() + Duration::from_millis(50);
+        exchange.wake_at(next);
+        self.next = Some(next);
+    }
+
+    fn on_complete(&mut self, exchange: &mut ClientExchange<'_>) {
+        self.inner.on_complete(exchange);
+    }
+}
+
+#[test]
+fn a_client_that_reads_slowly_gets_all_after_the_stream_is_over() {
+    let mut net = net(17, hello());
+    let handler = SlowCollector::default();
+    let outcome = Rc::clone(&handler.inner.outcome);
+    // Many DATA frames and trailers, all of them in the first packets.
+    let body = Body::source(Trailing(0));
+    let request = Request::put("https://localhost/echo").body(body).unwrap();
+    let now = net.now;
+    net.clients[0]
+        .enter(now, |session, cx| session.send_request(cx, request, Box::new(handler)))
+        .unwrap();
+    net.kick();
+    finish(&mut net, &outcome);
+    assert_eq!(outcome.borrow().body, b"abcabcabc");
+    assert_eq!(outcome.borrow().trailers.as_ref().unwrap()["a"], "b");
+    assert_eq!(net.clients[0].session().active_requests(), 0);
+}
+
+#[test]
+fn header_fields_come_back_the_same_again_and_again() {
+    struct Mirror;
+    impl Backend for Mirror {
+        fn on_request(
+            &self,
+            request: Request<()>,
+            exchange: &mut ServerExchange<'_>,
+        ) -> Option<Box<dyn RequestHandler>> {
+            let mut response = Response::new(());
+            *response.headers_mut() = request.headers().clone();
+            exchange.respond(response);
+            None
+        }
+    }
+    for (seed, loss) in [(60, 0), (61, 100), (62, 100)] {
+        let link = Link { loss, ..Link::default() };
+        let mut net = connected(Net::new(seed, link, factory(Mirror)));
+        let mut random = SeededRandom::new(seed);
+        for _ in 0..20 {
+            let requests: Vec<_> = (0..10)
+                .map(|_| {
+                    let mut request = Request::get("https://localhost/").body(()).unwrap();
+                    for _ in 0..random.next_u64() % 8 {
+                        let name = format!("x-field-{}", random.next_u64() % 30);
+                        let value = "v".repeat((random.next_u64() % 90) as usize);
+                        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+                        request.headers_mut().append(name, value.parse().unwrap());
+                    }
+                    (request.headers().clone(), send(&mut net, request))
+                })
+                .collect();
+            for (mut headers, outcome) in requests {
+                finish(&mut net, &outcome);
+                headers.insert("content-length", HeaderValue::from_static("0"));
+                let outcome = outcome.borrow();
+                let head = outcome.head.as_ref().unwrap();
+                assert_eq!(head.headers(), &headers, "seed {seed}");
+            }
+        }
+    }
 }
 
 #[test]

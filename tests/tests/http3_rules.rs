@@ -167,6 +167,17 @@ mod h3spec {
     }
 
     #[test]
+    fn s13_set_dynamic_table_capacity_beyond_the_limit() {
+        let capacity = b"\x02\x3f\xe1\xc7\xaf\xa0\x25";
+        server_closes(Code::QPACK_ENCODER_STREAM_ERROR, [uni(CONTROL), uni(&capacity[..])]);
+    }
+
+    #[test]
+    fn s15_insert_count_increment_of_zero() {
+        server_closes(Code::QPACK_DECODER_STREAM_ERROR, [uni(CONTROL), uni([3, 0])]);
+    }
+
+    #[test]
     fn s14_critical_streams_closed() {
         for ty in [&CONTROL[..], &[2], &[3]] {
             for end in [End::Fin, End::LateReset(0x100)] {
@@ -322,6 +333,40 @@ fn a_header_section_that_takes_too_long_is_rejected() {
     let seen = against_server_for(Http3Config::default(), Duration::from_secs(12), scripts);
     let reset = seen.borrow().resets.get(&request_stream(0)).copied();
     assert_eq!(reset, Some(Code::REQUEST_REJECTED.0));
+    assert!(seen.borrow().closed.is_none());
+}
+
+/// A request whose header section refers to the first entry of the dynamic table, which may not have
+/// come: Required Insert Count 1, Base 1 (RFC 9204 §4.5.1), then that entry for `foo`.
+fn referring_get() -> Vec<u8> {
+    let plain = get();
+    let section = [&[2, 0][..], &plain[4..], &[0x80]].concat();
+    frame(1, &section)
+}
+
+/// An encoder stream that sets a capacity and inserts `foo: bar`.
+const ENCODER: &[u8] = b"\x02\x3f\x45\x43foo\x03bar";
+
+#[test]
+fn a_header_section_waits_for_the_dynamic_table() {
+    // The request is sent first, the encoder stream after it, in packets of their own.
+    server_answers(b"hello", [uni(CONTROL), bidi(referring_get()), uni(ENCODER)]);
+}
+
+#[test]
+fn a_header_section_does_not_wait_for_ever() {
+    let scripts = [uni(CONTROL), bidi(referring_get())];
+    let seen = against_server_for(Http3Config::default(), Duration::from_secs(12), scripts);
+    let reset = seen.borrow().resets.get(&request_stream(0)).copied();
+    assert_eq!(reset, Some(Code::REQUEST_REJECTED.0));
+}
+
+#[test]
+fn no_more_streams_are_blocked_than_were_allowed() {
+    let allowed = Http3Config::default().qpack_blocked_streams as usize;
+    let scripts = |count| (0..count).map(|_| bidi(referring_get()));
+    server_closes(Code::QPACK_DECOMPRESSION_FAILED, scripts(allowed + 1));
+    let seen = against_server(scripts(allowed));
     assert!(seen.borrow().closed.is_none());
 }
 

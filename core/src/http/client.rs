@@ -298,6 +298,10 @@ impl Stream<Http3ClientSession> for Http3ClientStream {
         }
     }
 
+    fn lingers(&self) -> bool {
+        matches!(&self.0, Kind::Request(_, stream) if stream.lingers())
+    }
+
     fn on_close(&mut self, session: &mut Http3ClientSession) {
         if let Kind::Request(id, stream) = &mut self.0 {
             stream.on_close(&mut session.http);

@@ -14,11 +14,11 @@ use super::error::{ExchangeError, Fault, Http3Code, Http3Error};
 use super::frame::{emit, frame_type};
 use super::headers::FieldList;
 use super::limits::{CancelBudget, GlitchBudget};
-use crate::qpack::{Decoded, Decoder, Encoder, QpackError};
 use super::settings::Settings;
 use super::shutdown::Shutdown;
 use super::transport::Transport;
 use super::uni_stream::UniKind;
+use crate::qpack::{Decoded, Decoder, Encoder, QpackError};
 use crate::time::Time;
 use crate::types::{Direction, Role, StreamId};
 

@@ -8,9 +8,9 @@ use super::connection::Http3Connection;
 use super::error::{Fault, Http3Code};
 use super::frame::{FrameParser, Part, Treatment, frame_type};
 use super::message_body::BodyLength;
-use crate::qpack::{Decoded, Field};
 use super::transport::Transport;
 use crate::error::StreamError;
+use crate::qpack::{Decoded, Field};
 use crate::types::{Role, StreamId};
 
 /// What a message consists of, in order of arrival.
@@ -34,6 +34,8 @@ pub(super) struct MessageReader {
     parser: FrameParser,
     /// What was read from the stream and not yet parsed.
     chunk: Bytes,
+    /// Everything has been read from the stream, its end too.
+    at_end: bool,
     /// A section that waits for entries of the dynamic table (RFC 9204 §2.1.2).
     blocked: Option<Bytes>,
     body: BodyLength,
@@ -59,6 +61,7 @@ impl MessageReader {
             phase: Phase::Head,
             parser: FrameParser::default(),
             chunk: Bytes::new(),
+            at_end: false,
             blocked: None,
             body: BodyLength::new(None),
             accounted: 0,
@@ -121,10 +124,7 @@ impl MessageReader {
                 return self.decode(section, http);
             }
             if self.chunk.is_empty() && !self.refill(io)? {
-                if io.is_finished(self.id) {
-                    return self.end(http.role()).map(Some);
-                }
-                return Ok(None);
+                return if self.at_end { self.end(http.role()).map(Some) } else { Ok(None) };
             }
             if let Some(incoming) = self.parse(http)? {
                 match incoming {
@@ -135,8 +135,20 @@ impl MessageReader {
         }
     }
 
+    /// Whether the stream has been read to its end, whatever has become of what was read. Nothing
+    /// then keeps the stream itself alive.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at_end
+    }
+
     fn refill(&mut self, io: &mut dyn Transport) -> Result<bool, Fault> {
-        match io.read(self.id) {
+        if self.at_end {
+            return Ok(false);
+        }
+        let read = io.read(self.id);
+        // To be asked now: the stream may be forgotten when we are done with what we have read.
+        self.at_end = io.is_finished(self.id);
+        match read {
             Ok(Some(chunk)) => {
                 self.chunk = chunk;
                 Ok(true)

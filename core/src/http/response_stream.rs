@@ -108,6 +108,11 @@ impl ResponseStream {
         self.settle(http, io);
     }
 
+    /// Whether there is more to hand on although the stream itself is over.
+    pub(super) fn lingers(&self) -> bool {
+        self.handler.is_some() && self.state.reader.is_at_end()
+    }
+
     /// The stream is over, by itself or with the connection.
     pub(super) fn on_close(&mut self, http: &mut Http3Connection) {
         self.state.reader.give_up(http);
