@@ -11,7 +11,7 @@ use protoquic::http::{
     Http3ClientSession, Http3Config, MemoryBackend, RequestFailure, RequestHandler,
     ResponseHandler, ServerExchange, SpecialResponse,
 };
-use protoquic::{Host as _, RandomGenerator as _, SeededRandom, Time};
+use protoquic::{Host as _, RandomGenerator as _, SeededRandom, Session as _, Time};
 use protoquic_tests::http3::{Collector, Outcome, factory, factory_with};
 use protoquic_tests::net::{Link, Net};
 use protoquic_tests::protocols::pattern;
@@ -295,6 +295,25 @@ fn a_shutdown_lets_requests_finish_and_closes_without_error() {
     net.run_for(Duration::from_secs(1));
     let reason = format!("{:?}", net.clients[0].close_reason());
     assert!(reason.contains("PeerApplication") && reason.contains("256"), "{reason}");
+}
+
+#[test]
+fn a_client_shuts_down_when_its_requests_are_done() {
+    let mut net = net(18, hello());
+    let request = || Request::get("https://localhost/2000000").body(()).unwrap();
+    let outcome = send(&mut net, request());
+    net.run_for(Duration::from_millis(100));
+    let now = net.now;
+    net.clients[0].enter(now, |session, cx| {
+        session.on_shutdown(cx);
+        let refused = session.send_request(cx, request(), Box::new(Collector::default()));
+        assert_eq!(refused.unwrap_err(), ExchangeError::GoingAway);
+    });
+    net.kick();
+    finish(&mut net, &outcome);
+    assert_eq!((outcome.borrow().complete, outcome.borrow().len), (true, 2_000_000));
+    let reason = format!("{:?}", net.clients[0].host().connection().close_reason());
+    assert!(reason.contains("Application") && reason.contains("256"), "{reason}");
 }
 
 #[test]

@@ -9,7 +9,9 @@ use http::{Request, StatusCode};
 use protoquic::http::{
     ALPN, Http3ClientSession, Http3Code as Code, Http3Config, MemoryBackend, RequestFailure,
 };
-use protoquic::{Direction, Host, Role, SessionHost, StreamId};
+use protoquic::{
+    CloseReason, Direction, Host, RandomGenerator, Role, SeededRandom, SessionHost, StreamId,
+};
 use protoquic_tests::http3::{
     CONTROL, Collector, GET, Outcome, data, factory, factory_with, frame, headers, server_config,
     varint,
@@ -578,4 +580,77 @@ fn a_server_that_is_told_of_no_credit_keeps_little() {
     net.connect_simply(ALPN, peer);
     net.run_for(Duration::from_secs(5));
     assert!(net.delivered < 20_000, "{} datagrams", net.delivered);
+}
+
+#[test]
+fn a_server_shuts_down_in_two_steps() {
+    let mut backend = backend();
+    backend.set_response_delay("localhost", "/", Duration::from_secs(3));
+    let mut net = Net::new(4, Link::default(), factory(backend));
+    let peer = RawPeer::new([uni(CONTROL), bidi(get())]);
+    let seen = Rc::clone(&peer.seen);
+    net.connect_simply(ALPN, peer);
+    net.run_for(Duration::from_millis(200));
+    let now = net.now;
+    net.server.stop_accepting_new_connections(now);
+    net.kick();
+    let late_request = |net: &mut Net<RawPeer>| {
+        let now = net.now;
+        net.clients[0].enter(now, |session, cx| {
+            session.scripts.push_back(bidi(get()));
+            session.run(cx);
+        });
+        net.kick();
+    };
+    // Between the two GOAWAY frames a request is accepted, after them it is not.
+    net.run_for(Duration::from_millis(100));
+    late_request(&mut net);
+    net.run_for(Duration::from_millis(500));
+    late_request(&mut net);
+    net.run_for(Duration::from_millis(500));
+    let resets: Vec<_> = seen.borrow().resets.clone().into_iter().collect();
+    assert_eq!(resets, [(request_stream(2), Code::REQUEST_REJECTED.0)]);
+    let first = frame(7, &varint((1 << 62) - 4));
+    let goaways = [first, frame(7, &varint(8))].concat();
+    assert!(seen.borrow().data.values().any(|data| data.ends_with(&goaways)));
+    assert!(seen.borrow().closed.is_none());
+    net.run_for(Duration::from_secs(4));
+    for index in 0..2 {
+        assert!(seen.borrow().data[&request_stream(index)].ends_with(b"hello"));
+    }
+    assert_eq!(seen.borrow().close_code().map(Code), Some(Code::NO_ERROR));
+}
+
+#[test]
+fn random_bytes_on_random_streams_harm_nobody() {
+    for seed in 1000..1300 {
+        println!("seed {seed}");
+        let mut random = SeededRandom::new(seed);
+        let mut scripts = vec![];
+        for _ in 0..random.next_u64() % 8 {
+            let mut bytes = vec![0; (random.next_u64() % 300) as usize];
+            random.fill(&mut bytes);
+            // Small numbers are types and lengths that mean something.
+            for byte in &mut bytes {
+                *byte &= if random.next_u64() % 2 == 0 { 0x07 } else { 0xff };
+            }
+            let start: &[&[u8]] = &[&[], &CONTROL, &[2], &[3], &[0, 4]];
+            let start = start[random.next_u64() as usize % start.len()];
+            let script = match random.next_u64() % 2 {
+                0 => uni([start, &bytes].concat()),
+                _ => bidi([&get(), &bytes[..]].concat()),
+            };
+            let ends = [End::Open, End::Fin, End::Reset(1), End::Cancel(2), End::LateReset(3)];
+            scripts.push(script.ending(ends[random.next_u64() as usize % ends.len()]));
+        }
+        let mut net = Net::new(seed, Link::default(), factory(backend()));
+        net.connect_simply(ALPN, RawPeer::new(scripts));
+        net.run_for(Duration::from_secs(20));
+        let connection = net.clients[0].host().connection();
+        // Whatever happened was said in HTTP/3's codes.
+        if let Some(reason) = connection.close_reason() {
+            let CloseReason::PeerApplication { code, .. } = reason else { panic!("{reason}") };
+            assert!(Code(code.0).name().is_some(), "seed {seed}: {reason}");
+        }
+    }
 }
