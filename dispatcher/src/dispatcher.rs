@@ -24,7 +24,7 @@ use crate::config::{DispatcherConfig, DispatcherSetup};
 use crate::first_packet::{Admission, FirstLook, TokenOutcome, is_plausible, judge_token, look};
 use crate::session_table::{SessionKey, SessionTable};
 use crate::stateless::{RetryRequest, StatelessAnswers, is_blocked_port, send};
-use crate::time_wait::TimeWaitList;
+use crate::time_wait::{Answer, TimeWaitList};
 
 /// What a dispatcher has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -210,9 +210,10 @@ impl Dispatcher {
     }
 
     fn answer_from_time_wait(&mut self, now: Time, path: &PathAddress, id: &ConnectionId) -> bool {
-        let Some(answer) = self.time_wait.on_packet(now, id) else { return false };
-        if let Some(farewell) = answer {
-            send(&mut *self.writer, path, &farewell);
+        match self.time_wait.on_packet(now, id) {
+            Answer::Unknown => return false,
+            Answer::Silence => {}
+            Answer::Farewell(farewell) => send(&mut *self.writer, path, &farewell),
         }
         true
     }
@@ -354,7 +355,9 @@ impl Dispatcher {
         self.sessions.add_route(local_id, key);
         self.sessions.add_route(admission.destination, key);
         if let Some(entry) = self.sessions.get_mut(key) {
-            packets.into_iter().for_each(|packet| entry.host.process_packet(packet));
+            for packet in packets {
+                entry.host.process_packet(packet);
+            }
         }
         self.touch(key);
     }

@@ -15,6 +15,17 @@ struct Closed {
     answer_at: u32,
 }
 
+/// What becomes of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Its ID is not in the list.
+    Unknown,
+    /// Its connection is closed, and nothing is to be said.
+    Silence,
+    /// Its connection is closed, as this datagram tells.
+    Farewell(Bytes),
+}
+
 #[derive(Debug)]
 pub(crate) struct TimeWaitList {
     lifetime: Duration,
@@ -53,17 +64,18 @@ impl TimeWaitList {
         self.order.push_back((now + self.lifetime, entry, ids));
     }
 
-    /// A packet for this ID: `None` if the ID is not in the list, else what to answer, if anything.
-    pub(crate) fn on_packet(&mut self, now: Time, id: &ConnectionId) -> Option<Option<Bytes>> {
+    /// What to answer a packet for this ID.
+    pub(crate) fn on_packet(&mut self, now: Time, id: &ConnectionId) -> Answer {
         self.expire(now);
-        let entry = self.entries.get_mut(self.closed.get(id)?)?;
+        let entry = self.closed.get(id).and_then(|entry| self.entries.get_mut(entry));
+        let Some(entry) = entry else { return Answer::Unknown };
         entry.heard = entry.heard.saturating_add(1);
         if entry.heard < entry.answer_at {
-            return Some(None);
+            return Answer::Silence;
         }
         // RFC 9000 §10.2.1: ever more packets for one answer.
         entry.answer_at = entry.answer_at.saturating_mul(2);
-        Some(entry.farewell.clone())
+        entry.farewell.clone().map_or(Answer::Silence, Answer::Farewell)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -100,9 +112,10 @@ mod tests {
     fn the_stored_close_is_repeated_ever_more_rarely() {
         let mut list = TimeWaitList::new(Duration::from_secs(200), 10);
         list.add(Time::ZERO, vec![id(1)], Some(Bytes::from_static(b"bye")));
-        let answers = (0..1000).filter_map(|_| list.on_packet(Time::ZERO, &id(1)).flatten());
+        let farewell = Answer::Farewell(Bytes::from_static(b"bye"));
+        let answers = (0..1000).filter(|_| list.on_packet(Time::ZERO, &id(1)) == farewell);
         assert_eq!(answers.count(), 10);
-        assert_eq!(list.on_packet(Time::ZERO, &id(2)), None);
+        assert_eq!(list.on_packet(Time::ZERO, &id(2)), Answer::Unknown);
     }
 
     #[test]
@@ -110,7 +123,7 @@ mod tests {
         let mut list = TimeWaitList::new(Duration::from_secs(200), 3);
         (0..10).for_each(|n| list.add(Time::ZERO, vec![id(n)], None));
         assert_eq!((list.len(), list.closed.len(), list.entries.len()), (3, 3, 3));
-        assert_eq!(list.on_packet(Time::from_millis(200_000), &id(9)), None);
+        assert_eq!(list.on_packet(Time::from_millis(200_000), &id(9)), Answer::Unknown);
         assert_eq!((list.len(), list.closed.len(), list.entries.len()), (0, 0, 0));
     }
 }

@@ -210,7 +210,7 @@ impl AlarmFactory for TimerWheel {
 
 /// The wheel in which `tick` first differs from `now`, which is smaller.
 fn wheel_of(now: u64, tick: u64) -> usize {
-    ((63 - (now ^ tick).leading_zeros()) / BITS) as usize
+    ((now ^ tick).ilog2() / BITS) as usize
 }
 
 fn slot_of(tick: u64, wheel: usize) -> usize {

@@ -93,4 +93,4 @@ impl ConnectionHelper for VirtualHelper {
 }
 
 /// A day in 2027, in seconds since the Unix epoch.
-const WALL_EPOCH: Duration = Duration::from_secs(1_800_000_000);
+const WALL_EPOCH: Duration = Duration::from_hours(500_000);

@@ -11,7 +11,7 @@ use protoquic::http::{
     Http3ClientSession, Http3Config, MemoryBackend, RequestFailure, RequestHandler,
     ResponseHandler, ServerExchange, SpecialResponse,
 };
-use protoquic::{Host as _, RandomGenerator as _, SeededRandom, Session as _, Time};
+use protoquic::{RandomGenerator as _, SeededRandom, Session as _, Time};
 use protoquic_tests::http3::{Collector, Outcome, factory, factory_with};
 use protoquic_tests::net::{Link, Net};
 use protoquic_tests::protocols::pattern;

@@ -632,7 +632,7 @@ fn random_bytes_on_random_streams_harm_nobody() {
             random.fill(&mut bytes);
             // Small numbers are types and lengths that mean something.
             for byte in &mut bytes {
-                *byte &= if random.next_u64() % 2 == 0 { 0x07 } else { 0xff };
+                *byte &= if random.next_u64().is_multiple_of(2) { 0x07 } else { 0xff };
             }
             let start: &[&[u8]] = &[&[], &CONTROL, &[2], &[3], &[0, 4]];
             let start = start[random.next_u64() as usize % start.len()];

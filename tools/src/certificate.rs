@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use data_encoding::{BASE64, HEXLOWER};
-use protoquic::crypto::{Identity, ring_provider};
+use protoquic::crypto::Identity;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rcgen::PublicKeyData as _;

@@ -73,25 +73,22 @@ impl<S: DatagramSocket> GsoBatchWriter<S> {
 
     /// Adds a packet whose bytes lie at the batch's end.
     fn append(&mut self, packet: &OutgoingPacket<'_>, len: usize) -> WriteResult {
-        let full = match &mut self.batch {
-            Some(batch) => {
-                batch.len += len;
-                batch.packets += 1;
-                batch.ended = len < batch.segment;
-                batch.ended
-            }
-            None => {
-                self.batch = Some(Batch {
-                    path: *packet.path,
-                    ecn: packet.ecn,
-                    segment: len,
-                    len,
-                    packets: 1,
-                    ended: false,
-                    sent: 0,
-                });
-                false
-            }
+        let full = if let Some(batch) = &mut self.batch {
+            batch.len += len;
+            batch.packets += 1;
+            batch.ended = len < batch.segment;
+            batch.ended
+        } else {
+            self.batch = Some(Batch {
+                path: *packet.path,
+                ecn: packet.ecn,
+                segment: len,
+                len,
+                packets: 1,
+                ended: false,
+                sent: 0,
+            });
+            false
         };
         if full || self.batch.is_some_and(|batch| batch.packets >= self.max_segments()) {
             return self.flush();

@@ -33,11 +33,6 @@ impl Connection {
         .min()
     }
 
-    /// dbg
-    pub fn deadlines(&self) -> String {
-        format!("more {} blocked {} rec {:?} acks {:?} pace {:?} idle {:?} hs {:?} path {:?} probes {:?} state {:?} keys {:?} now_hs {:?}", self.more_to_write, self.write_blocked, self.recovery.deadline(), self.spaces.iter().map(|s| s.acks.ack_deadline()).collect::<Vec<_>>(), self.pacing_deadline, self.idle.deadline(self.recovery.pto()), self.handshake.deadline(), self.paths.deadline(), self.probes, self.life.state(), self.keys, self.recovery.handshake_state())
-    }
-
     /// Does what is due at `now`. What there is to send then waits for [`write`](Self::write).
     pub fn on_deadline(&mut self, now: Time) {
         if self.life.state() != State::Open {

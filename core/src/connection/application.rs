@@ -138,6 +138,12 @@ impl Connection {
         self.write_blocked
     }
 
+    /// Begins a key update, if one may be begun now: the handshake is confirmed and the peer has
+    /// acknowledged a packet with the present keys (RFC 9001 §6.1). Returns whether it was.
+    pub fn initiate_key_update(&mut self) -> bool {
+        self.handshake_confirmed && self.keys.initiate_update()
+    }
+
     /// Has a PING sent, to see whether the peer is still there.
     pub fn ping(&mut self) {
         self.pending.ping = true;

@@ -124,7 +124,8 @@ impl CryptoStream {
     }
 
     pub(super) fn on_lost(&mut self, range: Range<u64>) {
-        let mut again = vec![range.start.max(self.acked)..range.end.max(self.acked)];
+        let mut again = Vec::new();
+        add(&mut again, range.start.max(self.acked)..range.end.max(self.acked));
         for acked in &self.acked_ahead {
             subtract(&mut again, acked);
         }

@@ -74,6 +74,8 @@ impl Connection {
             let pto = self.recovery.pto();
             let (now, path) = (arrival.now, arrival.path);
             self.paths.migrate(now, path, arrival.datagram_len, pto, &mut *self.random);
+            // RFC 9000 §9.5: another ID on another path, so that they cannot be linked.
+            self.peer_cids.rotate();
             if !same_host {
                 // RFC 9000 §9.4: what was learned belongs to the old path; a change of port only
                 // is most likely a NAT on the same one.

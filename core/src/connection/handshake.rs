@@ -69,10 +69,6 @@ impl Handshake {
         self.local_id
     }
 
-    pub(super) fn original_destination(&self) -> &ConnectionId {
-        &self.original_destination
-    }
-
     /// On a server: what the client's Initial packets are sent to besides our own IDs.
     pub(super) fn first_destination(&self) -> Option<ConnectionId> {
         self.first_destination

@@ -8,10 +8,7 @@ use super::cid_generator::ConnectionIdGenerator;
 use super::event::Event;
 use crate::error::TransportError;
 use crate::helper::RandomGenerator;
-use crate::types::{ConnectionId, ResetToken};
-
-/// Makes the reset token that belongs to a connection ID.
-pub(super) type TokenFor = dyn Fn(&ConnectionId) -> ResetToken;
+use crate::types::ConnectionId;
 
 /// One ID in use.
 #[derive(Clone, Copy, Debug)]

@@ -40,10 +40,6 @@ impl Path {
         (AMPLIFICATION_FACTOR * self.received).saturating_sub(self.sent) as usize
     }
 
-    pub(super) fn is_validated(&self) -> bool {
-        self.validated
-    }
-
     pub(super) fn on_sent(&mut self, bytes: usize) {
         self.sent += bytes as u64;
     }
@@ -240,7 +236,7 @@ mod tests {
         assert_eq!(paths.active().allowance(), 300);
         let data = paths.next_challenge().unwrap();
         assert!(!paths.on_response([0; 8]) && paths.on_response(data));
-        assert!(paths.active().is_validated());
+        assert!(paths.active().validated);
     }
 
     #[test]
@@ -256,7 +252,7 @@ mod tests {
     fn going_back_to_a_proven_address_needs_no_new_proof() {
         let (mut paths, mut random) = migrated();
         paths.migrate(Time::ZERO, address(1), 100, Duration::ZERO, &mut random);
-        assert!(paths.is_active(&address(1)) && paths.active().is_validated());
+        assert!(paths.is_active(&address(1)) && paths.active().validated);
     }
 
     #[test]

@@ -119,17 +119,15 @@ impl Connection {
                 self.note_drop(arrival.now, data.len(), DropReason::Header);
                 return None;
             }
-            Ok(PacketHeader::Long(long)) => match long.packet_type() {
-                Some(ty) => {
-                    (ty, long.pn_offset, long.destination, Some(long.source), long.packet_len)
-                }
-                None => {
+            Ok(PacketHeader::Long(long)) => {
+                let Some(ty) = long.packet_type() else {
                     debug_assert_eq!(long.ty, LongType::Retry);
                     let retry = data.split().freeze();
                     self.on_retry(arrival.now, &retry);
                     return None;
-                }
-            },
+                };
+                (ty, long.pn_offset, long.destination, Some(long.source), long.packet_len)
+            }
             Ok(PacketHeader::VersionNegotiation(_)) => {
                 let packet = data.split().freeze();
                 self.on_version_negotiation(&packet);
@@ -154,7 +152,7 @@ impl Connection {
             return false;
         }
         if !self.keys.can_open(packet.ty) {
-            self.keep_early(arrival, packet);
+            self.keep_early(arrival, &packet);
             return false;
         }
         match self.open(packet) {
@@ -207,7 +205,7 @@ impl Connection {
     }
 
     /// Keeps a packet for when its keys are here, if they can still come (RFC 9001 §5.7).
-    fn keep_early(&mut self, arrival: &Arrival, packet: ProtectedPacket) {
+    fn keep_early(&mut self, arrival: &Arrival, packet: &ProtectedPacket) {
         let may_come = match packet.ty {
             PacketType::Handshake => !self.keys.handshake_was_available(),
             PacketType::OneRtt => !self.is_established(),
@@ -216,7 +214,7 @@ impl Connection {
         if may_come && self.early_packets.len() < MAX_EARLY_PACKETS {
             // A copy, so that the receive buffer is not held for a round trip.
             let data = BytesMut::from(&packet.data[..]);
-            let packet = ProtectedPacket { data, ..packet };
+            let packet = ProtectedPacket { data, ..*packet };
             self.early_packets.push(EarlyPacket { arrival: *arrival, packet });
         } else {
             self.note_drop(arrival.now, packet.data.len(), DropReason::KeysUnavailable);

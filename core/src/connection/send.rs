@@ -95,11 +95,11 @@ impl Connection {
 
     fn write_datagram(&mut self, now: Time, writer: &mut dyn PacketWriter) -> Attempt {
         if let Some(blocked) = self.blocked.take() {
-            return self.hand_over(now, writer, &blocked.path, blocked.ecn, &blocked.data);
+            return self.hand_over(writer, &blocked.path, blocked.ecn, &blocked.data);
         }
         match self.life.state() {
             State::Open => {}
-            State::Closing => return self.write_farewell(now, writer),
+            State::Closing => return self.write_farewell(writer),
             State::Draining | State::Over => return Attempt::Nothing,
         }
         if self.paths.has_response() && self.keys.can_seal(Space::Application) {
@@ -108,13 +108,13 @@ impl Connection {
         let Some(allowance) = self.allowance(now, writer) else { return Attempt::Nothing };
         let path = self.paths.active().address;
         let mut scratch = std::mem::take(&mut self.scratch);
-        let (len, in_place) = match writer.next_write_location(&path, allowance.size) {
-            Some(buffer) => (self.fill(now, &mut buffer[..allowance.size], allowance), true),
-            None => {
-                scratch.resize(scratch.len().max(allowance.size), 0);
-                (self.fill(now, &mut scratch[..allowance.size], allowance), false)
-            }
-        };
+        let location = writer.next_write_location(&path, allowance.size);
+        let in_place = location.is_some();
+        let buffer = location.unwrap_or_else(|| {
+            scratch.resize(scratch.len().max(allowance.size), 0);
+            &mut scratch
+        });
+        let len = self.fill(now, &mut buffer[..allowance.size], allowance);
         let payload =
             if in_place { Payload::InPlace(len) } else { Payload::Borrowed(&scratch[..len]) };
         let attempt = if len == 0 {
@@ -124,7 +124,7 @@ impl Connection {
             let packet = OutgoingPacket { path: &path, payload, ecn, release_time: None };
             let result = writer.write_packet(&packet);
             self.paths.active_mut().on_sent(len);
-            self.on_written(now, result, &packet)
+            self.on_written(result, &packet)
         };
         self.scratch = scratch;
         attempt
@@ -227,7 +227,7 @@ impl Connection {
         padding: Padding,
     ) -> usize {
         if space == Space::Application {
-            self.skip_a_number_now_and_then();
+            self.skip_a_number_now_and_then(now);
         }
         let number = self.recovery.next_packet_number(space);
         let header = HeaderFields {
@@ -268,10 +268,12 @@ impl Connection {
     }
 
     /// Skipping a packet number now and then shows who acknowledges what it has not received
-    /// (RFC 9000 §21.4).
-    fn skip_a_number_now_and_then(&mut self) {
+    /// (RFC 9000 §21.4). As often, the keys' age is looked at (RFC 9001 §6.6).
+    fn skip_a_number_now_and_then(&mut self, now: Time) {
         if self.packets_to_skip == 0 {
             self.recovery.skip_packet_number(Space::Application);
+            let updated = self.keys.update_if_due();
+            self.close_on_error(now, updated);
             self.packets_to_skip = 64 + (self.random.next_u64() % 960) as u32;
         }
         self.packets_to_skip -= 1;
@@ -443,11 +445,11 @@ impl Connection {
         if active {
             self.paths.active_mut().on_sent(len);
         }
-        self.hand_over(now, writer, &address, Ecn::NotEct, &buffer[..len])
+        self.hand_over(writer, &address, Ecn::NotEct, &buffer[..len])
     }
 
     /// Says goodbye, at first with a new packet, then by repeating it (RFC 9000 §10.2.1).
-    fn write_farewell(&mut self, now: Time, writer: &mut dyn PacketWriter) -> Attempt {
+    fn write_farewell(&mut self, writer: &mut dyn PacketWriter) -> Attempt {
         if !self.life.wants_to_send() {
             return Attempt::Nothing;
         }
@@ -462,7 +464,7 @@ impl Connection {
         }
         let path = self.paths.active().address;
         self.paths.active_mut().on_sent(farewell.len());
-        self.hand_over(now, writer, &path, Ecn::NotEct, &farewell)
+        self.hand_over(writer, &path, Ecn::NotEct, &farewell)
     }
 
     /// One datagram with CONNECTION_CLOSE at every level that the peer may be able to read
@@ -511,7 +513,6 @@ impl Connection {
 
     fn hand_over(
         &mut self,
-        now: Time,
         writer: &mut dyn PacketWriter,
         path: &PathAddress,
         ecn: Ecn,
@@ -520,12 +521,11 @@ impl Connection {
         let payload = Payload::Borrowed(data);
         let packet = OutgoingPacket { path, payload, ecn, release_time: None };
         let result = writer.write_packet(&packet);
-        self.on_written(now, result, &packet)
+        self.on_written(result, &packet)
     }
 
     fn on_written(
         &mut self,
-        now: Time,
         result: WriteResult,
         packet: &OutgoingPacket<'_>,
     ) -> Attempt {

@@ -49,7 +49,7 @@ fn parse_body(body: &[u8]) -> Option<ClientHello> {
         let ty = extensions.u16()?;
         let data = sub_reader(&mut extensions)?;
         match ty {
-            EXTENSION_SERVER_NAME => hello.server_name = parse_server_name(data)?,
+            EXTENSION_SERVER_NAME => parse_server_name(data, &mut hello.server_name)?,
             EXTENSION_ALPN => hello.alpn = parse_alpn(data)?,
             _ => {}
         }
@@ -57,16 +57,17 @@ fn parse_body(body: &[u8]) -> Option<ClientHello> {
     Some(hello)
 }
 
-fn parse_server_name(mut data: Reader<'_>) -> Option<Option<String>> {
+fn parse_server_name(mut data: Reader<'_>, found: &mut Option<String>) -> Option<()> {
     let mut names = sub_reader(&mut data)?;
     while !names.is_empty() {
         let ty = names.u8()?;
         let name = sub_reader(&mut names)?;
         if ty == 0 {
-            return Some(String::from_utf8(name.rest().to_vec()).ok());
+            *found = String::from_utf8(name.rest().to_vec()).ok();
+            break;
         }
     }
-    Some(None)
+    Some(())
 }
 
 fn parse_alpn(mut data: Reader<'_>) -> Option<Vec<Vec<u8>>> {

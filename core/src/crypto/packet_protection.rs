@@ -23,7 +23,7 @@ pub fn seal_packet(
 }
 
 /// As [`seal_packet`], with keys of different ages: a key update leaves header protection alone.
-pub fn seal_packet_with(
+pub(super) fn seal_packet_with(
     key: &dyn PacketKey,
     header_key: &dyn HeaderProtectionKey,
     packet: &mut [u8],

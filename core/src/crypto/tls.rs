@@ -111,7 +111,7 @@ impl Tls {
     }
 
     fn to_transport_error(&self, error: &rustls::Error) -> TransportError {
-        let alert = self.inner.alert().unwrap_or_else(|| match error {
+        let alert = self.inner.alert().unwrap_or(match error {
             rustls::Error::NoApplicationProtocol => AlertDescription::NoApplicationProtocol,
             rustls::Error::InvalidCertificate(_) => AlertDescription::BadCertificate,
             rustls::Error::InappropriateMessage { .. }
@@ -173,14 +173,11 @@ pub fn initial_keys(
     provider: &CryptoProvider,
 ) -> Result<Keys, TlsSetupError> {
     debug_assert_eq!(version, Version::V1);
-    let suite = provider.cipher_suites.iter().find_map(|suite| match suite {
-        SupportedCipherSuite::Tls13(suite)
-            if suite.common.suite == CipherSuite::TLS13_AES_128_GCM_SHA256 =>
-        {
-            suite.quic_suite()
-        }
-        _ => None,
-    });
+    let aes_128 = |suite: &&SupportedCipherSuite| {
+        suite.suite() == CipherSuite::TLS13_AES_128_GCM_SHA256
+    };
+    let suite = provider.cipher_suites.iter().find(aes_128);
+    let suite = suite.and_then(SupportedCipherSuite::tls13).and_then(rustls::Tls13CipherSuite::quic_suite);
     let suite = suite.ok_or(TlsSetupError::NoInitialCipher)?;
     let side = if role.is_client() { Side::Client } else { Side::Server };
     Ok(suite.keys(destination.as_bytes(), side, quic::Version::V1))

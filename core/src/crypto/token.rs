@@ -22,7 +22,7 @@ pub struct TokenLifetimes {
 
 impl Default for TokenLifetimes {
     fn default() -> Self {
-        Self { retry: Duration::from_secs(15), new_token: Duration::from_secs(7 * 24 * 3600) }
+        Self { retry: Duration::from_secs(15), new_token: Duration::from_hours(7 * 24) }
     }
 }
 
@@ -143,8 +143,8 @@ impl TokenSealer {
 
     /// What a client's token is worth. Every token costs the same work.
     pub fn open(&self, now: SystemTime, peer: SocketAddr, token: &[u8]) -> TokenVerdict {
-        let Some(mut body) = self.decrypt(token) else { return TokenVerdict::Unknown };
-        Self::judge(self.lifetimes, now, peer, &mut Reader::new(&mut body[..]))
+        let Some(body) = self.decrypt(token) else { return TokenVerdict::Unknown };
+        Self::judge(self.lifetimes, now, peer, &mut Reader::new(&body))
             .unwrap_or(TokenVerdict::Unknown)
     }
 

@@ -154,15 +154,12 @@ impl Encoder {
             }
             (InTable::Exact(index) | InTable::Name(index), _) => {
                 references.add(index);
-                match references.base.checked_sub(index + 1) {
-                    Some(age) => {
-                        let never = if field.sensitive { 0x20 } else { 0 };
-                        put_integer(out, 0x40 | never, 4, age);
-                    }
-                    None => {
-                        let never = if field.sensitive { 0x08 } else { 0 };
-                        put_integer(out, never, 3, index - references.base);
-                    }
+                if let Some(age) = references.base.checked_sub(index + 1) {
+                    let never = if field.sensitive { 0x20 } else { 0 };
+                    put_integer(out, 0x40 | never, 4, age);
+                } else {
+                    let never = if field.sensitive { 0x08 } else { 0 };
+                    put_integer(out, never, 3, index - references.base);
                 }
                 put_string(out, 0, 7, field.value);
             }

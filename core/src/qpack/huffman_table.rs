@@ -1,5 +1,7 @@
 //! The Huffman code of HPACK, which QPACK shares (RFC 7541 App. B): code and length in bits of every
-//! byte, and of the end mark, which is never sent. A fact of the RFC, nothing else.
+//! byte. The end mark, thirty ones, is never sent. A fact of the RFC, nothing else.
+
+#![expect(clippy::unreadable_literal, reason = "codes are as the RFC prints them")]
 
 /// `(code, bits)` of the bytes 0 to 255.
 #[rustfmt::skip]

@@ -3,6 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::prefix_int::put_integer;
 use super::*;
 use crate::helper::{RandomGenerator, SeededRandom};
 
@@ -73,6 +74,9 @@ fn what_is_encoded_comes_back_however_the_streams_are_delayed() {
     }
 }
 
+/// A stream, its section, and what the section should say.
+type Waiting = (u64, Bytes, Vec<(String, String)>);
+
 fn round_trip(capacity: u64, max_blocked: u64, seed: u64) {
     let context = format!("capacity {capacity}, blocked {max_blocked}, seed {seed}");
     let mut random = SeededRandom::new(seed);
@@ -80,7 +84,7 @@ fn round_trip(capacity: u64, max_blocked: u64, seed: u64) {
     encoder.set_peer_settings(capacity, max_blocked);
     let mut decoder = Decoder::new(capacity, max_blocked, 100_000);
     let (mut to_decoder, mut to_encoder) = (Vec::new(), Vec::new());
-    let mut waiting: Vec<(u64, Bytes, Vec<(String, String)>)> = Vec::new();
+    let mut waiting: Vec<Waiting> = Vec::new();
     for stream in 0..200 {
         let fields = random_fields(&mut random);
         let mut section = BytesMut::new();
@@ -191,13 +195,13 @@ fn each_rule_of_the_decoder_has_its_error() {
 fn a_header_bomb_stops_at_the_limit() {
     let mut decoder = Decoder::new(4096, 0, 32_768);
     let mut stream = Vec::new();
-    super::prefix_int::put_integer(&mut stream, 0x20, 5, 4096);
-    super::prefix_int::put_integer(&mut stream, 0xc0, 6, 0);
-    super::prefix_int::put_integer(&mut stream, 0, 7, 4000);
+    put_integer(&mut stream, 0x20, 5, 4096);
+    put_integer(&mut stream, 0xc0, 6, 0);
+    put_integer(&mut stream, 0, 7, 4000);
     stream.extend([b'\\'; 4000]);
     decoder.on_encoder_stream(&stream).unwrap();
     let mut section = vec![2, 0];
-    section.extend([0x80; 30_000]);
+    section.resize(30_000, 0x80);
     assert_eq!(decoder.decode(0, section.into()), Ok(Decoded::TooLarge));
 }
 

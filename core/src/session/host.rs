@@ -106,8 +106,11 @@ impl<S: Session> SessionHost<S> {
         }
     }
 
-    /// dbg
-    pub fn connection_dbg(&self) -> String { self.connection.deadlines() }
+    /// The connection, for its state and statistics.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// The session.
     pub fn session(&self) -> &S {
         &self.session
@@ -183,10 +186,10 @@ impl<S: Session> SessionHost<S> {
         // waits for the next turn, which `next_deadline` asks for at once.
         for _ in 0..MAX_CALLBACKS_PER_TURN {
             if std::mem::take(&mut self.alarm_fired) {
-                self.with_session(now, |session, cx| session.on_alarm(cx));
+                self.with_session(now, S::on_alarm);
             }
             if std::mem::take(&mut self.shutdown_asked) {
-                self.with_session(now, |session, cx| session.on_shutdown(cx));
+                self.with_session(now, S::on_shutdown);
             }
             if let Some(event) = self.connection.poll_event() {
                 self.deliver(now, event);
@@ -218,17 +221,17 @@ impl<S: Session> SessionHost<S> {
     fn deliver(&mut self, now: Time, event: Event) {
         match event {
             Event::HandshakeComplete => {
-                self.with_session(now, |session, cx| session.on_handshake_complete(cx));
+                self.with_session(now, S::on_handshake_complete);
             }
             Event::HandshakeConfirmed => {
-                self.with_session(now, |session, cx| session.on_handshake_confirmed(cx));
+                self.with_session(now, S::on_handshake_confirmed);
             }
             Event::StreamOpened(id) => self.create_incoming_stream(now, id),
             Event::StreamReadable(id) => {
-                self.with_stream(now, id, |stream, cx| stream.on_data_available(cx));
+                self.with_stream(now, id, Stream::on_data_available);
             }
             Event::StreamWritable(id) => {
-                self.with_stream(now, id, |stream, cx| stream.on_can_write(cx));
+                self.with_stream(now, id, Stream::on_can_write);
             }
             Event::StreamReset { id, code } => {
                 self.with_stream(now, id, |stream, cx| stream.on_reset(code, cx));
@@ -237,7 +240,7 @@ impl<S: Session> SessionHost<S> {
                 self.with_stream(now, id, |stream, cx| stream.on_stop_sending(code, cx));
             }
             Event::StreamAcked(id) => {
-                self.with_stream(now, id, |stream, cx| stream.on_all_data_acked(cx));
+                self.with_stream(now, id, Stream::on_all_data_acked);
             }
             Event::StreamClosed(id) => {
                 if let Some(stream) = self.streams.take(id) {

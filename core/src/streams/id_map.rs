@@ -80,7 +80,7 @@ const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Spreads the bits of one integer by a multiplication.
 #[derive(Debug, Default)]
-pub struct IdHasher(u64);
+pub(crate) struct IdHasher(u64);
 
 impl Hasher for IdHasher {
     fn write(&mut self, bytes: &[u8]) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use protoquic::connection::Config;
 use protoquic::crypto::{ClientTls, ServerTls, ServerTrust};
-use protoquic::{ConnectionStats, Host as _, ServerConfig};
+use protoquic::{ConnectionStats, ServerConfig};
 use protoquic_tools::endpoint::{ClientEndpoint, ClientOptions, ServerEndpoint};
 use protoquic_tools::perf::{ALPN, PerfClient, PerfFactory, PerfReport, PerfWork};
 use protoquic_tools::{arguments, certificate};

@@ -5,8 +5,8 @@
 mod client;
 mod server;
 
-pub use client::{PerfClient, PerfReport, PerfWork};
-pub use server::{PerfFactory, PerfServer};
+pub use client::{PerfClient, PerfClientStream, PerfReport, PerfWork};
+pub use server::{PerfFactory, PerfServer, PerfServerStream};
 
 use bytes::Bytes;
 
