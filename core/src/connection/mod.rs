@@ -21,6 +21,7 @@ mod config;
 mod crypto_stream;
 mod event;
 mod fates;
+mod fill;
 mod first_flight;
 mod frames;
 mod handshake;

@@ -16,7 +16,7 @@ use crate::packet_writer::{OutgoingPacket, PacketWriter, Payload, WriteResult};
 use crate::recovery::SentPacket;
 use crate::time::Time;
 use crate::types::{Ecn, PathAddress, Role, Space};
-use crate::wire::{Frame, crypto_header_len, packet_number, write_ack, write_crypto_header};
+use crate::wire::{Frame, packet_number};
 
 /// What became of an attempt to write a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -279,110 +279,6 @@ impl Connection {
         self.packets_to_skip -= 1;
     }
 
-    fn write_frames(
-        &mut self,
-        now: Time,
-        space: Space,
-        builder: &mut PacketBuilder<'_>,
-        eliciting: bool,
-    ) {
-        let acked = self.write_ack(now, space, builder);
-        if eliciting {
-            self.write_eliciting_frames(space, builder);
-        }
-        if acked {
-            self.spaces[space as usize].acks.on_ack_sent(builder.is_ack_eliciting());
-        }
-    }
-
-    fn write_eliciting_frames(&mut self, space: Space, builder: &mut PacketBuilder<'_>) {
-        self.write_crypto(space, builder);
-        if space == Space::Application {
-            self.write_control(builder);
-            if self.is_established() {
-                self.streams.write_frames(builder);
-            }
-        }
-        let at = space as usize;
-        let wants_ping =
-            self.probes[at] > 0 || self.spaces[at].acks.wants_ack_eliciting();
-        if wants_ping && !builder.is_ack_eliciting() {
-            builder.frame(&Frame::Ping, None);
-        }
-        if builder.is_ack_eliciting() {
-            self.probes[at] = self.probes[at].saturating_sub(1);
-        }
-    }
-
-    fn write_ack(&mut self, now: Time, space: Space, builder: &mut PacketBuilder<'_>) -> bool {
-        let acks = &mut self.spaces[space as usize].acks;
-        let Some(largest) = acks.largest().filter(|_| acks.has_unacked()) else { return false };
-        let delay = acks.ack_delay(now).as_micros() as u64 >> ACK_DELAY_EXPONENT;
-        let delay = if space == Space::Application { delay } else { 0 };
-        let ecn = acks.ecn_counts();
-        if write_ack(builder.writer(), acks.ranges(), delay, ecn) > 0 {
-            builder.record(SentFrame::Ack { largest }, false);
-            return true;
-        }
-        false
-    }
-
-    fn write_crypto(&mut self, space: Space, builder: &mut PacketBuilder<'_>) {
-        let crypto = &mut self.spaces[space as usize].crypto;
-        while crypto.wants_to_send() {
-            let header = crypto_header_len(crypto.next_offset(), builder.remaining());
-            let room = builder.remaining().saturating_sub(header);
-            let Some(range) = crypto.next_range(room) else { return };
-            let len = (range.end - range.start) as usize;
-            let writer = builder.writer();
-            write_crypto_header(writer, range.start, len);
-            crypto.copy(&range, &mut writer.unfilled()[..len]);
-            writer.advance(len);
-            builder.record(SentFrame::Crypto { start: range.start, end: range.end }, true);
-        }
-    }
-
-    fn write_control(&mut self, builder: &mut PacketBuilder<'_>) {
-        if self.pending.handshake_done {
-            self.pending.handshake_done =
-                !builder.frame(&Frame::HandshakeDone, Some(SentFrame::HandshakeDone));
-        }
-        if self.paths.wants_challenge()
-            && builder.remaining() >= PATH_FRAME_LEN
-            && let Some(data) = self.paths.next_challenge()
-        {
-            builder.frame(&Frame::PathChallenge(data), Some(SentFrame::PathChallenge));
-        }
-        self.write_connection_ids(builder);
-        if self.pending.new_token
-            && let Some(token) = &self.new_token
-        {
-            let frame = Frame::NewToken { token };
-            self.pending.new_token = !builder.frame(&frame, Some(SentFrame::NewToken));
-        }
-        if self.pending.ping {
-            self.pending.ping = !builder.frame(&Frame::Ping, None);
-        }
-    }
-
-    fn write_connection_ids(&mut self, builder: &mut PacketBuilder<'_>) {
-        while self.local_cids.wants_to_send() && builder.remaining() >= MAX_NEW_CONNECTION_ID_LEN {
-            let Some(issued) = self.local_cids.next_announcement() else { break };
-            let frame = Frame::NewConnectionId {
-                sequence: issued.sequence,
-                retire_prior_to: 0,
-                id: issued.id,
-                reset_token: self.reset_key.token_for(&issued.id),
-            };
-            builder.frame(&frame, Some(SentFrame::NewConnectionId { sequence: issued.sequence }));
-        }
-        while self.peer_cids.wants_to_send() && builder.remaining() >= MAX_RETIRE_LEN {
-            let Some(sequence) = self.peer_cids.next_retirement() else { break };
-            let frame = Frame::RetireConnectionId { sequence };
-            builder.frame(&frame, Some(SentFrame::RetireConnectionId { sequence }));
-        }
-    }
-
     fn on_packet_sent(&mut self, now: Time, space: Space, packet: BuiltPacket) {
         let size = packet.len();
         if packet.ack_eliciting {
@@ -579,14 +475,5 @@ const fn buffer_full() -> Padding {
 const MAX_DATAGRAMS_PER_TURN: usize = 512;
 /// A datagram smaller than this is not worth sending.
 const MIN_USEFUL_SIZE: usize = 64;
-/// The exponent by which our ACK frames' delays are shifted: the default, never advertised
-/// otherwise (RFC 9000 §18.2).
-pub(super) const ACK_DELAY_EXPONENT: u32 = 3;
-/// PATH_CHALLENGE and PATH_RESPONSE, with their type.
-const PATH_FRAME_LEN: usize = 9;
-/// NEW_CONNECTION_ID with every field at its largest.
-const MAX_NEW_CONNECTION_ID_LEN: usize = 1 + 8 + 8 + 1 + 20 + 16;
-/// RETIRE_CONNECTION_ID with its field at its largest.
-const MAX_RETIRE_LEN: usize = 9;
 /// CONNECTION_CLOSE without its reason, with every field at its largest.
 const CLOSE_OVERHEAD: usize = 1 + 8 + 8 + 8;
