@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use protoquic::{
@@ -31,6 +32,8 @@ pub enum End {
     Open,
     /// With RESET_STREAM.
     Reset(u64),
+    /// With RESET_STREAM, when the data has long arrived.
+    LateReset(u64),
     /// With RESET_STREAM and STOP_SENDING.
     Cancel(u64),
 }
@@ -102,7 +105,7 @@ impl RawPeer {
     pub fn run(&mut self, cx: &mut SessionContext<'_, Self>) {
         let mut blocked = Vec::new();
         while let Some(script) = self.scripts.pop_front() {
-            let stream = RawStream { answer: Some(script.clone()) };
+            let stream = RawStream { answer: Some(script.clone()), late_reset: None };
             if blocked.contains(&script.direction)
                 || cx.open_stream(script.direction, |_| stream).is_err()
             {
@@ -132,7 +135,7 @@ impl Session for RawPeer {
             };
             cx.wake_stream(id);
         }
-        Ok(RawStream { answer })
+        Ok(RawStream { answer, late_reset: None })
     }
 
     fn on_handshake_complete(&mut self, cx: &mut SessionContext<'_, Self>) {
@@ -147,6 +150,12 @@ impl Session for RawPeer {
         self.run(cx);
     }
 
+    fn on_alarm(&mut self, cx: &mut SessionContext<'_, Self>) {
+        for id in cx.streams().ids() {
+            cx.wake_stream(id);
+        }
+    }
+
     fn on_connection_closed(&mut self, why: &CloseReason) {
         self.seen.borrow_mut().closed = Some(why.clone());
     }
@@ -156,6 +165,7 @@ impl Session for RawPeer {
 #[derive(Debug)]
 pub struct RawStream {
     answer: Option<Script>,
+    late_reset: Option<u64>,
 }
 
 impl Stream<RawPeer> for RawStream {
@@ -176,10 +186,19 @@ impl Stream<RawPeer> for RawStream {
     }
 
     fn on_can_write(&mut self, cx: &mut StreamContext<'_, RawPeer>) {
+        if let Some(code) = self.late_reset {
+            let _ = cx.reset(ApplicationError(code));
+        }
         let Some(answer) = self.answer.take() else { return };
         let _ = cx.write_all(Bytes::from(answer.bytes));
         let _ = match answer.end {
             End::Open => Ok(()),
+            End::LateReset(code) => {
+                self.late_reset = Some(code);
+                let at = cx.now() + Duration::from_millis(300);
+                cx.session_context().set_alarm(Some(at));
+                Ok(())
+            }
             End::Fin => cx.finish(),
             End::Reset(code) => cx.reset(ApplicationError(code)),
             End::Cancel(code) => {

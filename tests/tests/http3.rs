@@ -5,11 +5,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use protoquic::http::{
-    ALPN, Backend, Body, BodyChunk, BodySource, CachedResponse, ExchangeError, Http3ClientSession,
-    Http3Config, MemoryBackend, RequestFailure, RequestHandler, ServerExchange, SpecialResponse,
+    ALPN, Backend, Body, BodyChunk, BodySource, CachedResponse, ClientExchange, ExchangeError,
+    Http3ClientSession, Http3Config, MemoryBackend, RequestFailure, RequestHandler,
+    ResponseHandler, ServerExchange, SpecialResponse,
 };
+use protoquic::{RandomGenerator as _, SeededRandom, Session as _, Time};
 use protoquic_tests::http3::{Collector, Outcome, factory, factory_with};
 use protoquic_tests::net::{Link, Net};
 use protoquic_tests::protocols::pattern;
@@ -38,7 +40,7 @@ fn send_to(
     let now = net.now;
     net.clients[0]
         .enter(now, |session, cx| session.send_request(cx, request, Box::new(handler)))
-        .unwrap();
+        .expect("the request is well formed");
     net.kick();
     outcome
 }
@@ -49,7 +51,12 @@ fn finish(net: &mut Net<Http3ClientSession>, outcome: &Result) {
 }
 
 fn get(net: &mut Net<Http3ClientSession>, path: &str) -> Result {
-    let outcome = send(net, Request::get(format!("https://localhost{path}")).body(()).unwrap());
+    let outcome = send(
+        net,
+        Request::get(format!("https://localhost{path}"))
+            .body(())
+            .expect("the request is well formed"),
+    );
     finish(net, &outcome);
     outcome
 }
@@ -162,11 +169,12 @@ struct Trailing(u32);
 impl BodySource for Trailing {
     fn poll_chunk(&mut self, _max: usize) -> BodyChunk {
         self.0 += 1;
-        if let 1..=3 = self.0 { BodyChunk::Data(Bytes::from_static(b"abc")) } else {
-            let mut trailers = HeaderMap::new();
-            trailers.insert("a", HeaderValue::from_static("b"));
-            BodyChunk::End(Some(trailers))
+        if self.0 <= 3 {
+            return BodyChunk::Data(Bytes::from_static(b"abc"));
         }
+        let mut trailers = HeaderMap::new();
+        trailers.insert("a", HeaderValue::from_static("b"));
+        BodyChunk::End(Some(trailers))
     }
 }
 
@@ -189,7 +197,11 @@ impl Backend for Hasty {
         _request: Request<()>,
         exchange: &mut ServerExchange<'_>,
     ) -> Option<Box<dyn RequestHandler>> {
-        exchange.respond(Response::builder().status(413).body("too much").unwrap());
+        exchange.respond({
+            let mut response = Response::new("too much");
+            *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+            response
+        });
         None
     }
 }
@@ -286,6 +298,25 @@ fn a_shutdown_lets_requests_finish_and_closes_without_error() {
 }
 
 #[test]
+fn a_client_shuts_down_when_its_requests_are_done() {
+    let mut net = net(18, hello());
+    let request = || Request::get("https://localhost/2000000").body(()).unwrap();
+    let outcome = send(&mut net, request());
+    net.run_for(Duration::from_millis(100));
+    let now = net.now;
+    net.clients[0].enter(now, |session, cx| {
+        session.on_shutdown(cx);
+        let refused = session.send_request(cx, request(), Box::new(Collector::default()));
+        assert_eq!(refused.unwrap_err(), ExchangeError::GoingAway);
+    });
+    net.kick();
+    finish(&mut net, &outcome);
+    assert_eq!((outcome.borrow().complete, outcome.borrow().len), (true, 2_000_000));
+    let reason = format!("{:?}", net.clients[0].host().connection().close_reason());
+    assert!(reason.contains("Application") && reason.contains("256"), "{reason}");
+}
+
+#[test]
 fn a_cancelled_request_is_not_heard_of_again() {
     let mut net = net(13, hello());
     let handler = Collector::default();
@@ -330,8 +361,11 @@ fn a_header_section_that_the_server_does_not_take_is_refused() {
 /// Reads nothing until asked to.
 struct Slow;
 
-/// Reads a little every second.
-struct SlowReader(u64);
+/// Reads a piece every 100 ms.
+struct SlowReader {
+    read: u64,
+    next: Time,
+}
 
 impl Backend for Slow {
     fn on_request(
@@ -339,20 +373,23 @@ impl Backend for Slow {
         _request: Request<()>,
         _exchange: &mut ServerExchange<'_>,
     ) -> Option<Box<dyn RequestHandler>> {
-        Some(Box::new(SlowReader(0)))
+        Some(Box::new(SlowReader { read: 0, next: Time::ZERO }))
     }
 }
 
 impl RequestHandler for SlowReader {
     fn on_body_available(&mut self, exchange: &mut ServerExchange<'_>) {
+        if exchange.now() < self.next {
+            return;
+        }
         if let Some(piece) = exchange.read_body() {
-            self.0 += piece.len() as u64;
+            self.read += piece.len() as u64;
         }
         if exchange.is_body_finished() {
-            exchange.respond(Response::new(self.0.to_string()));
+            exchange.respond(Response::new(self.read.to_string()));
         } else {
-            let at = exchange.now() + Duration::from_millis(100);
-            exchange.wake_at(at);
+            self.next = exchange.now() + Duration::from_millis(100);
+            exchange.wake_at(self.next);
         }
     }
 }
@@ -366,6 +403,97 @@ fn a_handler_that_reads_slowly_holds_the_client_back() {
     let sent = net.clients[0].host().connection().stats().bytes_sent;
     assert!(sent < 6_000_000, "{sent} bytes were sent");
     assert!(!outcome.borrow().is_over());
+}
+
+/// Reads a piece every 50 ms.
+#[derive(Default)]
+struct SlowCollector {
+    inner: Collector,
+    next: Option<Time>,
+}
+
+impl ResponseHandler for SlowCollector {
+    fn on_response(&mut self, response: Response<()>, exchange: &mut ClientExchange<'_>) {
+        self.inner.on_response(response, exchange);
+    }
+
+    fn on_body_available(&mut self, exchange: &mut ClientExchange<'_>) {
+        if self.next.is_some_and(|next| exchange.now() < next) {
+            return;
+        }
+        if let Some(piece) = exchange.read_body() {
+            self.inner.outcome.borrow_mut().body.extend_from_slice(&piece);
+        }
+        let next = exchange.now() + Duration::from_millis(50);
+        exchange.wake_at(next);
+        self.next = Some(next);
+    }
+
+    fn on_complete(&mut self, exchange: &mut ClientExchange<'_>) {
+        self.inner.on_complete(exchange);
+    }
+}
+
+#[test]
+fn a_client_that_reads_slowly_gets_all_after_the_stream_is_over() {
+    let mut net = net(17, hello());
+    let handler = SlowCollector::default();
+    let outcome = Rc::clone(&handler.inner.outcome);
+    // Many DATA frames and trailers, all of them in the first packets.
+    let body = Body::source(Trailing(0));
+    let request = Request::put("https://localhost/echo").body(body).unwrap();
+    let now = net.now;
+    net.clients[0]
+        .enter(now, |session, cx| session.send_request(cx, request, Box::new(handler)))
+        .unwrap();
+    net.kick();
+    finish(&mut net, &outcome);
+    assert_eq!(outcome.borrow().body, b"abcabcabc");
+    assert_eq!(outcome.borrow().trailers.as_ref().unwrap()["a"], "b");
+    assert_eq!(net.clients[0].session().active_requests(), 0);
+}
+
+#[test]
+fn header_fields_come_back_the_same_again_and_again() {
+    struct Mirror;
+    impl Backend for Mirror {
+        fn on_request(
+            &self,
+            request: Request<()>,
+            exchange: &mut ServerExchange<'_>,
+        ) -> Option<Box<dyn RequestHandler>> {
+            let mut response = Response::new(());
+            *response.headers_mut() = request.headers().clone();
+            exchange.respond(response);
+            None
+        }
+    }
+    for (seed, loss) in [(60, 0), (61, 100), (62, 100)] {
+        let link = Link { loss, ..Link::default() };
+        let mut net = connected(Net::new(seed, link, factory(Mirror)));
+        let mut random = SeededRandom::new(seed);
+        for _ in 0..20 {
+            let requests: Vec<_> = (0..10)
+                .map(|_| {
+                    let mut request = Request::get("https://localhost/").body(()).unwrap();
+                    for _ in 0..random.next_u64() % 8 {
+                        let name = format!("x-field-{}", random.next_u64() % 30);
+                        let value = "v".repeat((random.next_u64() % 90) as usize);
+                        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+                        request.headers_mut().append(name, value.parse().unwrap());
+                    }
+                    (request.headers().clone(), send(&mut net, request))
+                })
+                .collect();
+            for (mut headers, outcome) in requests {
+                finish(&mut net, &outcome);
+                headers.insert("content-length", HeaderValue::from_static("0"));
+                let outcome = outcome.borrow();
+                let head = outcome.head.as_ref().unwrap();
+                assert_eq!(head.headers(), &headers, "seed {seed}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -116,11 +116,7 @@ impl BodyWithTrailers {
     /// These bytes, then these trailers.
     pub fn new(body: impl Into<Bytes>, trailers: HeaderMap) -> Self {
         let body = body.into();
-        Self {
-            len: body.len() as u64,
-            body,
-            trailers: Some(trailers),
-        }
+        Self { len: body.len() as u64, body, trailers: Some(trailers) }
     }
 }
 

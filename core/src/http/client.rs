@@ -273,7 +273,7 @@ impl Stream<Http3ClientSession> for Http3ClientStream {
 
     fn on_can_write(&mut self, cx: &mut StreamContext<'_, Http3ClientSession>) {
         match &mut self.0 {
-            Kind::Uni(stream) => stream.on_can_write(cx),
+            Kind::Uni(_) => UniStream::on_can_write(cx),
             Kind::Request(_, stream) => with_parts(cx, |http, io| stream.on_can_write(http, io)),
         }
     }
@@ -298,6 +298,10 @@ impl Stream<Http3ClientSession> for Http3ClientStream {
         }
     }
 
+    fn lingers(&self) -> bool {
+        matches!(&self.0, Kind::Request(_, stream) if stream.lingers())
+    }
+
     fn on_close(&mut self, session: &mut Http3ClientSession) {
         if let Kind::Request(id, stream) = &mut self.0 {
             stream.on_close(&mut session.http);
@@ -319,17 +323,11 @@ fn prepare(
     let length = body.content_length();
     if let Some(length) = length.filter(|len| *len > 0 || expects_body(head.method())) {
         let headers = head.headers_mut();
-        headers
-            .entry(header::CONTENT_LENGTH)
-            .or_insert_with(|| length.into());
+        headers.entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
     }
     if let Some(value) = head.headers().get(header::CONTENT_LENGTH) {
         parse_length(value)?;
     }
     request_fields(&head)?;
-    Ok(PendingRequest {
-        head,
-        body,
-        handler,
-    })
+    Ok(PendingRequest { head, body, handler })
 }

@@ -67,15 +67,9 @@ mod tests {
     #[test]
     fn reserved_identifiers_have_the_reserved_form() {
         for seed in [0, 1, 77, u64::MAX] {
-            let config = Http3Config {
-                grease: Some(seed),
-                ..Http3Config::default()
-            };
+            let config = Http3Config { grease: Some(seed), ..Http3Config::default() };
             let id = config.reserved(3).unwrap();
-            assert!(
-                id <= crate::wire::VARINT_MAX && (id - 0x21).is_multiple_of(0x1f),
-                "{id}"
-            );
+            assert!(id <= crate::wire::VARINT_MAX && (id - 0x21).is_multiple_of(0x1f), "{id}");
         }
     }
 }

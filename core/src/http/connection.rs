@@ -14,11 +14,11 @@ use super::error::{ExchangeError, Fault, Http3Code, Http3Error};
 use super::frame::{emit, frame_type};
 use super::headers::FieldList;
 use super::limits::{CancelBudget, GlitchBudget};
-use crate::qpack::{Decoded, Decoder, Encoder, QpackError};
 use super::settings::Settings;
 use super::shutdown::Shutdown;
 use super::transport::Transport;
 use super::uni_stream::UniKind;
+use crate::qpack::{Decoded, Decoder, Encoder, QpackError};
 use crate::time::Time;
 use crate::types::{Direction, Role, StreamId};
 
@@ -124,10 +124,7 @@ impl Http3Connection {
         if self.glitches.spend(self.now) {
             return Ok(());
         }
-        Err(Fault::connection(
-            Http3Code::EXCESSIVE_LOAD,
-            "too many frames and streams without use",
-        ))
+        Err(Fault::connection(Http3Code::EXCESSIVE_LOAD, "too many frames and streams without use"))
     }
 
     /// A frame, or a few, in few bytes.
@@ -153,15 +150,12 @@ impl Http3Connection {
             .iter()
             .map(|field| field.name.len() as u64 + field.value.len() as u64 + 32)
             .sum();
-        let limit = self
-            .peer_settings
-            .map_or(u64::MAX, |settings| settings.max_field_section_size);
+        let limit = self.peer_settings.map_or(u64::MAX, |settings| settings.max_field_section_size);
         if size > limit {
             return Err(ExchangeError::TooLarge { size, limit });
         }
         let mut section = BytesMut::with_capacity(256);
-        self.encoder
-            .encode(id.as_u64(), fields.into_iter(), &mut section);
+        self.encoder.encode(id.as_u64(), fields.into_iter(), &mut section);
         Ok(self.small(|out| emit::frame(out, frame_type::HEADERS, &section)))
     }
 
@@ -228,13 +222,10 @@ impl Http3Connection {
     /// The next unidirectional stream that we want to open.
     pub(super) fn stream_to_open(&self) -> Option<UniKind> {
         // The control stream first: the peer may allow no more.
-        CRITICAL
-            .into_iter()
-            .find(|kind| self.outgoing[kind.slot()].is_none())
-            .or_else(|| {
-                let wanted = !self.grease_stream_sent && self.config.grease.is_some();
-                wanted.then_some(UniKind::Reserved)
-            })
+        CRITICAL.into_iter().find(|kind| self.outgoing[kind.slot()].is_none()).or_else(|| {
+            let wanted = !self.grease_stream_sent && self.config.grease.is_some();
+            wanted.then_some(UniKind::Reserved)
+        })
     }
 
     /// It was opened: writes what it begins with.
@@ -332,10 +323,9 @@ impl Http3Connection {
 
     /// The encoder may use a table once the peer allows one and there is a stream to fill it by.
     fn apply_peer_settings(&mut self) {
-        if let (Some(settings), Some(_)) = (
-            self.peer_settings,
-            self.outgoing[UniKind::QpackEncoder.slot()],
-        ) {
+        if let (Some(settings), Some(_)) =
+            (self.peer_settings, self.outgoing[UniKind::QpackEncoder.slot()])
+        {
             self.encoder.set_peer_settings(
                 settings.qpack_max_table_capacity,
                 settings.qpack_blocked_streams,
@@ -352,8 +342,7 @@ impl Http3Connection {
         self.requests_end = id.as_u64() + 4;
         if self.role.is_server() {
             self.cancels.on_request(self.now);
-            self.awaiting_head
-                .insert(id, self.now + self.config.header_deadline);
+            self.awaiting_head.insert(id, self.now + self.config.header_deadline);
         }
     }
 
@@ -364,9 +353,7 @@ impl Http3Connection {
 
     /// Whether its header section should have come by now.
     pub(super) fn is_head_late(&self, id: StreamId) -> bool {
-        self.awaiting_head
-            .get(&id)
-            .is_some_and(|deadline| *deadline <= self.now)
+        self.awaiting_head.get(&id).is_some_and(|deadline| *deadline <= self.now)
     }
 
     /// A request is over in either way.
@@ -422,10 +409,7 @@ impl Http3Connection {
     pub(super) fn deadline(&self) -> Option<Time> {
         let wake = self.wake_times.first().map(|(at, _)| *at);
         let head = self.awaiting_head.first_key_value().map(|(_, at)| *at);
-        [wake, head, self.shutdown.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        [wake, head, self.shutdown.deadline()].into_iter().flatten().min()
     }
 }
 
@@ -438,11 +422,7 @@ fn id_error(reason: String) -> Http3Error {
 }
 
 /// The streams that a connection cannot do without, in the order in which we open them.
-const CRITICAL: [UniKind; 3] = [
-    UniKind::Control,
-    UniKind::QpackEncoder,
-    UniKind::QpackDecoder,
-];
+const CRITICAL: [UniKind; 3] = [UniKind::Control, UniKind::QpackEncoder, UniKind::QpackDecoder];
 
 /// How much waits for a QPACK stream that the peer gives no credit for, in bytes.
 const MAX_BACKLOG: usize = 64 * 1024;

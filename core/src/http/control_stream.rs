@@ -9,7 +9,7 @@ use super::settings::{self, Settings};
 use crate::types::Role;
 
 /// A frame of the control stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ControlFrame {
     Settings(Settings),
     GoAway(u64),
@@ -30,25 +30,13 @@ pub(super) struct ControlReader {
 
 impl ControlReader {
     pub(super) fn new(role: Role) -> Self {
-        Self {
-            role,
-            parser: FrameParser::default(),
-            has_settings: false,
-            unknown: 0,
-        }
+        Self { role, parser: FrameParser::default(), has_settings: false, unknown: 0 }
     }
 
     /// The next frame from the front of `chunk`; `None` when it is used up.
     pub(super) fn next(&mut self, chunk: &mut Bytes) -> Result<Option<ControlFrame>, Http3Error> {
-        let Self {
-            role,
-            parser,
-            has_settings,
-            unknown,
-        } = self;
-        let part = parser.next(chunk, |ty, len| {
-            decide(*role, has_settings, unknown, ty, len)
-        })?;
+        let Self { role, parser, has_settings, unknown } = self;
+        let part = parser.next(chunk, |ty, len| decide(*role, has_settings, unknown, ty, len))?;
         let Some(Part::Whole(ty, payload)) = part else {
             return Ok(None);
         };
@@ -166,10 +154,7 @@ mod tests {
     #[test]
     fn only_a_server_is_told_a_max_push_id() {
         let max = [4, 0, 0x0d, 1, 5];
-        assert_eq!(
-            read(Role::Server, &max).unwrap()[1],
-            ControlFrame::MaxPushId(5)
-        );
+        assert_eq!(read(Role::Server, &max).unwrap()[1], ControlFrame::MaxPushId(5));
         assert_eq!(read(Role::Client, &max), Err(Http3Code::FRAME_UNEXPECTED));
     }
 
@@ -178,11 +163,7 @@ mod tests {
         for ty in [7, 3, 0x0d] {
             for payload in [&[0_u8][..], &[2, 1, 1], &[9], &[0xff; 8]] {
                 let frame = [&[ty], payload].concat();
-                assert_eq!(
-                    after_settings(&frame),
-                    Err(Http3Code::FRAME_ERROR),
-                    "{frame:?}"
-                );
+                assert_eq!(after_settings(&frame), Err(Http3Code::FRAME_ERROR), "{frame:?}");
             }
         }
     }
@@ -191,10 +172,7 @@ mod tests {
     fn unknown_frames_are_passed_over_and_counted() {
         let mut reader = ControlReader::new(Role::Client);
         let mut chunk = Bytes::from_static(&[4, 0, 0x21, 3, 1, 2, 3, 0x40, 0x40, 0, 7, 1, 4]);
-        assert!(matches!(
-            reader.next(&mut chunk),
-            Ok(Some(ControlFrame::Settings(_)))
-        ));
+        assert!(matches!(reader.next(&mut chunk), Ok(Some(ControlFrame::Settings(_)))));
         assert_eq!(reader.next(&mut chunk), Ok(Some(ControlFrame::GoAway(4))));
         assert_eq!(reader.take_unknown(), 2);
     }

@@ -23,7 +23,7 @@ impl EchoHandler {
 
     fn run(&mut self, exchange: &mut ServerExchange<'_>) -> Result<(), ExchangeError> {
         if !exchange.has_responded() {
-            exchange.send_response(Response::new(()))?;
+            exchange.send_response(&Response::new(()))?;
         }
         while exchange.wants_body() {
             if self.held.is_empty() {

@@ -104,10 +104,7 @@ pub struct Http3Error {
 impl Http3Error {
     /// An error of this code.
     pub fn new(code: Http3Code, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            code,
-            reason: reason.into(),
-        }
+        Self { code, reason: reason.into() }
     }
 }
 
@@ -183,10 +180,7 @@ impl fmt::Display for ExchangeError {
             Self::WrongState => f.write_str("this cannot be sent at this point of the message"),
             Self::ContentLength => f.write_str("the body does not have its announced length"),
             Self::TooLarge { size, limit } => {
-                write!(
-                    f,
-                    "a header section of {size} bytes where the peer accepts {limit}"
-                )
+                write!(f, "a header section of {size} bytes where the peer accepts {limit}")
             }
             Self::Invalid(reason) => f.write_str(reason),
             Self::QueueFull => f.write_str("too many requests are waiting for a stream"),

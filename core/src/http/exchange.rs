@@ -59,9 +59,7 @@ pub(super) struct ExchangeState {
 
 impl<R> std::fmt::Debug for Exchange<'_, R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Exchange")
-            .field("id", &self.state.id)
-            .finish_non_exhaustive()
+        f.debug_struct("Exchange").field("id", &self.state.id).finish_non_exhaustive()
     }
 }
 
@@ -71,12 +69,7 @@ impl<'a, R> Exchange<'a, R> {
         http: &'a mut Http3Connection,
         io: &'a mut dyn Transport,
     ) -> Self {
-        Self {
-            state,
-            http,
-            io,
-            role: PhantomData,
-        }
+        Self { state, http, io, role: PhantomData }
     }
 
     /// The stream that carries the exchange; with it, `wake_stream` from outside has the handler
@@ -137,7 +130,7 @@ impl ServerExchange<'_> {
         let mut head = Response::from_parts(parts, ());
         let body = body.into();
         add_content_length(&self.state.method, &mut head, body.content_length());
-        let sent = self.send_response(head).and_then(|()| {
+        let sent = self.send_response(&head).and_then(|()| {
             let writer = &mut self.state.writer;
             writer.send_body(body, self.http, self.io)
         });
@@ -163,7 +156,7 @@ impl ServerExchange<'_> {
     /// Sends the head of the final response, to be followed by [`write_body`](Self::write_body) and
     /// [`finish`](Self::finish). With a content-length, exactly as many bytes must follow; nothing
     /// needs to be written, and nothing is sent, for HEAD, 204 and 304.
-    pub fn send_response(&mut self, response: Response<()>) -> Result<(), ExchangeError> {
+    pub fn send_response(&mut self, response: &Response<()>) -> Result<(), ExchangeError> {
         let status = response.status();
         if status.is_informational() {
             return Err(ExchangeError::Invalid("not a final status"));
@@ -257,9 +250,7 @@ impl ExchangeState {
         http: &mut Http3Connection,
         io: &mut dyn Transport,
     ) {
-        if !self.writer.is_over() {
-            self.writer.reset(code, io);
-        }
+        self.writer.reset(code, io);
         self.stop_reading(code, http, io);
     }
 
@@ -283,9 +274,7 @@ fn add_content_length(method: &Method, response: &mut Response<()>, length: Opti
     let allowed = *method == Method::HEAD || has_body(method, status);
     if let (true, Some(length)) = (allowed, length) {
         let headers = response.headers_mut();
-        headers
-            .entry(header::CONTENT_LENGTH)
-            .or_insert_with(|| HeaderValue::from(length));
+        headers.entry(header::CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
     }
 }
 

@@ -83,18 +83,10 @@ impl FrameParser {
                     };
                     let treatment = decide(ty, left)?;
                     if left > 0 || treatment == Treatment::Collect {
-                        self.state = State::Payload {
-                            ty,
-                            left,
-                            treatment,
-                        };
+                        self.state = State::Payload { ty, left, treatment };
                     }
                 }
-                State::Payload {
-                    ty,
-                    left,
-                    treatment,
-                } => {
+                State::Payload { ty, left, treatment } => {
                     if chunk.is_empty() && left > 0 {
                         return Ok(None);
                     }
@@ -147,15 +139,7 @@ impl FrameParser {
         let len = usize::try_from(left).unwrap_or(usize::MAX).min(chunk.len());
         let piece = chunk.split_to(len);
         let left = left - len as u64;
-        self.state = if left == 0 {
-            State::Header
-        } else {
-            State::Payload {
-                ty,
-                left,
-                treatment,
-            }
-        };
+        self.state = if left == 0 { State::Header } else { State::Payload { ty, left, treatment } };
         match treatment {
             Treatment::Skip => None,
             Treatment::Pass => Some(Part::Piece(piece)),
@@ -210,10 +194,7 @@ pub(super) fn single_varint(payload: &[u8]) -> Result<u64, Http3Error> {
         // RFC 9114 §7.1: a payload that ends before, or goes on after, its fields.
         _ => Err(Http3Error::new(
             Http3Code::FRAME_ERROR,
-            format!(
-                "a frame payload of {} bytes is not one integer",
-                payload.len()
-            ),
+            format!("a frame payload of {} bytes is not one integer", payload.len()),
         )),
     }
 }
@@ -286,9 +267,7 @@ mod tests {
         let body = chunk.slice(2..);
         let mut parser = FrameParser::default();
         let part = parser.next(&mut chunk, |_, _| Ok::<_, ()>(Treatment::Pass));
-        let Ok(Some(Part::Piece(piece))) = part else {
-            panic!("{part:?}")
-        };
+        let Ok(Some(Part::Piece(piece))) = part else { panic!("{part:?}") };
         assert_eq!(piece.as_ptr(), body.as_ptr());
     }
 
@@ -310,10 +289,7 @@ mod tests {
     fn a_frame_that_is_one_integer_has_nothing_else() {
         assert_eq!(single_varint(&[0x40, 0x25]), Ok(37));
         for wrong in [&[][..], &[0x40], &[1, 0]] {
-            assert_eq!(
-                single_varint(wrong).unwrap_err().code,
-                Http3Code::FRAME_ERROR
-            );
+            assert_eq!(single_varint(wrong).unwrap_err().code, Http3Code::FRAME_ERROR);
         }
     }
 }

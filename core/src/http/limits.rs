@@ -15,10 +15,7 @@ pub(super) struct GlitchBudget {
 
 impl Default for GlitchBudget {
     fn default() -> Self {
-        Self {
-            left: Self::BURST,
-            refilled: Time::ZERO,
-        }
+        Self { left: Self::BURST, refilled: Time::ZERO }
     }
 }
 
@@ -76,10 +73,7 @@ impl CancelBudget {
 
     fn roll(&mut self, now: Time) {
         if now.saturating_since(self.began) >= Self::WINDOW {
-            *self = Self {
-                began: now,
-                ..Self::default()
-            };
+            *self = Self { began: now, ..Self::default() };
         }
     }
 }
@@ -114,9 +108,7 @@ mod tests {
         let now = Time::from_millis(100);
         let free = (0..20_000).take_while(|_| budget.spend(now)).count();
         assert_eq!(free, 10_000);
-        let later = (0..20_000)
-            .take_while(|_| budget.spend(now + Duration::from_secs(2)))
-            .count();
+        let later = (0..20_000).take_while(|_| budget.spend(now + Duration::from_secs(2))).count();
         assert_eq!(later, 660);
     }
 }

@@ -77,10 +77,7 @@ impl MemoryBackend {
         status: StatusCode,
         body: impl Into<Bytes>,
     ) {
-        let mut response = CachedResponse {
-            body: body.into(),
-            ..CachedResponse::default()
-        };
+        let mut response = CachedResponse { body: body.into(), ..CachedResponse::default() };
         *response.head.status_mut() = status;
         self.add_response(host, path, response);
     }
@@ -178,10 +175,9 @@ fn serve(
     }
     let body = match &response.trailers {
         None => Body::Full(response.body.clone()),
-        Some(trailers) => Body::source(BodyWithTrailers::new(
-            response.body.clone(),
-            trailers.clone(),
-        )),
+        Some(trailers) => {
+            Body::source(BodyWithTrailers::new(response.body.clone(), trailers.clone()))
+        }
     };
     let answer = response.head.clone().map(|()| body);
     if response.delay.is_zero() {
@@ -190,10 +186,7 @@ fn serve(
     }
     let at = exchange.now() + response.delay;
     exchange.wake_at(at);
-    Some(Box::new(DelayedResponse {
-        at,
-        answer: Some(answer),
-    }))
+    Some(Box::new(DelayedResponse { at, answer: Some(answer) }))
 }
 
 fn misbehave(

@@ -14,10 +14,7 @@ pub(super) struct BodyLength {
 impl BodyLength {
     /// A body of this length, or of any.
     pub(super) const fn new(declared: Option<u64>) -> Self {
-        Self {
-            declared,
-            announced: 0,
-        }
+        Self { declared, announced: 0 }
     }
 
     /// A DATA frame of this length begins. Early: no byte of an oversized body is handed out.

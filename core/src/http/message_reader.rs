@@ -8,9 +8,9 @@ use super::connection::Http3Connection;
 use super::error::{Fault, Http3Code};
 use super::frame::{FrameParser, Part, Treatment, frame_type};
 use super::message_body::BodyLength;
-use crate::qpack::{Decoded, Field};
 use super::transport::Transport;
 use crate::error::StreamError;
+use crate::qpack::{Decoded, Field};
 use crate::types::{Role, StreamId};
 
 /// What a message consists of, in order of arrival.
@@ -34,6 +34,8 @@ pub(super) struct MessageReader {
     parser: FrameParser,
     /// What was read from the stream and not yet parsed.
     chunk: Bytes,
+    /// Everything has been read from the stream, its end too.
+    at_end: bool,
     /// A section that waits for entries of the dynamic table (RFC 9204 §2.1.2).
     blocked: Option<Bytes>,
     body: BodyLength,
@@ -59,6 +61,7 @@ impl MessageReader {
             phase: Phase::Head,
             parser: FrameParser::default(),
             chunk: Bytes::new(),
+            at_end: false,
             blocked: None,
             body: BodyLength::new(None),
             accounted: 0,
@@ -121,10 +124,7 @@ impl MessageReader {
                 return self.decode(section, http);
             }
             if self.chunk.is_empty() && !self.refill(io)? {
-                if io.is_finished(self.id) {
-                    return self.end(http.role()).map(Some);
-                }
-                return Ok(None);
+                return if self.at_end { self.end(http.role()).map(Some) } else { Ok(None) };
             }
             if let Some(incoming) = self.parse(http)? {
                 match incoming {
@@ -135,8 +135,20 @@ impl MessageReader {
         }
     }
 
+    /// Whether the stream has been read to its end, whatever has become of what was read. Nothing
+    /// then keeps the stream itself alive.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at_end
+    }
+
     fn refill(&mut self, io: &mut dyn Transport) -> Result<bool, Fault> {
-        match io.read(self.id) {
+        if self.at_end {
+            return Ok(false);
+        }
+        let read = io.read(self.id);
+        // To be asked now: the stream may be forgotten when we are done with what we have read.
+        self.at_end = io.is_finished(self.id);
+        match read {
             Ok(Some(chunk)) => {
                 self.chunk = chunk;
                 Ok(true)
@@ -148,16 +160,9 @@ impl MessageReader {
 
     fn parse(&mut self, http: &mut Http3Connection) -> Result<Option<Parsed>, Fault> {
         let mut too_large = false;
-        let Self {
-            parser,
-            chunk,
-            phase,
-            body,
-            ..
-        } = self;
-        let part = parser.next(chunk, |ty, len| {
-            decide(http, *phase, body, &mut too_large, ty, len)
-        })?;
+        let Self { parser, chunk, phase, body, .. } = self;
+        let part =
+            parser.next(chunk, |ty, len| decide(http, *phase, body, &mut too_large, ty, len))?;
         if too_large {
             self.give_up(http);
             return Ok(Some(Parsed::Incoming(Incoming::TooLarge)));
@@ -242,17 +247,12 @@ fn decide(
         (frame_type::HEADERS, Phase::Head | Phase::Body) => {
             // A section is never larger encoded than we let it be decoded.
             *too_large = len > http.config().max_field_section_size;
-            Ok(if *too_large {
-                Treatment::Skip
-            } else {
-                Treatment::Collect
-            })
+            Ok(if *too_large { Treatment::Skip } else { Treatment::Collect })
         }
         // RFC 9114 §7.2.5: we allowed no push, so any push ID is too large.
-        (frame_type::PUSH_PROMISE, _) if http.role().is_client() => Err(Fault::connection(
-            Http3Code::ID_ERROR,
-            "PUSH_PROMISE where no push is allowed",
-        )),
+        (frame_type::PUSH_PROMISE, _) if http.role().is_client() => {
+            Err(Fault::connection(Http3Code::ID_ERROR, "PUSH_PROMISE where no push is allowed"))
+        }
         // RFC 9114 §4.1: DATA before HEADERS, anything after the trailers; §7.2: frames of the
         // control stream, frames of HTTP/2.
         (

@@ -39,9 +39,7 @@ enum Phase {
 
 impl std::fmt::Debug for MessageWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MessageWriter")
-            .field("phase", &self.phase)
-            .finish_non_exhaustive()
+        f.debug_struct("MessageWriter").field("phase", &self.phase).finish_non_exhaustive()
     }
 }
 

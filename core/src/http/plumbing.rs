@@ -61,10 +61,7 @@ pub(super) fn on_alarm<S: Http3Session>(session: &mut S, cx: &mut SessionContext
     let http = session.http();
     http.on_time(now);
     match http.shutdown {
-        Shutdown::Announced {
-            grace_ends,
-            deadline,
-        } if grace_ends <= now => {
+        Shutdown::Announced { grace_ends, deadline } if grace_ends <= now => {
             // RFC 9114 §5.2: the second GOAWAY names what was really accepted.
             let end = http.requests_end();
             http.send_control(cx.connection(), |out| emit::goaway(out, end));
@@ -91,10 +88,7 @@ pub(super) fn shut_down<S: Http3Session>(session: &mut S, cx: &mut SessionContex
         Role::Server => {
             http.send_control(cx.connection(), |out| emit::goaway(out, FIRST_GOAWAY));
             let grace_ends = now + http.config().shutdown_grace;
-            Shutdown::Announced {
-                grace_ends,
-                deadline,
-            }
+            Shutdown::Announced { grace_ends, deadline }
         }
         Role::Client => {
             // A push ID: no push was ever allowed.

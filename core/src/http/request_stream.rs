@@ -33,9 +33,7 @@ enum Phase {
 
 impl std::fmt::Debug for RequestStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RequestStream")
-            .field("phase", &self.phase)
-            .finish_non_exhaustive()
+        f.debug_struct("RequestStream").field("phase", &self.phase).finish_non_exhaustive()
     }
 }
 
@@ -102,7 +100,7 @@ impl RequestStream {
         }
         self.state.writer.drop_body();
         http.on_cancelled();
-        self.fail(RequestFailure::Peer(code), Http3Code::NO_ERROR, http, io);
+        self.fail(&RequestFailure::Peer(code), Http3Code::NO_ERROR, http, io);
     }
 
     /// Everything we sent has arrived.
@@ -134,15 +132,14 @@ impl RequestStream {
                 // RFC 9114 §4.2.2, RFC 6585 §5
                 self.answer(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, http, io);
             }
-            // A reader in this state hands out nothing else.
-            Ok(Some(Incoming::Data(_) | Incoming::End)) => {}
             Ok(None) if http.is_head_late(self.state.id) => {
                 self.state.fault = Some(Fault::stream(
                     Http3Code::REQUEST_REJECTED,
                     "the header section took too long",
                 ));
             }
-            Ok(None) => {}
+            // A reader in this state hands out neither body nor end.
+            Ok(None | Some(Incoming::Data(_) | Incoming::End)) => {}
             Err(fault) => self.state.fault = Some(fault),
         }
     }
@@ -192,10 +189,7 @@ impl RequestStream {
             return;
         }
         if let Some(handler) = &mut self.handler {
-            f(
-                handler.as_mut(),
-                &mut Exchange::new(&mut self.state, http, io),
-            );
+            f(handler.as_mut(), &mut Exchange::new(&mut self.state, http, io));
         }
     }
 
@@ -212,42 +206,43 @@ impl RequestStream {
         }
         if let Some(code) = self.state.cancelled {
             self.handler = None;
-            self.end(code, http, io);
-            return;
+            return self.end(code, http, io);
+        }
+        let is_answered = self.state.fault.is_none() && self.state.writer.is_over();
+        if is_answered {
+            // Often only the end is left of the request, and is here already: no need to bother
+            // the client. A request that turns out malformed was answered too soon.
+            for _ in 0..MAX_DRAIN {
+                if self.state.read_body(http, io).is_none() {
+                    break;
+                }
+            }
         }
         match self.state.fault.take() {
             Some(Fault::Connection(error)) => {
                 http.fail(error.clone());
                 let code = error.code;
-                self.fail(RequestFailure::Message(error), code, http, io);
+                self.fail(&RequestFailure::Message(error), code, http, io);
             }
             Some(Fault::Stream(error)) => {
                 log::debug!("{}: {error}", self.state.id);
                 http.on_cancelled();
                 let code = error.code;
-                self.fail(RequestFailure::Message(error), code, http, io);
+                self.fail(&RequestFailure::Message(error), code, http, io);
             }
+            // The answer is on its way, the rest of the request was of no interest.
+            Some(Fault::Reset(_)) | None if is_answered => self.conclude(http, io),
             Some(Fault::Reset(code)) => {
                 http.on_cancelled();
                 let failure = RequestFailure::Peer(code);
-                self.fail(failure, Http3Code::REQUEST_INCOMPLETE, http, io);
+                self.fail(&failure, Http3Code::REQUEST_INCOMPLETE, http, io);
             }
-            None if self.state.writer.is_over() => self.conclude(http, io),
             None => {}
         }
     }
 
     /// The response is complete. What is left of the request is of no interest.
     fn conclude(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) {
-        // Often only the end is left, and is here already: no need to bother the client.
-        for _ in 0..MAX_DRAIN {
-            if self.state.read_body(http, io).is_none() {
-                break;
-            }
-        }
-        if let Some(Fault::Connection(error)) = self.state.fault.take() {
-            http.fail(error);
-        }
         // RFC 9114 §4.1: an early response.
         self.state.stop_reading(Http3Code::NO_ERROR, http, io);
         self.handler = None;
@@ -256,13 +251,13 @@ impl RequestStream {
 
     fn fail(
         &mut self,
-        failure: RequestFailure,
+        failure: &RequestFailure,
         code: Http3Code,
         http: &mut Http3Connection,
         io: &mut dyn Transport,
     ) {
         if let Some(mut handler) = self.handler.take() {
-            handler.on_failed(&failure);
+            handler.on_failed(failure);
         }
         self.end(code, http, io);
     }

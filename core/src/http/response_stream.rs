@@ -34,9 +34,7 @@ pub(super) struct ResponseStream {
 
 impl std::fmt::Debug for ResponseStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ResponseStream")
-            .field("has_head", &self.has_head)
-            .finish_non_exhaustive()
+        f.debug_struct("ResponseStream").field("has_head", &self.has_head).finish_non_exhaustive()
     }
 }
 
@@ -106,10 +104,13 @@ impl ResponseStream {
 
     /// The application gives up.
     pub(super) fn cancel(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) {
-        self.state
-            .cancelled
-            .get_or_insert(Http3Code::REQUEST_CANCELLED);
+        self.state.cancelled.get_or_insert(Http3Code::REQUEST_CANCELLED);
         self.settle(http, io);
+    }
+
+    /// Whether there is more to hand on although the stream itself is over.
+    pub(super) fn lingers(&self) -> bool {
+        self.handler.is_some() && self.state.reader.is_at_end()
     }
 
     /// The stream is over, by itself or with the connection.
@@ -144,9 +145,7 @@ impl ResponseStream {
             Ok(Some(Incoming::Fields(fields))) => {
                 match parse_response(&self.state.method, fields) {
                     Ok(head) if head.response.status().is_informational() => {
-                        self.call(http, io, |handler, cx| {
-                            handler.on_interim(head.response, cx);
-                        });
+                        self.call(http, io, |handler, cx| handler.on_interim(head.response, cx));
                         // Interim responses without end are not for free.
                         match http.on_glitch() {
                             Ok(()) => return true,
@@ -156,9 +155,7 @@ impl ResponseStream {
                     Ok(head) => {
                         self.has_head = true;
                         self.state.reader.begin_body(head.body_length);
-                        self.call(http, io, |handler, cx| {
-                            handler.on_response(head.response, cx);
-                        });
+                        self.call(http, io, |handler, cx| handler.on_response(head.response, cx));
                         return true;
                     }
                     Err(fault) => fault,
@@ -190,10 +187,7 @@ impl ResponseStream {
             return;
         }
         if let Some(handler) = &mut self.handler {
-            f(
-                handler.as_mut(),
-                &mut Exchange::new(&mut self.state, http, io),
-            );
+            f(handler.as_mut(), &mut Exchange::new(&mut self.state, http, io));
         }
     }
 

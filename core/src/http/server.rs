@@ -33,10 +33,7 @@ impl<B: Backend> std::fmt::Debug for Http3ServerSession<B> {
 impl<B: Backend> Http3ServerSession<B> {
     /// A session on this backend.
     pub fn new(backend: B, config: impl Into<Arc<Http3Config>>) -> Self {
-        Self {
-            http: Http3Connection::new(Role::Server, config.into()),
-            backend,
-        }
+        Self { http: Http3Connection::new(Role::Server, config.into()), backend }
     }
 
     /// The backend.
@@ -146,7 +143,7 @@ impl<B: Backend + 'static> Stream<Http3ServerSession<B>> for Http3ServerStream {
 
     fn on_can_write(&mut self, cx: &mut StreamContext<'_, Http3ServerSession<B>>) {
         match &mut self.0 {
-            Kind::Uni(stream) => stream.on_can_write(cx),
+            Kind::Uni(_) => UniStream::on_can_write(cx),
             Kind::Request(stream) => with_parts(cx, |http, _, io| stream.on_can_write(http, io)),
         }
     }

@@ -42,10 +42,7 @@ impl Settings {
         let mut reader = Reader::new(payload);
         while !reader.is_empty() {
             let (Some(id), Some(value)) = (reader.varint(), reader.varint()) else {
-                return Err(Http3Error::new(
-                    Http3Code::FRAME_ERROR,
-                    "a setting is cut off",
-                ));
+                return Err(Http3Error::new(Http3Code::FRAME_ERROR, "a setting is cut off"));
             };
             if seen.len() == MAX_SETTINGS {
                 return Err(Http3Error::new(
@@ -84,10 +81,7 @@ impl Settings {
             emit::varint(&mut payload, id);
             emit::varint(&mut payload, value);
         };
-        put(
-            id::QPACK_MAX_TABLE_CAPACITY,
-            config.qpack_max_table_capacity,
-        );
+        put(id::QPACK_MAX_TABLE_CAPACITY, config.qpack_max_table_capacity);
         put(id::MAX_FIELD_SECTION_SIZE, config.max_field_section_size);
         put(id::QPACK_BLOCKED_STREAMS, config.qpack_blocked_streams);
         if let Some(reserved) = config.reserved(0) {
@@ -140,14 +134,8 @@ mod tests {
         Settings::emit(&config, &mut out);
         assert_eq!(out[0], 4);
         let settings = Settings::parse(&out[2..]).unwrap();
-        assert_eq!(
-            settings.qpack_max_table_capacity,
-            config.qpack_max_table_capacity
-        );
-        assert_eq!(
-            settings.max_field_section_size,
-            config.max_field_section_size
-        );
+        assert_eq!(settings.qpack_max_table_capacity, config.qpack_max_table_capacity);
+        assert_eq!(settings.max_field_section_size, config.max_field_section_size);
         assert_eq!(settings.qpack_blocked_streams, config.qpack_blocked_streams);
     }
 
@@ -169,9 +157,8 @@ mod tests {
     #[test]
     fn unknown_settings_are_ignored_up_to_a_number() {
         assert_eq!(Settings::parse(&[0x3e, 5]), Ok(Settings::default()));
-        let many: Vec<u8> = (0x1000..0x1100_u16)
-            .flat_map(|id| [0x40 | (id >> 8) as u8, id as u8, 0])
-            .collect();
+        let many: Vec<u8> =
+            (0x1000..0x1100_u16).flat_map(|id| [0x40 | (id >> 8) as u8, id as u8, 0]).collect();
         assert_eq!(code(&many), Http3Code::EXCESSIVE_LOAD);
     }
 }

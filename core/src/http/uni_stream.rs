@@ -80,7 +80,8 @@ impl UniStream {
         plumbing::settle(session, scx);
     }
 
-    pub(super) fn on_can_write<S: Http3Session>(&mut self, cx: &mut StreamContext<'_, S>) {
+    /// There is room on a stream of ours: for what QPACK could not write before.
+    pub(super) fn on_can_write<S: Http3Session>(cx: &mut StreamContext<'_, S>) {
         let (session, scx) = cx.split();
         plumbing::settle(session, scx);
     }
@@ -129,12 +130,7 @@ enum State {
 
 impl IncomingUni {
     pub(super) fn new() -> Self {
-        Self {
-            state: State::Type {
-                bytes: [0; 8],
-                len: 0,
-            },
-        }
+        Self { state: State::Type { bytes: [0; 8], len: 0 } }
     }
 
     /// Reads all that has arrived.
@@ -237,15 +233,13 @@ fn read_type(bytes: &mut [u8; 8], len: &mut usize, chunk: &mut Bytes) -> Option<
 fn push_stream(reader: Role) -> Http3Error {
     match reader {
         // RFC 9114 §6.2.2: clients cannot push.
-        Role::Server => Http3Error::new(
-            Http3Code::STREAM_CREATION_ERROR,
-            "a push stream from a client",
-        ),
+        Role::Server => {
+            Http3Error::new(Http3Code::STREAM_CREATION_ERROR, "a push stream from a client")
+        }
         // RFC 9114 §4.6: no push ID was allowed.
-        Role::Client => Http3Error::new(
-            Http3Code::ID_ERROR,
-            "a push stream where no push is allowed",
-        ),
+        Role::Client => {
+            Http3Error::new(Http3Code::ID_ERROR, "a push stream where no push is allowed")
+        }
     }
 }
 

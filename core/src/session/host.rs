@@ -69,6 +69,8 @@ pub struct SessionHost<S: Session> {
     connection: Connection,
     session: S,
     streams: StreamMap<S::Stream>,
+    /// Streams that are over and whose objects linger.
+    lingering: Vec<StreamId>,
     /// Streams to call whether or not there is news for them.
     wakes: Vec<StreamId>,
     /// The session's own alarm.
@@ -94,6 +96,7 @@ impl<S: Session> SessionHost<S> {
             connection,
             session,
             streams: StreamMap::default(),
+            lingering: Vec::new(),
             wakes: Vec::new(),
             alarm: None,
             alarm_fired: false,
@@ -160,7 +163,22 @@ impl<S: Session> SessionHost<S> {
             },
         };
         f(&mut stream, &mut cx);
-        self.streams.insert(id, stream);
+        if !self.lingering.is_empty() && self.lingering.contains(&id) {
+            self.drop_stream(id, stream);
+        } else {
+            self.streams.insert(id, stream);
+        }
+    }
+
+    /// A stream is over: drops its object, unless it lingers.
+    fn drop_stream(&mut self, id: StreamId, mut stream: S::Stream) {
+        self.lingering.retain(|lingering| *lingering != id);
+        if stream.lingers() {
+            self.lingering.push(id);
+            self.streams.insert(id, stream);
+        } else {
+            stream.on_close(&mut self.session);
+        }
     }
 
     fn deliver_events(&mut self, now: Time) {
@@ -225,8 +243,8 @@ impl<S: Session> SessionHost<S> {
                 self.with_stream(now, id, Stream::on_all_data_acked);
             }
             Event::StreamClosed(id) => {
-                if let Some(mut stream) = self.streams.take(id) {
-                    stream.on_close(&mut self.session);
+                if let Some(stream) = self.streams.take(id) {
+                    self.drop_stream(id, stream);
                 }
             }
             Event::StreamsAvailable(direction) => self.with_session(now, |session, cx| {

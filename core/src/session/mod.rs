@@ -150,6 +150,14 @@ pub trait Stream<S: Session> {
         let _ = cx;
     }
 
+    /// Whether the object is still needed when both parts of its stream are over, because it has
+    /// read the stream to its end and not yet handed on all of it. Asked then and after every later
+    /// callback: the object stays, and can be [woken](SessionContext::wake_stream), until this is
+    /// false or the connection is over.
+    fn lingers(&self) -> bool {
+        false
+    }
+
     /// Both parts of the stream are over, or the connection is. The stream is dropped next.
     fn on_close(&mut self, session: &mut S) {
         let _ = session;
@@ -175,6 +183,10 @@ impl<S: Session> Stream<S> for Box<dyn Stream<S>> {
 
     fn on_all_data_acked(&mut self, cx: &mut StreamContext<'_, S>) {
         (**self).on_all_data_acked(cx);
+    }
+
+    fn lingers(&self) -> bool {
+        (**self).lingers()
     }
 
     fn on_close(&mut self, session: &mut S) {

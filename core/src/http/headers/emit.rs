@@ -30,12 +30,10 @@ pub(in crate::http) fn request_fields<T>(
     if host.is_some_and(|host| host != authority.as_str()) {
         return Err(ExchangeError::Invalid("host is not the URI's authority"));
     }
-    let path = uri
-        .path_and_query()
-        .map_or("/", |path| match path.as_str() {
-            "" => "/",
-            path => path,
-        });
+    let path = uri.path_and_query().map_or("/", |path| match path.as_str() {
+        "" => "/",
+        path => path,
+    });
     let mut fields = FieldList::new();
     fields.push(pseudo(":method", request.method().as_str()));
     fields.push(pseudo(":scheme", scheme));
@@ -90,9 +88,5 @@ fn push_headers<'a>(
 }
 
 fn pseudo<'a>(name: &'a str, value: &'a str) -> FieldRef<'a> {
-    FieldRef {
-        name: name.as_bytes(),
-        value: value.as_bytes(),
-        sensitive: false,
-    }
+    FieldRef { name: name.as_bytes(), value: value.as_bytes(), sensitive: false }
 }

@@ -19,10 +19,7 @@ pub(in crate::http) struct RequestHead {
 /// Validates a request's header section.
 pub(in crate::http) fn parse_request(fields: Vec<Field>) -> Result<RequestHead, Fault> {
     let mut section = Section::parse(Kind::Request, fields)?;
-    let method = section
-        .method
-        .take()
-        .ok_or_else(|| Fault::message("no :method"))?;
+    let method = section.method.take().ok_or_else(|| Fault::message("no :method"))?;
     let method =
         Method::from_bytes(&method).map_err(|_| malformed("an invalid :method", &method))?;
     let uri = if method == Method::CONNECT {
@@ -35,10 +32,7 @@ pub(in crate::http) fn parse_request(fields: Vec<Field>) -> Result<RequestHead, 
     *request.uri_mut() = uri;
     *request.version_mut() = Version::HTTP_3;
     *request.headers_mut() = section.headers;
-    Ok(RequestHead {
-        request,
-        content_length: section.content_length,
-    })
+    Ok(RequestHead { request, content_length: section.content_length })
 }
 
 /// RFC 9114 §4.4: CONNECT has an authority and neither scheme nor path.
@@ -46,34 +40,26 @@ fn connect_uri(section: &mut Section) -> Result<Uri, Fault> {
     if section.scheme.is_some() || section.path.is_some() {
         return Err(Fault::message("CONNECT with :scheme or :path"));
     }
-    let authority = section
-        .authority
-        .take()
-        .ok_or_else(|| Fault::message("CONNECT without :authority"))?;
+    let authority =
+        section.authority.take().ok_or_else(|| Fault::message("CONNECT without :authority"))?;
     let mut parts = uri::Parts::default();
-    parts.authority = Some(parse_authority(authority)?);
+    parts.authority = Some(parse_authority(&authority)?);
     Uri::from_parts(parts).map_err(|_| Fault::message("an invalid target of CONNECT"))
 }
 
 fn absolute_uri(method: &Method, section: &mut Section) -> Result<Uri, Fault> {
-    let scheme = section
-        .scheme
-        .take()
-        .ok_or_else(|| Fault::message("no :scheme"))?;
+    let scheme = section.scheme.take().ok_or_else(|| Fault::message("no :scheme"))?;
     // RFC 3986 §3.1
     if !scheme.first().is_some_and(u8::is_ascii_alphabetic) {
         return Err(malformed("an invalid :scheme", &scheme));
     }
     let scheme =
         Scheme::try_from(&*scheme).map_err(|_| malformed("an invalid :scheme", &scheme))?;
-    let path = section
-        .path
-        .take()
-        .ok_or_else(|| Fault::message("no :path"))?;
+    let path = section.path.take().ok_or_else(|| Fault::message("no :path"))?;
     let mut parts = uri::Parts::default();
     parts.authority = Some(authority_or_host(section)?);
     parts.scheme = Some(scheme);
-    parts.path_and_query = Some(parse_path(method, path)?);
+    parts.path_and_query = Some(parse_path(method, &path)?);
     Uri::from_parts(parts).map_err(|_| Fault::message("an invalid target"))
 }
 
@@ -82,32 +68,29 @@ fn authority_or_host(section: &mut Section) -> Result<Authority, Fault> {
     let host = section.headers.get(header::HOST);
     let authority = match (section.authority.take(), host) {
         (Some(authority), Some(host)) if authority != host.as_bytes() => {
-            return Err(malformed(
-                "a host that is not the :authority:",
-                host.as_bytes(),
-            ));
+            return Err(malformed("a host that is not the :authority:", host.as_bytes()));
         }
         (Some(authority), _) => authority,
         (None, Some(host)) => Bytes::copy_from_slice(host.as_bytes()),
         (None, None) => return Err(Fault::message("neither :authority nor host")),
     };
-    parse_authority(authority)
+    parse_authority(&authority)
 }
 
-fn parse_authority(authority: Bytes) -> Result<Authority, Fault> {
+fn parse_authority(authority: &Bytes) -> Result<Authority, Fault> {
     // RFC 9114 §4.3.1: no user information. Authority::from_maybe_shared refuses an empty one.
     if authority.contains(&b'@') {
-        return Err(malformed("user information in :authority", &authority));
+        return Err(malformed("user information in :authority", authority));
     }
     Authority::from_maybe_shared(authority.clone())
-        .map_err(|_| malformed("an invalid :authority", &authority))
+        .map_err(|_| malformed("an invalid :authority", authority))
 }
 
 /// RFC 9114 §4.3.1: a path with its query, not empty; `*` for OPTIONS; never a fragment.
-fn parse_path(method: &Method, path: Bytes) -> Result<PathAndQuery, Fault> {
-    let asterisk = *method == Method::OPTIONS && &*path == b"*";
+fn parse_path(method: &Method, path: &Bytes) -> Result<PathAndQuery, Fault> {
+    let asterisk = *method == Method::OPTIONS && **path == b"*"[..];
     if (!path.starts_with(b"/") && !asterisk) || path.contains(&b'#') {
-        return Err(malformed("an invalid :path", &path));
+        return Err(malformed("an invalid :path", path));
     }
-    PathAndQuery::from_maybe_shared(path.clone()).map_err(|_| malformed("an invalid :path", &path))
+    PathAndQuery::from_maybe_shared(path.clone()).map_err(|_| malformed("an invalid :path", path))
 }

@@ -31,15 +31,8 @@ pub(in crate::http) fn parse_response(
     *response.version_mut() = Version::HTTP_3;
     *response.headers_mut() = section.headers;
     // RFC 9114 §4.1.2: these have no content whatever content-length says.
-    let body_length = if has_body(method, status) {
-        section.content_length
-    } else {
-        Some(0)
-    };
-    Ok(ResponseHead {
-        response,
-        body_length,
-    })
+    let body_length = if has_body(method, status) { section.content_length } else { Some(0) };
+    Ok(ResponseHead { response, body_length })
 }
 
 /// Whether a response may have content (RFC 9110 §6.4.1).

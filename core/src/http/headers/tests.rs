@@ -8,10 +8,7 @@ use crate::http::error::{Fault, Http3Code};
 use crate::qpack::Field;
 
 fn list(fields: &[(&str, &str)]) -> Vec<Field> {
-    fields
-        .iter()
-        .map(|(name, value)| field(name, value))
-        .collect()
+    fields.iter().map(|(name, value)| field(name, value)).collect()
 }
 
 fn field(name: &str, value: &str) -> Field {
@@ -22,12 +19,8 @@ fn field(name: &str, value: &str) -> Field {
     }
 }
 
-const GET: [(&str, &str); 4] = [
-    (":method", "GET"),
-    (":scheme", "https"),
-    (":authority", "example.org"),
-    (":path", "/a?b=c"),
-];
+const GET: [(&str, &str); 4] =
+    [(":method", "GET"), (":scheme", "https"), (":authority", "example.org"), (":path", "/a?b=c")];
 
 fn get_with(more: &[(&str, &str)]) -> Result<RequestHead, Fault> {
     parse_request(list(&[&GET, more].concat()))
@@ -90,10 +83,7 @@ fn host_stands_in_for_authority_and_must_not_contradict_it() {
     assert_eq!(head.request.uri().authority().unwrap(), "example.org");
     assert!(get_with(&[("host", "example.org")]).is_ok());
     assert_malformed(get_with(&[("host", "example.com")]));
-    assert_malformed(get_with(&[
-        ("host", "example.org"),
-        ("host", "example.org"),
-    ]));
+    assert_malformed(get_with(&[("host", "example.org"), ("host", "example.org")]));
     let empty = [GET[0], GET[1], GET[3], ("host", "")];
     assert_malformed(parse_request(list(&empty)));
 }
@@ -115,13 +105,7 @@ fn field_values_have_no_control_characters_and_no_space_around() {
 
 #[test]
 fn fields_of_connections_are_malformed() {
-    for name in [
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "transfer-encoding",
-        "upgrade",
-    ] {
+    for name in ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"] {
         assert_malformed(get_with(&[(name, "x")]));
     }
     assert!(get_with(&[("te", "trailers")]).is_ok());
@@ -134,14 +118,8 @@ fn content_length_is_one_number() {
     for value in ["", "-1", "+1", "1,1", "0x1", "99999999999999999999"] {
         assert_malformed(get_with(&[("content-length", value)]));
     }
-    assert_malformed(get_with(&[
-        ("content-length", "1"),
-        ("content-length", "2"),
-    ]));
-    assert_malformed(get_with(&[
-        ("content-length", "1"),
-        ("content-length", "1"),
-    ]));
+    assert_malformed(get_with(&[("content-length", "1"), ("content-length", "2")]));
+    assert_malformed(get_with(&[("content-length", "1"), ("content-length", "1")]));
 }
 
 #[test]
@@ -162,9 +140,7 @@ fn connect_has_an_authority_only() {
     let connect = [(":method", "CONNECT"), (":authority", "example.org:443")];
     assert!(parse_request(list(&connect)).is_ok());
     assert_malformed(parse_request(list(&connect[..1])));
-    assert_malformed(parse_request(list(
-        &[&connect[..], &[(":path", "/")]].concat(),
-    )));
+    assert_malformed(parse_request(list(&[&connect[..], &[(":path", "/")]].concat())));
 }
 
 #[test]
@@ -172,20 +148,14 @@ fn options_may_ask_about_the_server() {
     let mut fields = GET;
     fields[0].1 = "OPTIONS";
     fields[3].1 = "*";
-    assert_eq!(
-        parse_request(list(&fields)).unwrap().request.uri().path(),
-        "*"
-    );
+    assert_eq!(parse_request(list(&fields)).unwrap().request.uri().path(), "*");
 }
 
 #[test]
 fn a_response_has_one_status_of_three_digits() {
     let parse = |fields: &[(&str, &str)]| parse_response(&Method::GET, list(fields));
     let head = parse(&[(":status", "200"), ("content-length", "5")]).unwrap();
-    assert_eq!(
-        (head.response.status(), head.body_length),
-        (StatusCode::OK, Some(5))
-    );
+    assert_eq!((head.response.status(), head.body_length), (StatusCode::OK, Some(5)));
     for fields in [
         &[("x", "y")][..],
         &[(":status", "200"), (":status", "200")],
@@ -239,9 +209,7 @@ fn what_cannot_be_said_in_http3_is_refused() {
     assert!(refused(Request::connect("example.org:443")));
     assert!(refused(Request::get("https://me@example.org/")));
     assert!(refused(Request::get("https://a/").header("host", "b")));
-    assert!(refused(
-        Request::get("https://a/").header("connection", "close")
-    ));
+    assert!(refused(Request::get("https://a/").header("connection", "close")));
     assert!(refused(Request::get("https://a/").header("te", "gzip")));
     let mut headers = http::HeaderMap::new();
     headers.insert("x", HeaderValue::from_static(" padded "));
