@@ -54,11 +54,7 @@ impl TransportErrorCode {
 
     /// The TLS alert inside a CRYPTO_ERROR code.
     pub const fn tls_alert(self) -> Option<u8> {
-        if self.0 & !0xff == 0x0100 {
-            Some(self.0 as u8)
-        } else {
-            None
-        }
+        if self.0 & !0xff == 0x0100 { Some(self.0 as u8) } else { None }
     }
 
     /// The name the RFC gives this code, if it gives one.
@@ -119,11 +115,7 @@ pub struct TransportError {
 impl TransportError {
     /// An error of any code; the reason says what happened and with which value.
     pub fn new(code: TransportErrorCode, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            code,
-            frame_type: None,
-            reason: reason.into(),
-        }
+        Self { code, frame_type: None, reason: reason.into() }
     }
 
     /// The same error, blamed on a frame of this type (sent in CONNECTION_CLOSE, RFC 9000 §19.19).
@@ -293,27 +285,16 @@ impl fmt::Display for CloseReason {
             Self::Transport(error) => write!(f, "closed by us: {error}"),
             Self::PeerTransport(error) => write!(f, "closed by the peer: {error}"),
             Self::Application { code, reason } => {
-                write!(
-                    f,
-                    "closed by us: {code} {}",
-                    String::from_utf8_lossy(reason)
-                )
+                write!(f, "closed by us: {code} {}", String::from_utf8_lossy(reason))
             }
             Self::PeerApplication { code, reason } => {
-                write!(
-                    f,
-                    "closed by the peer: {code} {}",
-                    String::from_utf8_lossy(reason)
-                )
+                write!(f, "closed by the peer: {code} {}", String::from_utf8_lossy(reason))
             }
             Self::IdleTimeout => f.write_str("idle for too long"),
             Self::HandshakeTimeout => f.write_str("the handshake did not finish in time"),
             Self::StatelessReset => f.write_str("the peer has lost this connection's state"),
             Self::VersionMismatch { offered } => {
-                write!(
-                    f,
-                    "no version in common: the server offers {offered:#010x?}"
-                )
+                write!(f, "no version in common: the server offers {offered:#010x?}")
             }
             Self::WriteFailed(error) => write!(f, "packets cannot be written: {error}"),
         }

@@ -72,20 +72,12 @@ impl StreamId {
 
     /// Who opened, or may open, this stream.
     pub const fn initiator(self) -> Role {
-        if self.0 & 1 == 0 {
-            Role::Client
-        } else {
-            Role::Server
-        }
+        if self.0 & 1 == 0 { Role::Client } else { Role::Server }
     }
 
     /// Whether it carries data both ways.
     pub const fn direction(self) -> Direction {
-        if self.0 & 2 == 0 {
-            Direction::Bidirectional
-        } else {
-            Direction::Unidirectional
-        }
+        if self.0 & 2 == 0 { Direction::Bidirectional } else { Direction::Unidirectional }
     }
 
     /// Its ordinal among the streams of its kind, from 0.
@@ -122,10 +114,7 @@ impl ConnectionId {
     pub const MAX_LEN: usize = 20;
 
     /// The zero-length connection ID.
-    pub const EMPTY: Self = Self {
-        len: 0,
-        bytes: [0; Self::MAX_LEN],
-    };
+    pub const EMPTY: Self = Self { len: 0, bytes: [0; Self::MAX_LEN] };
 
     /// A connection ID of these bytes; `None` if there are more than 20.
     pub fn new(bytes: &[u8]) -> Option<Self> {
@@ -173,9 +162,7 @@ impl fmt::Debug for ConnectionId {
 
 impl fmt::Display for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_bytes()
-            .iter()
-            .try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.as_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -191,11 +178,7 @@ impl ResetToken {
 impl PartialEq for ResetToken {
     // RFC 9000 §10.3.1: the comparison must not leak the token's value through timing.
     fn eq(&self, other: &Self) -> bool {
-        self.0
-            .iter()
-            .zip(&other.0)
-            .fold(0, |differs, (a, b)| differs | (a ^ b))
-            == 0
+        self.0.iter().zip(&other.0).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
     }
 }
 

@@ -10,7 +10,6 @@ use protoquic_core::connection::{
     Connection, ConnectionIdGenerator, FirstFlight, MIN_PACKET_SIZE, ServerSetup,
 };
 use protoquic_core::crypto::{ClientHello, ring_provider};
-use rustls::crypto::CryptoProvider;
 use protoquic_core::session::{ClientHelloInfo, Host, Notice, Reject, SessionFactory};
 use protoquic_core::wire::{LongHeader, parse_invariant};
 use protoquic_core::{
@@ -18,6 +17,7 @@ use protoquic_core::{
     PacketSink, PacketWriter, PathAddress, RandomGenerator, ReceivedPacket, Time, TransportError,
     TransportErrorCode,
 };
+use rustls::crypto::CryptoProvider;
 
 use crate::buffered_packets::{BufferedPackets, Waiting};
 use crate::config::{DispatcherConfig, DispatcherSetup};
@@ -286,7 +286,9 @@ impl Dispatcher {
             };
             return self.stateless.retry(now, &request, &mut *self.random, &mut *self.writer);
         }
-        let Ok(mut flight) = FirstFlight::new(admission.version, &admission.destination, &self.provider) else {
+        let Ok(mut flight) =
+            FirstFlight::new(admission.version, &admission.destination, &self.provider)
+        else {
             return;
         };
         let hello = match flight.read(&packet.data) {
@@ -369,10 +371,7 @@ impl Dispatcher {
         hello: &ClientHello,
         local_id: ConnectionId,
     ) -> Result<Box<dyn Host>, Reject> {
-        let info = ClientHelloInfo {
-            server_name: hello.server_name.as_deref(),
-            alpn: &hello.alpn,
-        };
+        let info = ClientHelloInfo { server_name: hello.server_name.as_deref(), alpn: &hello.alpn };
         let wants = |factory: &dyn SessionFactory| {
             factory.alpn().iter().any(|offered| hello.alpn.contains(offered))
         };
@@ -435,7 +434,6 @@ impl PacketSink for Dispatcher {
         }
     }
 }
-
 
 impl EventLoopVisitor for Dispatcher {
     fn on_alarm(&mut self, owner: AlarmOwner, now: Time) {

@@ -51,7 +51,11 @@ impl SessionTable {
         self.sessions.len()
     }
 
-    pub(crate) fn insert(&mut self, host: Box<dyn Host>, make_alarm: impl FnOnce(SessionKey) -> Alarm) -> SessionKey {
+    pub(crate) fn insert(
+        &mut self,
+        host: Box<dyn Host>,
+        make_alarm: impl FnOnce(SessionKey) -> Alarm,
+    ) -> SessionKey {
         self.next_generation = self.next_generation.wrapping_add(1);
         let generation = self.next_generation;
         let vacant = self.sessions.vacant_entry();
@@ -116,7 +120,10 @@ impl SessionTable {
     }
 
     pub(crate) fn keys(&self) -> Vec<SessionKey> {
-        let key = |(slot, entry): (usize, &Entry)| SessionKey { slot: slot as u32, generation: entry.generation };
+        let key = |(slot, entry): (usize, &Entry)| SessionKey {
+            slot: slot as u32,
+            generation: entry.generation,
+        };
         self.sessions.iter().map(key).collect()
     }
 }

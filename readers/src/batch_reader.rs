@@ -89,7 +89,10 @@ impl PacketReader for BatchReader {
 }
 
 /// Makes a buffer full length again: the same memory if nobody holds a piece of it, else new.
-#[expect(unsafe_code, reason = "writing zeros over memory that is initialised would cost a tenth of the receive path")]
+#[expect(
+    unsafe_code,
+    reason = "writing zeros over memory that is initialised would cost a tenth of the receive path"
+)]
 fn prepare(buffer: &mut BytesMut) {
     if buffer.len() < MIN_ROOM {
         buffer.clear();

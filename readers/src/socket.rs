@@ -26,8 +26,7 @@ impl Default for SocketOptions {
 /// the address.
 pub fn bind(address: SocketAddr, options: &SocketOptions) -> io::Result<UdpSocket> {
     let make = || {
-        let socket =
-            Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         if address.is_ipv6() {
             socket.set_only_v6(!address.ip().is_unspecified())?;
         }
@@ -74,6 +73,9 @@ mod tests {
         let first = bind(([127, 0, 0, 1], 0).into(), &options).unwrap();
         let address = first.local_addr().unwrap();
         let error = bind(address, &options).unwrap_err().to_string();
-        assert!(error.contains(&address.to_string()) && error.contains("another program"), "{error}");
+        assert!(
+            error.contains(&address.to_string()) && error.contains("another program"),
+            "{error}"
+        );
     }
 }

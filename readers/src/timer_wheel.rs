@@ -266,12 +266,7 @@ mod tests {
         }
     }
 
-    fn check_expiry(
-        wheel: &mut TimerWheel,
-        model: &mut BTreeMap<u64, Time>,
-        now: Time,
-        seed: u64,
-    ) {
+    fn check_expiry(wheel: &mut TimerWheel, model: &mut BTreeMap<u64, Time>, now: Time, seed: u64) {
         if let Some(first) = model.values().min() {
             let next = wheel.next_deadline().expect("an alarm is set");
             assert!(next <= *first + Duration::from_millis(1), "seed {seed}: woken too late");

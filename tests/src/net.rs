@@ -176,7 +176,10 @@ pub struct Net<S: Session> {
 
 impl<S: Session> std::fmt::Debug for Net<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Net").field("now", &self.now).field("seed", &self.seed).finish_non_exhaustive()
+        f.debug_struct("Net")
+            .field("now", &self.now)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
     }
 }
 
@@ -279,7 +282,12 @@ impl<S: Session> Net<S> {
                 return done(self);
             };
             self.stalled = if next <= self.now { self.stalled + 1 } else { 0 };
-            assert!(self.stalled < 10_000, "seed {}: time stands still at {:?}", self.seed, self.now);
+            assert!(
+                self.stalled < 10_000,
+                "seed {}: time stands still at {:?}",
+                self.seed,
+                self.now
+            );
             self.now = self.now.max(next);
             self.step();
         }

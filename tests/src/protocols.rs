@@ -171,7 +171,12 @@ impl Stream<EchoClient> for EchoClientStream {
             assert!(expected == chunk, "{} brought other bytes than were sent", cx.id());
         }
         if cx.is_read_finished() {
-            assert!(self.expected.is_empty(), "{} ended {} bytes early", cx.id(), self.expected.len());
+            assert!(
+                self.expected.is_empty(),
+                "{} ended {} bytes early",
+                cx.id(),
+                self.expected.len()
+            );
             let (session, cx) = cx.split();
             session.done += 1;
             if session.is_done() && session.close_when_done {

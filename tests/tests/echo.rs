@@ -19,7 +19,11 @@ fn run(seed: u64, link: Link, streams: u64, bytes: usize) -> Net<EchoClient> {
     net.connect_simply(b"echo", EchoClient::new(streams, bytes));
     let done = net.run_until(Duration::from_mins(5), |net| net.clients[0].session().is_done());
     let closed = &net.clients[0].session().closed;
-    assert!(done, "seed {seed}: {} streams done, closed: {closed:?}", net.clients[0].session().done);
+    assert!(
+        done,
+        "seed {seed}: {} streams done, closed: {closed:?}",
+        net.clients[0].session().done
+    );
     net
 }
 

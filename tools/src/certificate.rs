@@ -5,9 +5,9 @@ use std::path::Path;
 
 use data_encoding::{BASE64, HEXLOWER};
 use protoquic::crypto::Identity;
+use rcgen::PublicKeyData as _;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rcgen::PublicKeyData as _;
 use time::OffsetDateTime;
 
 /// Reads a chain and its key. The error is a line for a person.
@@ -21,8 +21,9 @@ pub fn load_identity(certificate: &Path, key: &Path) -> Result<Identity, String>
 
 /// Reads all certificates of a PEM file.
 pub fn load_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let unreadable =
-        |error| format!("cannot read certificates from {}: {error}; it must be PEM", path.display());
+    let unreadable = |error| {
+        format!("cannot read certificates from {}: {error}; it must be PEM", path.display())
+    };
     let chain: Vec<_> = CertificateDer::pem_file_iter(path)
         .map_err(unreadable)?
         .collect::<Result<_, _>>()

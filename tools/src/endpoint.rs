@@ -10,8 +10,7 @@ use bytes::Bytes;
 use protoquic::connection::RandomConnectionIds;
 use protoquic::dispatcher::{Dispatcher, DispatcherConfig, DispatcherSetup};
 use protoquic::readers::{
-    BatchReader, EventLoop, SocketOptions, SystemClock, SystemHelper, Waker, bind,
-    connectable_from,
+    BatchReader, EventLoop, SocketOptions, SystemClock, SystemHelper, Waker, bind, connectable_from,
 };
 use protoquic::writers::GsoBatchWriter;
 use protoquic::{

@@ -242,7 +242,13 @@ mod tests {
     }
 
     impl DatagramSocket for FakeSocket {
-        fn send(&self, _: &PathAddress, _: Ecn, bytes: &[u8], seg: Option<usize>) -> io::Result<()> {
+        fn send(
+            &self,
+            _: &PathAddress,
+            _: Ecn,
+            bytes: &[u8],
+            seg: Option<usize>,
+        ) -> io::Result<()> {
             if let Some(error) = self.errors.borrow_mut().pop() {
                 return Err(io::Error::from_raw_os_error(error));
             }
@@ -264,7 +270,12 @@ mod tests {
         let location = writer.next_write_location(&path, 1200).expect("there is room");
         location[..len].fill(7);
         let payload = Payload::InPlace(len);
-        writer.write_packet(&OutgoingPacket { path: &path, payload, ecn: Ecn::Ect0, release_time: None })
+        writer.write_packet(&OutgoingPacket {
+            path: &path,
+            payload,
+            ecn: Ecn::Ect0,
+            release_time: None,
+        })
     }
 
     fn sends(writer: &GsoBatchWriter<FakeSocket>) -> Vec<(usize, Option<usize>)> {

@@ -35,7 +35,8 @@ impl<W: PacketWriter> ReorderingWriter<W> {
 
     fn release(&mut self, held: &Held) {
         let payload = Payload::Borrowed(&held.data);
-        let packet = OutgoingPacket { path: &held.path, payload, ecn: held.ecn, release_time: None };
+        let packet =
+            OutgoingPacket { path: &held.path, payload, ecn: held.ecn, release_time: None };
         let _ = self.inner.write_packet(&packet); // a test's loss, if the inner writer is full
     }
 }

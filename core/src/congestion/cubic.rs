@@ -116,10 +116,7 @@ impl Cubic {
     fn on_acked(&mut self, event: &CongestionEvent<'_>, acked: u64) {
         let slow_start = self.in_slow_start();
         let window = self.congestion_window();
-        if !self
-            .usage
-            .is_window_limited(window, slow_start, self.max_datagram_size)
-        {
+        if !self.usage.is_window_limited(window, slow_start, self.max_datagram_size) {
             self.pause_epoch(event.now);
         } else if slow_start {
             self.slow_start(event, acked);
@@ -153,11 +150,7 @@ impl Cubic {
         let mut epoch = self.epoch.unwrap_or_else(|| self.new_epoch(now));
         let elapsed = (now - epoch.start).as_secs_f64();
         // §4.3: once the window before the reduction is regained, grow as Reno does.
-        let alpha = if epoch.reno_window < self.prior_window {
-            ALPHA
-        } else {
-            1.0
-        };
+        let alpha = if epoch.reno_window < self.prior_window { ALPHA } else { 1.0 };
         epoch.reno_window += alpha * size * acked / self.window;
         if epoch.at(elapsed, size) < epoch.reno_window {
             self.window = self.window.max(epoch.reno_window);
@@ -173,12 +166,7 @@ impl Cubic {
     fn new_epoch(&self, now: Time) -> Epoch {
         let origin = self.max_window.max(self.window);
         let missing = (origin - self.window) / f64::from(self.max_datagram_size);
-        Epoch {
-            start: now,
-            origin,
-            time_to_origin: (missing / C).cbrt(),
-            reno_window: self.window,
-        }
+        Epoch { start: now, origin, time_to_origin: (missing / C).cbrt(), reno_window: self.window }
     }
 }
 
@@ -292,10 +280,7 @@ mod tests {
             let t = (path.now - start).as_secs_f64();
             let expected = 0.4 * (t - 9.0856_f64).powi(3) + 1000.0;
             let actual = path.window() as f64 / 1000.0;
-            assert!(
-                (actual - expected).abs() < 10.0,
-                "{t} s: {actual}, expected {expected}"
-            );
+            assert!((actual - expected).abs() < 10.0, "{t} s: {actual}, expected {expected}");
         }
     }
 
@@ -344,11 +329,7 @@ mod tests {
         }
         path.fill_and_ack();
         path.fill_and_ack();
-        assert!(
-            path.window() < before + 20_000,
-            "{} {before}",
-            path.window()
-        );
+        assert!(path.window() < before + 20_000, "{} {before}", path.window());
     }
 
     #[test]
@@ -380,8 +361,7 @@ mod tests {
             path.algorithm.on_packet_sent(sent, window, 1200);
             path.now += Duration::from_millis(rtt);
             path.rtt = crate::recovery::RttEstimator::new(Duration::from_millis(rtt));
-            path.rtt
-                .on_sample(path.now, Duration::from_millis(rtt), Duration::ZERO);
+            path.rtt.on_sample(path.now, Duration::from_millis(rtt), Duration::ZERO);
             for i in 0..10_u64 {
                 let sent = if i == 9 { sent } else { Time::ZERO };
                 path.ack(window / 10, sent);

@@ -117,9 +117,8 @@ mod tests {
     #[test]
     fn a_steady_flow_is_measured_at_its_rate() {
         let mut tracker = DeliveryTracker::default();
-        let sent: Vec<_> = (0..20)
-            .map(|i| (ms(i), tracker.on_packet_sent(ms(i), i == 0)))
-            .collect();
+        let sent: Vec<_> =
+            (0..20).map(|i| (ms(i), tracker.on_packet_sent(ms(i), i == 0))).collect();
         let mut rate = None;
         for (i, (time, state)) in sent.iter().enumerate() {
             let now = ms(100 + i as u64);

@@ -75,10 +75,8 @@ impl HystartPlusPlus {
             let threshold =
                 (self.last_min_rtt / MIN_RTT_DIVISOR).clamp(MIN_RTT_THRESH, MAX_RTT_THRESH);
             if self.current_min_rtt >= self.last_min_rtt + threshold {
-                self.conservative = Some(Conservative {
-                    baseline_min_rtt: self.current_min_rtt,
-                    rounds: 0,
-                });
+                self.conservative =
+                    Some(Conservative { baseline_min_rtt: self.current_min_rtt, rounds: 0 });
             }
         }
     }

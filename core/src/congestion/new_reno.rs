@@ -61,10 +61,7 @@ impl NewReno {
     /// RFC 9002 §B.5.
     fn grow(&mut self, acked: u64) {
         let slow_start = self.in_slow_start();
-        if !self
-            .usage
-            .is_window_limited(self.window, slow_start, self.max_datagram_size)
-        {
+        if !self.usage.is_window_limited(self.window, slow_start, self.max_datagram_size) {
             return; // RFC 9002 §7.8
         }
         if slow_start {

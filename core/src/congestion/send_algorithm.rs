@@ -188,11 +188,7 @@ pub(crate) mod test_support {
             let now = Time::from_millis(1000);
             let mut rtt = RttEstimator::new(Self::RTT);
             rtt.on_sample(now, Self::RTT, Duration::ZERO);
-            Self {
-                algorithm,
-                now,
-                rtt,
-            }
+            Self { algorithm, now, rtt }
         }
 
         pub(crate) fn window(&self) -> u64 {
@@ -217,11 +213,7 @@ pub(crate) mod test_support {
         }
 
         pub(crate) fn ack(&mut self, bytes: u64, sent: Time) {
-            let for_growth = if self.algorithm.in_recovery(sent) {
-                0
-            } else {
-                bytes
-            };
+            let for_growth = if self.algorithm.in_recovery(sent) { 0 } else { bytes };
             self.event(|event| {
                 event.prior_in_flight = bytes;
                 event.acked_bytes = bytes;

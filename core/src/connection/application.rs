@@ -9,7 +9,9 @@ use super::Connection;
 use super::close::State;
 use super::event::Event;
 use super::stats::ConnectionStats;
-use crate::error::{ApplicationError, CloseReason, StreamError, TransportError, TransportErrorCode};
+use crate::error::{
+    ApplicationError, CloseReason, StreamError, TransportError, TransportErrorCode,
+};
 use crate::streams::StreamEvent;
 use crate::time::Time;
 use crate::types::{ConnectionId, Direction, PathAddress, Role, Space, StreamId};
@@ -237,7 +239,11 @@ impl Connection {
     }
 
     /// Abandons the sending part (RESET_STREAM).
-    pub fn stream_reset(&mut self, id: StreamId, code: ApplicationError) -> Result<(), StreamError> {
+    pub fn stream_reset(
+        &mut self,
+        id: StreamId,
+        code: ApplicationError,
+    ) -> Result<(), StreamError> {
         self.check_open()?;
         self.streams.reset(id, code)
     }

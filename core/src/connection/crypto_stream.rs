@@ -133,7 +133,6 @@ impl CryptoStream {
             add(&mut self.lost, range);
         }
     }
-
 }
 
 /// Adds a range to an ordered list of disjoint ranges, joining what touches.

@@ -34,8 +34,7 @@ impl Connection {
             }
         }
         let at = space as usize;
-        let wants_ping =
-            self.probes[at] > 0 || self.spaces[at].acks.wants_ack_eliciting();
+        let wants_ping = self.probes[at] > 0 || self.spaces[at].acks.wants_ack_eliciting();
         if wants_ping && !builder.is_ack_eliciting() {
             builder.frame(&Frame::Ping, None);
         }

@@ -187,7 +187,8 @@ impl Connection {
         let space = ty.space();
         let delay = self.decode_ack_delay(space, ack.delay);
         let (recovery, mut fates) = self.fates(now);
-        let summary = recovery.on_ack_received(now, space, ack.ranges(), delay, ack.ecn, &mut fates);
+        let summary =
+            recovery.on_ack_received(now, space, ack.ranges(), delay, ack.ecn, &mut fates);
         let (mtu_changed, largest_acked) = (fates.mtu_changed, fates.largest_acked);
         self.settle(mtu_changed, largest_acked);
         if summary?.rtt_updated {

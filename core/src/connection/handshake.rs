@@ -9,8 +9,8 @@ use super::event::Event;
 use super::receive::{Arrival, OpenedPacket};
 use crate::crypto::{NewKeys, Tls, retry_tag_is_valid};
 use crate::error::{CloseReason, TransportError};
-use crate::time::Time;
 use crate::streams::PeerLimits;
+use crate::time::Time;
 use crate::types::{ConnectionId, Role, Space};
 use crate::wire::{PacketHeader, PacketType, TransportParameters, Version, parse_header};
 
@@ -104,11 +104,7 @@ impl Handshake {
         check("initial_source_connection_id", source, self.peer_id)?;
         if role == Role::Client {
             let original = theirs.original_destination_connection_id;
-            check(
-                "original_destination_connection_id",
-                original,
-                Some(self.original_destination),
-            )?;
+            check("original_destination_connection_id", original, Some(self.original_destination))?;
             let retry = theirs.retry_source_connection_id;
             check("retry_source_connection_id", retry, self.retry_source)?;
         }

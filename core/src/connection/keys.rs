@@ -129,8 +129,7 @@ impl KeyRing {
         let (offset, len, number) = packet.number_field();
         match space {
             Space::Initial | Space::Handshake => {
-                let keys =
-                    if space == Space::Initial { &self.initial } else { &self.handshake };
+                let keys = if space == Space::Initial { &self.initial } else { &self.handshake };
                 if let Some(keys) = keys {
                     seal_packet(&keys.local, bytes, offset, len, number);
                 }

@@ -56,8 +56,7 @@ impl MtuDiscovery {
         }
         // The ceiling is a good guess (most paths are Ethernet); after it fails, halve the rest.
         let untried = self.too_large > self.ceiling;
-        let size =
-            if untried { self.ceiling } else { self.current.midpoint(self.too_large) };
+        let size = if untried { self.ceiling } else { self.current.midpoint(self.too_large) };
         (size >= self.current + MIN_STEP || (untried && size > self.current)).then_some(size)
     }
 
@@ -137,7 +136,11 @@ mod tests {
         let mut probes = 0;
         while let Some(size) = mtu.next_probe() {
             mtu.on_probe_sent(probes, size);
-            if size <= path { _ = mtu.on_probe_acked(probes) } else { mtu.on_probe_lost(probes) }
+            if size <= path {
+                _ = mtu.on_probe_acked(probes)
+            } else {
+                mtu.on_probe_lost(probes)
+            }
             probes += 1;
             assert!(probes < 100, "probing ends");
         }

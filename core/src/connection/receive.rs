@@ -157,8 +157,7 @@ impl Connection {
         }
         match self.open(packet) {
             Ok(opened) => {
-                let info =
-                    PacketInfo { space: opened.ty.space(), number: opened.number, size };
+                let info = PacketInfo { space: opened.ty.space(), number: opened.number, size };
                 if let Some(observer) = &mut self.observer {
                     observer.on_packet_received(arrival.now, &info);
                 }
@@ -179,16 +178,14 @@ impl Connection {
     }
 
     /// Removes a packet's protection. `Err(None)`: it is not authentic, drop it.
-    fn open(
-        &mut self,
-        packet: ProtectedPacket,
-    ) -> Result<OpenedPacket, Option<TransportError>> {
+    fn open(&mut self, packet: ProtectedPacket) -> Result<OpenedPacket, Option<TransportError>> {
         let ProtectedPacket { ty, number_offset, mut data, destination, source } = packet;
         let largest = self.spaces[ty.space() as usize].acks.largest();
-        let opened = self.keys.open(ty, &mut data, number_offset, largest).map_err(|e| match e {
-            OpenError::Drop => None,
-            OpenError::Fatal(error) => Some(error),
-        })?;
+        let opened =
+            self.keys.open(ty, &mut data, number_offset, largest).map_err(|e| match e {
+                OpenError::Drop => None,
+                OpenError::Fatal(error) => Some(error),
+            })?;
         // RFC 9000 §17.2, §17.3.1: only after both protections are removed.
         let reserved = match ty {
             PacketType::OneRtt => SHORT_RESERVED_BITS,

@@ -4,13 +4,13 @@
 
 use bytes::Bytes;
 
+use super::Connection;
 use super::close::State;
 use super::config::MIN_PACKET_SIZE;
 use super::observer::PacketInfo;
 use super::packet_builder::{BuiltPacket, HeaderFields, PacketBuilder};
 use super::path::Response;
 use super::sent::SentFrame;
-use super::Connection;
 use crate::error::CloseReason;
 use crate::packet_writer::{OutgoingPacket, PacketWriter, Payload, WriteResult};
 use crate::recovery::SentPacket;
@@ -149,9 +149,11 @@ impl Connection {
             self.pacing_deadline = self.recovery.pacing_deadline();
         } else if !probing {
             self.recovery.on_application_limited();
-            if let Some(size) = self.mtu.next_probe().filter(|size| {
-                limit == usize::MAX && *size <= writer.max_packet_size(peer)
-            }) {
+            if let Some(size) = self
+                .mtu
+                .next_probe()
+                .filter(|size| limit == usize::MAX && *size <= writer.max_packet_size(peer))
+            {
                 return Some(Allowance { size, eliciting: true, probe: true });
             }
         }
@@ -420,11 +422,7 @@ impl Connection {
         self.on_written(result, &packet)
     }
 
-    fn on_written(
-        &mut self,
-        result: WriteResult,
-        packet: &OutgoingPacket<'_>,
-    ) -> Attempt {
+    fn on_written(&mut self, result: WriteResult, packet: &OutgoingPacket<'_>) -> Attempt {
         match result {
             WriteResult::Ok => Attempt::Sent,
             WriteResult::BlockedDataBuffered => Attempt::Blocked,

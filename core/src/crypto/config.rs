@@ -8,7 +8,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig, SignatureScheme,
+};
 
 /// A certificate chain, its own certificate first, and the key that belongs to it.
 pub struct Identity {
@@ -56,9 +58,9 @@ impl ClientTls {
             .with_protocol_versions(&[&rustls::version::TLS13])?;
         let builder = match self.trust {
             ServerTrust::Roots(roots) => builder.with_root_certificates(roots),
-            ServerTrust::AnyCertificate => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(AcceptAny(provider))),
+            ServerTrust::AnyCertificate => {
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny(provider)))
+            }
         };
         let mut config = match self.identity {
             Some(identity) => builder.with_client_auth_cert(identity.chain, identity.key)?,

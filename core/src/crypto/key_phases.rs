@@ -72,7 +72,13 @@ impl KeyPhases {
     }
 
     /// Encrypts and protects a packet in place.
-    pub fn seal(&mut self, packet: &mut [u8], number_offset: usize, number_len: usize, number: u64) {
+    pub fn seal(
+        &mut self,
+        packet: &mut [u8],
+        number_offset: usize,
+        number_len: usize,
+        number: u64,
+    ) {
         self.first_sent.get_or_insert(number);
         self.sealed += 1;
         let (key, header) = (&*self.current.local, &*self.local_header);

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::quic::{self, KeyChange, Keys, Secrets};
-use rustls::{AlertDescription, CipherSuite, ClientConfig, ServerConfig, Side, SupportedCipherSuite};
+use rustls::{
+    AlertDescription, CipherSuite, ClientConfig, ServerConfig, Side, SupportedCipherSuite,
+};
 
 use crate::error::{TransportError, TransportErrorCode};
 use crate::types::{ConnectionId, Role};
@@ -173,11 +175,11 @@ pub fn initial_keys(
     provider: &CryptoProvider,
 ) -> Result<Keys, TlsSetupError> {
     debug_assert_eq!(version, Version::V1);
-    let aes_128 = |suite: &&SupportedCipherSuite| {
-        suite.suite() == CipherSuite::TLS13_AES_128_GCM_SHA256
-    };
+    let aes_128 =
+        |suite: &&SupportedCipherSuite| suite.suite() == CipherSuite::TLS13_AES_128_GCM_SHA256;
     let suite = provider.cipher_suites.iter().find(aes_128);
-    let suite = suite.and_then(SupportedCipherSuite::tls13).and_then(rustls::Tls13CipherSuite::quic_suite);
+    let suite =
+        suite.and_then(SupportedCipherSuite::tls13).and_then(rustls::Tls13CipherSuite::quic_suite);
     let suite = suite.ok_or(TlsSetupError::NoInitialCipher)?;
     let side = if role.is_client() { Side::Client } else { Side::Server };
     Ok(suite.keys(destination.as_bytes(), side, quic::Version::V1))

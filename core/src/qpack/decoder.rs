@@ -130,7 +130,8 @@ impl Decoder {
     fn relative(&self, age: u64) -> Result<super::dynamic_table::Entry, Failure> {
         let index = self.table.inserted().checked_sub(age.saturating_add(1));
         let entry = index.and_then(|index| self.table.get(index)).cloned();
-        entry.ok_or_else(|| Failure::Rule(format!("the table has no entry of relative index {age}")))
+        entry
+            .ok_or_else(|| Failure::Rule(format!("the table has no entry of relative index {age}")))
     }
 
     fn insert(&mut self, name: Bytes, value: Bytes) -> Result<(), Failure> {
@@ -214,9 +215,8 @@ impl Decoder {
         if encoded == 0 {
             return Ok(0);
         }
-        let wrong = || {
-            QpackError::decompression(format!("the encoded Required Insert Count is {encoded}"))
-        };
+        let wrong =
+            || QpackError::decompression(format!("the encoded Required Insert Count is {encoded}"));
         let max_entries = self.max_capacity / ENTRY_OVERHEAD;
         let full_range = 2 * max_entries;
         if encoded > full_range {

@@ -34,9 +34,8 @@ impl Outstanding {
 
     /// How many streams may be blocked, by what the peer is known to have received.
     pub(super) fn blocked_streams(&self, known: u64) -> u64 {
-        let is_blocked = |sections: &&VecDeque<Section>| {
-            sections.iter().any(|section| section.required > known)
-        };
+        let is_blocked =
+            |sections: &&VecDeque<Section>| sections.iter().any(|section| section.required > known);
         self.streams.values().filter(is_blocked).count() as u64
     }
 

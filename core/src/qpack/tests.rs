@@ -8,7 +8,10 @@ use super::*;
 use crate::helper::{RandomGenerator, SeededRandom};
 
 fn hex(text: &str) -> Vec<u8> {
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
 }
 
 fn pairs(decoded: Decoded) -> Vec<(String, String)> {
@@ -39,8 +42,11 @@ fn the_example_of_the_rfc() {
     assert_eq!(decoder.take_decoder_stream().unwrap(), hex("01"));
     decoder.on_encoder_stream(&hex("02")).unwrap();
     let b4 = decoder.decode(8, hex("050080c181").into()).unwrap();
-    let expected =
-        [pair(":authority", "www.example.com"), pair(":path", "/"), pair("custom-key", "custom-value")];
+    let expected = [
+        pair(":authority", "www.example.com"),
+        pair(":path", "/"),
+        pair("custom-key", "custom-value"),
+    ];
     assert_eq!(pairs(b4), expected);
     assert_eq!(decoder.take_decoder_stream().unwrap(), hex("88"));
     decoder.on_encoder_stream(&hex("810d637573746f6d2d76616c756532")).unwrap();
@@ -120,7 +126,8 @@ fn round_trip(capacity: u64, max_blocked: u64, seed: u64) {
 fn repeated_fields_shrink_to_a_byte_each() {
     let mut encoder = Encoder::new();
     encoder.set_peer_settings(4096, 100);
-    let field = FieldRef { name: b"x-custom-name", value: b"a rather long value", sensitive: false };
+    let field =
+        FieldRef { name: b"x-custom-name", value: b"a rather long value", sensitive: false };
     let mut encode = |stream| {
         let mut out = BytesMut::new();
         encoder.encode(stream, [field].into_iter(), &mut out);
@@ -173,9 +180,8 @@ fn each_rule_of_the_decoder_has_its_error() {
     assert_eq!(decode(&hex("ffff0700")), QpackError::DECOMPRESSION_FAILED);
     // A line that is cut off
     assert_eq!(decode(&[0, 0, 0x51, 0x0b]), QpackError::DECOMPRESSION_FAILED);
-    let instruct = |bytes: &[u8]| {
-        Decoder::new(100, 0, 10_000).on_encoder_stream(bytes).unwrap_err().code
-    };
+    let instruct =
+        |bytes: &[u8]| Decoder::new(100, 0, 10_000).on_encoder_stream(bytes).unwrap_err().code;
     // §4.3.1: more capacity than allowed
     assert_eq!(instruct(&hex("3fe1c7afa025")), QpackError::ENCODER_STREAM_ERROR);
     // §3.2.2: an entry larger than the table

@@ -155,11 +155,7 @@ mod tests {
             let (mut ranges, mut set) = (AckRanges::default(), BTreeSet::new());
             for _ in 0..100 {
                 let number = random.next_u64() % 128; // too few numbers for 65 ranges
-                assert_eq!(
-                    ranges.contains(number),
-                    set.contains(&number),
-                    "seed {seed}"
-                );
+                assert_eq!(ranges.contains(number), set.contains(&number), "seed {seed}");
                 assert_eq!(ranges.insert(number), set.insert(number), "seed {seed}");
             }
             let mut held: Vec<u64> = ranges.iter().flatten().collect();

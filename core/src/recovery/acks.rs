@@ -64,11 +64,7 @@ impl<F> Recovery<F> {
             return Ok(self.summary(false, 0));
         }
         let rtt_updated = self.sample_rtt(now, space, largest, ack_delay);
-        let marks = if raised {
-            self.check_ecn(space, ecn)
-        } else {
-            EcnCounts::default()
-        };
+        let marks = if raised { self.check_ecn(space, ecn) } else { EcnCounts::default() };
         self.detect_losses(now, space, sink);
         if space == Space::Handshake {
             // RFC 9002 §6.2.2.1: proof that the server has validated our address
@@ -116,8 +112,7 @@ impl<F> Recovery<F> {
                 if same_path && packet.in_flight {
                     self.bytes_in_flight -= u64::from(packet.size);
                     let (sent, size) = (packet.time_sent, packet.size);
-                    self.delivery
-                        .on_packet_acked(now, sent, size, &packet.delivery);
+                    self.delivery.on_packet_acked(now, sent, size, &packet.delivery);
                 }
                 tally.on_acked(number, &packet, same_path);
                 sink.on_packet_acked(space, number, packet);

@@ -50,11 +50,7 @@ impl EcnValidator {
     /// A validator for a new path, or one that keeps ECN off.
     pub fn new(enabled: bool) -> Self {
         Self {
-            state: if enabled {
-                EcnState::Testing
-            } else {
-                EcnState::Failed
-            },
+            state: if enabled { EcnState::Testing } else { EcnState::Failed },
             spaces: [SpaceCounts::default(); 3],
             tested: 0,
             tested_lost: 0,
@@ -177,11 +173,7 @@ mod tests {
 
     fn ack(ecn: &mut EcnValidator, acked: u64, counts: Option<(u64, u64, u64)>) -> EcnCounts {
         let counts = counts.map(|(ect0, ect1, ce)| EcnCounts { ect0, ect1, ce });
-        let report = EcnReport {
-            counts,
-            acked_ect0: acked,
-            acked_ect1: 0,
-        };
+        let report = EcnReport { counts, acked_ect0: acked, acked_ect1: 0 };
         ecn.on_ack(SPACE, &report)
     }
 
@@ -189,15 +181,9 @@ mod tests {
     fn ten_packets_are_marked_until_marks_are_known_to_arrive() {
         // RFC 9000 §A.4
         let mut ecn = sent(12);
-        assert_eq!(
-            (ecn.state(), ecn.codepoint()),
-            (EcnState::Unknown, Ecn::NotEct)
-        );
+        assert_eq!((ecn.state(), ecn.codepoint()), (EcnState::Unknown, Ecn::NotEct));
         ack(&mut ecn, 5, Some((5, 0, 0)));
-        assert_eq!(
-            (ecn.state(), ecn.codepoint()),
-            (EcnState::Capable, Ecn::Ect0)
-        );
+        assert_eq!((ecn.state(), ecn.codepoint()), (EcnState::Capable, Ecn::Ect0));
     }
 
     #[test]

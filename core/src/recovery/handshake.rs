@@ -82,8 +82,7 @@ impl<F> Recovery<F> {
     /// without a signal of congestion.
     pub fn on_zero_rtt_rejected(&mut self, now: Time, sink: &mut impl FrameSink<F>) {
         self.remove_from_flight(Space::Application);
-        self.ledger(Space::Application)
-            .abandon(Space::Application, sink);
+        self.ledger(Space::Application).abandon(Space::Application, sink);
         self.update_pacing(now);
     }
 

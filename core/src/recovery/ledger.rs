@@ -134,10 +134,7 @@ impl<F> SentLedger<F> {
         }
         let number = self.next;
         self.next += 1;
-        self.slots.push_back(Slot {
-            number,
-            packet: Some(packet),
-        });
+        self.slots.push_back(Slot { number, packet: Some(packet) });
     }
 
     /// Checks one range of an ACK frame (RFC 9000 §13.1).
@@ -232,18 +229,10 @@ impl<F> SentLedger<F> {
                 }
                 Some(_) => {}
             }
-            if let Some(Slot {
-                number,
-                packet: Some(packet),
-            }) = self.slots.pop_front()
-            {
+            if let Some(Slot { number, packet: Some(packet) }) = self.slots.pop_front() {
                 self.forget(&packet);
                 let episode = on_lost(number, packet, &mut self.run);
-                self.remember_lost(LostRecord {
-                    number,
-                    episode,
-                    expires,
-                });
+                self.remember_lost(LostRecord { number, episode, expires });
             }
         }
         let before_largest = self.slots.iter().take_while(|slot| slot.number < largest);

@@ -151,18 +151,13 @@ impl<F> Recovery<F> {
 
     /// A packet with number `pn` was sent. `pn` must be [`Self::next_packet_number`].
     pub fn on_packet_sent(&mut self, now: Time, space: Space, pn: u64, mut packet: SentPacket<F>) {
-        debug_assert_eq!(
-            pn,
-            self.next_packet_number(space),
-            "packet numbers are given in order"
-        );
+        debug_assert_eq!(pn, self.next_packet_number(space), "packet numbers are given in order");
         packet.time_sent = now;
         packet.path = self.path;
         if packet.in_flight {
             packet.delivery = self.delivery.on_packet_sent(now, self.bytes_in_flight == 0);
             self.bytes_in_flight += u64::from(packet.size);
-            self.algorithm
-                .on_packet_sent(now, self.bytes_in_flight, packet.size);
+            self.algorithm.on_packet_sent(now, self.bytes_in_flight, packet.size);
             self.pacer.on_packet_sent(packet.size);
             self.deadlock_base = now;
         }
@@ -187,11 +182,7 @@ impl<F> Recovery<F> {
     /// full datagram back for. At least 1 ms after that call.
     pub fn pacing_deadline(&self) -> Option<Time> {
         let room = self.window_room() >= u64::from(self.max_datagram_size);
-        if room {
-            self.pacer.next_release()
-        } else {
-            None
-        }
+        if room { self.pacer.next_release() } else { None }
     }
 
     /// The application has nothing more to send now. Tells the algorithm, unless the window was
@@ -289,11 +280,7 @@ impl<F> Recovery<F> {
             None
         } else {
             Some(self.algorithm.pacing_rate().unwrap_or_else(|| {
-                let percent = if self.algorithm.in_slow_start() {
-                    200
-                } else {
-                    125
-                };
+                let percent = if self.algorithm.in_slow_start() { 200 } else { 125 };
                 Bandwidth::from_bytes_and_time(window.saturating_mul(percent) / 100, srtt)
             }))
         };

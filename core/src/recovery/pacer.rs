@@ -53,11 +53,7 @@ impl Pacer {
         let burst = (self.max_burst * size).min(window / WINDOW_SHARE);
         let burst = burst.max(MIN_BURST * size).max(rate.bytes_in(BURST_TIME));
         self.capacity = burst as f64;
-        self.tokens = if was_pacing {
-            self.tokens.min(self.capacity)
-        } else {
-            self.capacity
-        };
+        self.tokens = if was_pacing { self.tokens.min(self.capacity) } else { self.capacity };
     }
 
     /// Datagrams may now be `size` bytes long.

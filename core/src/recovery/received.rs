@@ -127,11 +127,8 @@ impl AckTracker {
     pub fn on_ack_sent(&mut self, packet_is_ack_eliciting: bool) {
         self.unacked_eliciting = 0;
         self.ack_now = false;
-        self.ack_only_sent = if packet_is_ack_eliciting {
-            0
-        } else {
-            self.ack_only_sent.saturating_add(1)
-        };
+        self.ack_only_sent =
+            if packet_is_ack_eliciting { 0 } else { self.ack_only_sent.saturating_add(1) };
     }
 
     /// The peer acknowledged a packet of ours whose ACK frame went up to `largest`: what it
@@ -160,11 +157,7 @@ impl AckTracker {
         self.unacked_eliciting += 1;
         self.eliciting_received += 1;
         let early = self.eliciting_received <= self.policy.initial_packets;
-        let threshold = if early {
-            self.policy.initial_threshold
-        } else {
-            self.policy.threshold
-        };
+        let threshold = if early { self.policy.initial_threshold } else { self.policy.threshold };
         self.ack_now |= self.immediate
             || self.unacked_eliciting >= threshold
             || ecn == Ecn::Ce // RFC 9000 §13.2.1
@@ -212,10 +205,7 @@ mod tests {
         // RFC 9000 §13.2.2
         let acks = acks(&mut tracker(), 0..200);
         assert_eq!(acks[..3], [1, 3, 5]);
-        assert_eq!(
-            acks[50..],
-            [109, 119, 129, 139, 149, 159, 169, 179, 189, 199]
-        );
+        assert_eq!(acks[50..], [109, 119, 129, 139, 149, 159, 169, 179, 189, 199]);
     }
 
     #[test]

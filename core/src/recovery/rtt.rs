@@ -48,11 +48,7 @@ impl RttEstimator {
         self.min = self.min.min(self.latest); // RFC 9002 §5.2: before the delay is subtracted
         let adjusted = self.latest.saturating_sub(ack_delay);
         // RFC 9002 §5.3: never below min_rtt
-        let adjusted = if adjusted >= self.min {
-            adjusted
-        } else {
-            self.latest
-        };
+        let adjusted = if adjusted >= self.min { adjusted } else { self.latest };
         let deviation = self.smoothed.abs_diff(adjusted);
         self.variance = (self.variance * 3 + deviation) / 4;
         self.smoothed = (self.smoothed * 7 + adjusted) / 8;
@@ -124,10 +120,7 @@ mod tests {
     #[test]
     fn the_first_sample_replaces_everything_and_ignores_the_delay() {
         let rtt = estimator(&[(100, 30)]);
-        assert_eq!(
-            (rtt.smoothed(), rtt.variance(), rtt.min()),
-            (ms(100), ms(50), ms(100))
-        );
+        assert_eq!((rtt.smoothed(), rtt.variance(), rtt.min()), (ms(100), ms(50), ms(100)));
     }
 
     #[test]

@@ -31,11 +31,7 @@ pub struct SentPacket<F> {
 impl<F> SentPacket<F> {
     /// An ack-eliciting packet that is in flight.
     pub fn ack_eliciting(size: u16, ecn: Ecn, frames: F) -> Self {
-        Self {
-            ack_eliciting: true,
-            in_flight: true,
-            ..Self::ack_only(size, ecn, frames)
-        }
+        Self { ack_eliciting: true, in_flight: true, ..Self::ack_only(size, ecn, frames) }
     }
 
     /// A packet that is neither ack-eliciting nor padded: it holds ACK (and CONNECTION_CLOSE)

@@ -33,19 +33,11 @@ pub(super) struct Tally {
 impl Tally {
     /// Everything zero, memory kept.
     pub(super) fn begin(&mut self, growth_barrier: Option<Time>, wants_packets: bool) {
-        let (mut acked, mut lost) = (
-            std::mem::take(&mut self.acked),
-            std::mem::take(&mut self.lost),
-        );
+        let (mut acked, mut lost) =
+            (std::mem::take(&mut self.acked), std::mem::take(&mut self.lost));
         acked.clear();
         lost.clear();
-        *self = Self {
-            growth_barrier,
-            wants_packets,
-            acked,
-            lost,
-            ..Self::default()
-        };
+        *self = Self { growth_barrier, wants_packets, acked, lost, ..Self::default() };
     }
 
     pub(super) fn on_acked<F>(&mut self, number: u64, packet: &SentPacket<F>, same_path: bool) {
@@ -62,10 +54,7 @@ impl Tally {
         }
         let bytes = u64::from(packet.size);
         self.acked_bytes += bytes;
-        if self
-            .growth_barrier
-            .is_none_or(|barrier| packet.time_sent > barrier)
-        {
+        if self.growth_barrier.is_none_or(|barrier| packet.time_sent > barrier) {
             self.acked_bytes_for_growth += bytes;
         }
         self.newest_in_flight_acked = Some(packet.time_sent);

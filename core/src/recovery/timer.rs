@@ -116,18 +116,14 @@ impl<F> Recovery<F> {
         if !begun || self.handshake.peer_completed_address_validation {
             return None;
         }
-        let space = if self.handshake.has_handshake_keys {
-            Space::Handshake
-        } else {
-            Space::Initial
-        };
+        let space =
+            if self.handshake.has_handshake_keys { Space::Handshake } else { Space::Initial };
         let time = self.deadlock_base + self.backed_off(self.rtt.pto_base());
         Some((time, Expiry::Probe(space, 1)))
     }
 
     fn backed_off(&self, pto: Duration) -> Duration {
         let doublings = self.pto_count.min(self.config.max_pto_doublings).min(16);
-        pto.saturating_mul(1 << doublings)
-            .min(MAX_BACKED_OFF_PTO.max(pto))
+        pto.saturating_mul(1 << doublings).min(MAX_BACKED_OFF_PTO.max(pto))
     }
 }

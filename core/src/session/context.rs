@@ -21,9 +21,7 @@ pub struct SessionContext<'a, S: Session> {
 
 impl<S: Session> std::fmt::Debug for SessionContext<'_, S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SessionContext")
-            .field("now", &self.now)
-            .finish_non_exhaustive()
+        f.debug_struct("SessionContext").field("now", &self.now).finish_non_exhaustive()
     }
 }
 
@@ -92,9 +90,7 @@ pub struct StreamContext<'a, S: Session> {
 
 impl<S: Session> std::fmt::Debug for StreamContext<'_, S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StreamContext")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("StreamContext").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -137,11 +133,7 @@ impl<'a, S: Session> StreamContext<'a, S> {
 
     /// As [`read`](Self::read), at most `max` bytes.
     pub fn read_up_to(&mut self, max: usize) -> Option<Bytes> {
-        self.inner
-            .connection
-            .stream_read(self.id, max)
-            .ok()
-            .flatten()
+        self.inner.connection.stream_read(self.id, max).ok().flatten()
     }
 
     /// Whether the peer has finished and everything has been read.

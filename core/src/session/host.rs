@@ -83,9 +83,7 @@ pub struct SessionHost<S: Session> {
 
 impl<S: Session> std::fmt::Debug for SessionHost<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SessionHost")
-            .field("streams", &self.streams.len())
-            .finish_non_exhaustive()
+        f.debug_struct("SessionHost").field("streams", &self.streams.len()).finish_non_exhaustive()
     }
 }
 
@@ -324,18 +322,11 @@ impl<S: Session> Host for SessionHost<S> {
             return Some(Time::ZERO);
         }
         let alarm = if self.closed { None } else { self.alarm };
-        [alarm, self.connection.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        [alarm, self.connection.next_deadline()].into_iter().flatten().min()
     }
 
     fn pop_notice(&mut self) -> Option<Notice> {
-        if self.notices.is_empty() {
-            None
-        } else {
-            Some(self.notices.remove(0))
-        }
+        if self.notices.is_empty() { None } else { Some(self.notices.remove(0)) }
     }
 
     fn is_write_blocked(&self) -> bool {

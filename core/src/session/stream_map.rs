@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
-use crate::types::StreamId;
 use crate::streams::IdHasher;
+use crate::types::StreamId;
 
 /// The live stream objects of a session.
 ///
@@ -18,9 +18,7 @@ pub struct StreamMap<T> {
 
 impl<T> Default for StreamMap<T> {
     fn default() -> Self {
-        Self {
-            streams: HashMap::default(),
-        }
+        Self { streams: HashMap::default() }
     }
 }
 

@@ -76,8 +76,7 @@ impl Streams {
             None => return Err(StreamError::UnknownStream),
         };
         part.map_or(Ok(self.config.send_buffer), |part| {
-            part.check_writable()
-                .map(|()| part.room(self.config.send_buffer))
+            part.check_writable().map(|()| part.room(self.config.send_buffer))
         })
     }
 
@@ -95,9 +94,7 @@ impl Streams {
         let key = self.sending_stream(id)?;
         let part = self.send_part(key);
         if !part.reset(code) {
-            return Err(part
-                .stopped
-                .map_or(StreamError::Finished, StreamError::Stopped));
+            return Err(part.stopped.map_or(StreamError::Finished, StreamError::Stopped));
         }
         self.after_reset(key);
         self.hush(key, Wake::Writable);
@@ -147,11 +144,7 @@ impl Streams {
         }
         let Some(key) = self.table.find(id) else {
             let implicit = self.is_implicit(id);
-            return if implicit {
-                Ok(None)
-            } else {
-                Err(StreamError::UnknownStream)
-            };
+            return if implicit { Ok(None) } else { Err(StreamError::UnknownStream) };
         };
         let Some(part) = &mut self.table.slab[key].recv else {
             return Ok(None);
@@ -179,10 +172,7 @@ impl Streams {
     pub fn set_priority(&mut self, id: StreamId, priority: Priority) -> Result<(), StreamError> {
         let key = self.sending_stream(id)?;
         let urgency = priority.urgency.min(LEVELS as u8 - 1);
-        self.table.slab[key].priority = Priority {
-            urgency,
-            ..priority
-        };
+        self.table.slab[key].priority = Priority { urgency, ..priority };
         self.reschedule(key);
         Ok(())
     }

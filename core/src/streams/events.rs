@@ -85,9 +85,7 @@ impl Pending {
             Wake::SendComplete,
             Wake::Closed,
         ];
-        let first = order
-            .into_iter()
-            .find(|wake| self.0 & 1 << *wake as u8 != 0)?;
+        let first = order.into_iter().find(|wake| self.0 & 1 << *wake as u8 != 0)?;
         self.cancel(first);
         Some(first)
     }

@@ -17,11 +17,7 @@ pub(super) struct SendWindow {
 impl SendWindow {
     /// A window of `max` bytes, none of them used.
     pub(super) const fn new(max: u64) -> Self {
-        Self {
-            max,
-            used: 0,
-            blocked_at: None,
-        }
+        Self { max, used: 0, blocked_at: None }
     }
 
     /// The limit that the peer set.

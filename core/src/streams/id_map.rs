@@ -24,11 +24,7 @@ pub(super) struct StreamTable {
 impl StreamTable {
     /// An empty table, which has allocated nothing.
     pub(super) fn new() -> Self {
-        Self {
-            slab: Slab::new(),
-            keys: HashMap::default(),
-            last: NONE,
-        }
+        Self { slab: Slab::new(), keys: HashMap::default(), last: NONE }
     }
 
     /// How many streams live.

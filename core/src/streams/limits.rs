@@ -195,11 +195,7 @@ impl RemoteStreams {
     /// The limit to advertise next.
     pub(super) const fn next_limit(&self) -> u64 {
         let limit = self.released + self.allowance;
-        if limit > MAX_STREAMS {
-            MAX_STREAMS
-        } else {
-            limit
-        }
+        if limit > MAX_STREAMS { MAX_STREAMS } else { limit }
     }
 
     /// Notes that the limit went out.
@@ -250,10 +246,7 @@ mod tests {
         let mut remote = RemoteStreams::new(16);
         remote.on_frame(15);
         assert!(!remote.is_due());
-        assert!(
-            remote.release(),
-            "the peer has no credit left: every stream counts"
-        );
+        assert!(remote.release(), "the peer has no credit left: every stream counts");
         remote.set_advertised(remote.next_limit());
         assert_eq!(remote.advertised(), 17);
         assert!(!remote.has_more());

@@ -31,10 +31,7 @@ pub(super) type Links = [Link; 5];
 
 impl Link {
     /// In no list.
-    pub(super) const LOOSE: Self = Self {
-        prev: LOOSE,
-        next: LOOSE,
-    };
+    pub(super) const LOOSE: Self = Self { prev: LOOSE, next: LOOSE };
 }
 
 /// Something that can be put in a [`List`].
@@ -54,11 +51,7 @@ pub(super) struct List {
 impl List {
     /// An empty list of this lane.
     pub(super) const fn new(lane: Lane) -> Self {
-        Self {
-            lane,
-            head: END,
-            tail: END,
-        }
+        Self { lane, head: END, tail: END }
     }
 
     /// Whether nothing is queued.
@@ -83,10 +76,7 @@ impl List {
         if link.next != LOOSE {
             return;
         }
-        *link = Link {
-            prev: self.tail,
-            next: END,
-        };
+        *link = Link { prev: self.tail, next: END };
         match self.tail {
             END => self.head = key as u32,
             tail => self.link(slab, tail).next = key as u32,

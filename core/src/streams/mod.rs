@@ -39,8 +39,8 @@ use std::time::Duration;
 
 pub use config::{PeerLimits, StreamsConfig, StreamsStats};
 pub use events::StreamEvent;
-pub(crate) use id_map::IdHasher;
 pub use frames::{ControlFrame, ControlKind, FrameSink, StreamRecord};
+pub(crate) use id_map::IdHasher;
 pub use scheduler::Priority;
 pub use sequencer::{MAX_GAPS_PER_CONNECTION, MAX_GAPS_PER_STREAM};
 
@@ -91,10 +91,7 @@ impl Streams {
         let max_window = config.max_connection_window;
         Self {
             role,
-            config: StreamsConfig {
-                send_buffer: config.send_buffer.max(1),
-                ..config.clone()
-            },
+            config: StreamsConfig { send_buffer: config.send_buffer.max(1), ..config.clone() },
             peer: PeerLimits::default(),
             peer_known: false,
             closed: false,
@@ -303,12 +300,7 @@ impl Streams {
         let id = self.table.slab[key].id;
         let slab = &mut self.table.slab;
         self.scheduler.place(slab, key, None);
-        let lists = [
-            &mut self.control,
-            &mut self.retransmit,
-            &mut self.events,
-            &mut self.touched,
-        ];
+        let lists = [&mut self.control, &mut self.retransmit, &mut self.events, &mut self.touched];
         for list in lists {
             list.remove(slab, key);
         }

@@ -38,12 +38,9 @@ impl Streams {
     /// A frame's packet was acknowledged.
     pub fn on_acked(&mut self, record: &StreamRecord) {
         match *record {
-            StreamRecord::Data {
-                id,
-                offset,
-                len,
-                fin,
-            } => self.on_data_acked(id, offset, u64::from(len), fin),
+            StreamRecord::Data { id, offset, len, fin } => {
+                self.on_data_acked(id, offset, u64::from(len), fin)
+            }
             StreamRecord::Control(ControlKind::ResetStream(id)) => self.on_reset_acked(id),
             StreamRecord::Control(_) => {}
         }
@@ -52,12 +49,9 @@ impl Streams {
     /// A frame's packet was lost. What still matters is sent again, with its newest values.
     pub fn on_lost(&mut self, record: &StreamRecord) {
         match *record {
-            StreamRecord::Data {
-                id,
-                offset,
-                len,
-                fin,
-            } => self.on_data_lost(id, offset, u64::from(len), fin),
+            StreamRecord::Data { id, offset, len, fin } => {
+                self.on_data_lost(id, offset, u64::from(len), fin)
+            }
             StreamRecord::Control(kind) => self.on_control_lost(kind),
         }
     }
@@ -145,14 +139,12 @@ impl Streams {
         while let Some(kind) = self.owed.first() {
             let window = self.recv_window.advanced(self.now, self.rtt);
             let frame = match kind {
-                ControlKind::MaxStreams(dir) => ControlFrame::MaxStreams {
-                    dir,
-                    max: self.remote[slot(dir)].next_limit(),
-                },
-                ControlKind::StreamsBlocked(dir) => ControlFrame::StreamsBlocked {
-                    dir,
-                    limit: self.local[slot(dir)].max(),
-                },
+                ControlKind::MaxStreams(dir) => {
+                    ControlFrame::MaxStreams { dir, max: self.remote[slot(dir)].next_limit() }
+                }
+                ControlKind::StreamsBlocked(dir) => {
+                    ControlFrame::StreamsBlocked { dir, limit: self.local[slot(dir)].max() }
+                }
                 ControlKind::DataBlocked => ControlFrame::DataBlocked(self.send_window.max()),
                 _ => ControlFrame::MaxData(window.advertised()),
             };
@@ -194,16 +186,11 @@ impl Streams {
         let frame = match controls {
             Controls::RESET => {
                 let part = self.send_part(key);
-                ControlFrame::ResetStream {
-                    id,
-                    error: part.reset,
-                    final_size: part.buffer.sent(),
-                }
+                ControlFrame::ResetStream { id, error: part.reset, final_size: part.buffer.sent() }
             }
-            Controls::BLOCKED => ControlFrame::StreamDataBlocked {
-                id,
-                limit: self.send_part(key).window.max(),
-            },
+            Controls::BLOCKED => {
+                ControlFrame::StreamDataBlocked { id, limit: self.send_part(key).window.max() }
+            }
             Controls::STOP => ControlFrame::StopSending {
                 id,
                 error: self.recv_part(key).stopped.unwrap_or_default(),
@@ -281,8 +268,7 @@ impl Streams {
     fn after_new(&mut self, key: usize, len: u64) {
         self.send_window.spend(len);
         self.stats.bytes_sent += len;
-        self.scheduler
-            .on_sent(&mut self.table.slab, key, len as u32);
+        self.scheduler.on_sent(&mut self.table.slab, key, len as u32);
         let limit = self.config.send_buffer;
         if self.send_part(key).take_writable(limit) {
             self.wake(key, Wake::Writable);

@@ -46,9 +46,7 @@ impl RangeSet {
     /// Whether all of `start..end` is in the set.
     pub(super) fn contains(&self, start: u64, end: u64) -> bool {
         let at = self.ranges.partition_point(|range| range.end <= start);
-        self.ranges
-            .get(at)
-            .is_some_and(|range| range.start <= start && end <= range.end)
+        self.ranges.get(at).is_some_and(|range| range.start <= start && end <= range.end)
     }
 
     /// Adds `start..end`, merging what it touches.
@@ -80,21 +78,8 @@ impl RangeSet {
         }
         let left = self.ranges[from].start;
         let right = self.ranges[to - 1].end;
-        let kept = [
-            Span {
-                start: left,
-                end: start,
-            },
-            Span {
-                start: end,
-                end: right,
-            },
-        ];
-        self.replace(
-            from,
-            to,
-            kept.into_iter().filter(|span| span.start < span.end),
-        );
+        let kept = [Span { start: left, end: start }, Span { start: end, end: right }];
+        self.replace(from, to, kept.into_iter().filter(|span| span.start < span.end));
     }
 
     /// Takes out everything below `end`. O(1) for each range that goes.
@@ -114,10 +99,7 @@ impl RangeSet {
         self.ranges
             .range(from..)
             .take_while(move |range| range.start < end)
-            .map(move |range| Span {
-                start: range.start.max(start),
-                end: range.end.min(end),
-            })
+            .map(move |range| Span { start: range.start.max(start), end: range.end.min(end) })
     }
 
     /// Empties the set and gives its memory back.

@@ -109,10 +109,7 @@ impl RecvPart {
         // RFC 9000 §4.5: the final size does not change, and no data lies beyond it.
         let (wrong, size) = match self.final_size {
             Some(size) => (end > size || (is_final && end != size), size),
-            None => (
-                is_final && end < self.window.received(),
-                self.window.received(),
-            ),
+            None => (is_final && end < self.window.received(), self.window.received()),
         };
         if wrong {
             let what = if is_final { "final size" } else { "data up to" };

@@ -84,10 +84,7 @@ mod tests {
         let inputs = [Fin, AllData, Reset, ReadAll, ReadReset];
         let table = [
             (Recv, [Some(SizeKnown), None, Some(ResetRecvd), None, None]),
-            (
-                SizeKnown,
-                [None, Some(DataRecvd), Some(ResetRecvd), None, None],
-            ),
+            (SizeKnown, [None, Some(DataRecvd), Some(ResetRecvd), None, None]),
             (DataRecvd, [None, None, None, Some(DataRead), None]),
             (ResetRecvd, [None, None, None, None, Some(ResetRead)]),
             (DataRead, [None; 5]),
@@ -96,11 +93,7 @@ mod tests {
         for (state, row) in table {
             for (input, expected) in inputs.into_iter().zip(row) {
                 let mut actual = state;
-                assert_eq!(
-                    actual.apply(input),
-                    expected.is_some(),
-                    "{state:?} {input:?}"
-                );
+                assert_eq!(actual.apply(input), expected.is_some(), "{state:?} {input:?}");
                 assert_eq!(actual, expected.unwrap_or(state), "{state:?} {input:?}");
             }
             assert_eq!(state.is_terminal(), row == [None; 5], "{state:?}");

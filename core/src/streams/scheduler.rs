@@ -18,10 +18,7 @@ pub struct Priority {
 
 impl Priority {
     /// The middle urgency, sharing: where every stream starts.
-    pub const MIDDLE: Self = Self {
-        urgency: 3,
-        incremental: true,
-    };
+    pub const MIDDLE: Self = Self { urgency: 3, incremental: true };
 }
 
 impl Default for Priority {

@@ -61,10 +61,7 @@ impl SendBuffer {
         }
         if !self.gather(&data) {
             let start = self.end;
-            self.pieces.push_back(Piece {
-                start,
-                data: Data::new(data),
-            });
+            self.pieces.push_back(Piece { start, data: Data::new(data) });
         }
         self.end += len;
     }
@@ -156,10 +153,9 @@ impl SendBuffer {
     /// Adds a small write to the last piece, if that has room.
     fn gather(&mut self, data: &Bytes) -> bool {
         match self.pieces.back_mut() {
-            Some(Piece {
-                data: Data::Gathered(gathered),
-                ..
-            }) if data.len() <= SMALL && gathered.len() + data.len() <= GATHERED => {
+            Some(Piece { data: Data::Gathered(gathered), .. })
+                if data.len() <= SMALL && gathered.len() + data.len() <= GATHERED =>
+            {
                 gathered.extend_from_slice(data);
                 true
             }
@@ -215,11 +211,7 @@ enum Data {
 
 impl Data {
     fn new(data: Bytes) -> Self {
-        if data.len() <= SMALL {
-            Self::Gathered(data.to_vec())
-        } else {
-            Self::Lent(data)
-        }
+        if data.len() <= SMALL { Self::Gathered(data.to_vec()) } else { Self::Lent(data) }
     }
 
     fn as_slice(&self) -> &[u8] {
@@ -287,13 +279,7 @@ mod tests {
         buffer.on_lost(0, 400);
         assert_eq!(buffer.first_lost(), Some(Span { start: 0, end: 200 }));
         buffer.on_resent(200);
-        assert_eq!(
-            buffer.first_lost(),
-            Some(Span {
-                start: 300,
-                end: 400
-            })
-        );
+        assert_eq!(buffer.first_lost(), Some(Span { start: 300, end: 400 }));
         buffer.on_acked(300, 100);
         assert_eq!(buffer.first_lost(), None);
     }

@@ -80,18 +80,9 @@ mod tests {
         // RFC 9000 §3.1
         let inputs = [SendData, SendFin, SendReset, AllAcked, ResetAcked];
         let table = [
-            (
-                Ready,
-                [Some(Send), Some(DataSent), Some(ResetSent), None, None],
-            ),
-            (
-                Send,
-                [Some(Send), Some(DataSent), Some(ResetSent), None, None],
-            ),
-            (
-                DataSent,
-                [None, None, Some(ResetSent), Some(DataRecvd), None],
-            ),
+            (Ready, [Some(Send), Some(DataSent), Some(ResetSent), None, None]),
+            (Send, [Some(Send), Some(DataSent), Some(ResetSent), None, None]),
+            (DataSent, [None, None, Some(ResetSent), Some(DataRecvd), None]),
             (ResetSent, [None, None, None, None, Some(ResetRecvd)]),
             (DataRecvd, [None; 5]),
             (ResetRecvd, [None; 5]),
@@ -99,11 +90,7 @@ mod tests {
         for (state, row) in table {
             for (input, expected) in inputs.into_iter().zip(row) {
                 let mut actual = state;
-                assert_eq!(
-                    actual.apply(input),
-                    expected.is_some(),
-                    "{state:?} {input:?}"
-                );
+                assert_eq!(actual.apply(input), expected.is_some(), "{state:?} {input:?}");
                 assert_eq!(actual, expected.unwrap_or(state), "{state:?} {input:?}");
             }
             assert_eq!(state.is_terminal(), row == [None; 5], "{state:?}");

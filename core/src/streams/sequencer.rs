@@ -79,17 +79,9 @@ impl Sequencer {
         if self.settled.is_empty() && !self.tail.is_empty() {
             self.settle();
         }
-        let queue = if self.settled.is_empty() {
-            &mut self.fresh
-        } else {
-            &mut self.settled
-        };
+        let queue = if self.settled.is_empty() { &mut self.fresh } else { &mut self.settled };
         let front = queue.front_mut()?;
-        let data = if front.len() > max {
-            front.split_to(max)
-        } else {
-            queue.pop_front()?
-        };
+        let data = if front.len() > max { front.split_to(max) } else { queue.pop_front()? };
         self.unread -= data.len() as u64;
         Some(data)
     }
@@ -117,10 +109,7 @@ impl Sequencer {
 
     /// Drops everything.
     pub(super) fn clear(&mut self) {
-        *self = Self {
-            contiguous: self.contiguous,
-            ..Self::EMPTY
-        };
+        *self = Self { contiguous: self.contiguous, ..Self::EMPTY };
     }
 
     /// Gives unused memory back.
@@ -221,10 +210,7 @@ impl Early {
         }
         let index = offset / BLOCK;
         let stop = range.end.min((index + 1) * BLOCK);
-        let (from, to) = (
-            (offset % BLOCK) as usize,
-            (offset % BLOCK + stop - offset) as usize,
-        );
+        let (from, to) = ((offset % BLOCK) as usize, (offset % BLOCK + stop - offset) as usize);
         self.ranges.remove_below(stop);
         if to == BLOCK as usize {
             return Some(Bytes::from(self.blocks.remove(&index)?).slice(from..));
@@ -254,9 +240,7 @@ mod tests {
     use crate::helper::{RandomGenerator, SeededRandom};
 
     fn content(offset: u64, len: u64) -> Bytes {
-        (offset..offset + len)
-            .map(|at| (at * 31 % 251) as u8)
-            .collect()
+        (offset..offset + len).map(|at| (at * 31 % 251) as u8).collect()
     }
 
     fn read_all(sequencer: &mut Sequencer) -> Vec<u8> {
@@ -304,11 +288,7 @@ mod tests {
                 if random.next_u64().is_multiple_of(3) {
                     sequencer.compact();
                 }
-                read.extend(
-                    sequencer
-                        .read((random.next_u64() % 900) as usize)
-                        .unwrap_or_default(),
-                );
+                read.extend(sequencer.read((random.next_u64() % 900) as usize).unwrap_or_default());
             }
             read.extend(read_all(&mut sequencer));
             assert!(read == content(0, total), "seed {seed}");
@@ -325,11 +305,7 @@ mod tests {
             sequencer.insert(offset, batch.slice(..1));
             sequencer.compact();
         }
-        assert!(
-            retained(&sequencer) <= 2 * 1000 + 64 * 4,
-            "{}",
-            retained(&sequencer)
-        );
+        assert!(retained(&sequencer) <= 2 * 1000 + 64 * 4, "{}", retained(&sequencer));
         assert_eq!(read_all(&mut sequencer), [7; 1000]);
     }
 

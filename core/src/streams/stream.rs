@@ -42,16 +42,10 @@ impl Stream {
 
     /// Whether neither part can do anything any more.
     pub(super) fn is_closed(&self, role: Role) -> bool {
-        let sent = !self.id.sends(role)
-            || self
-                .send
-                .as_ref()
-                .is_some_and(|part| part.state.is_terminal());
+        let sent =
+            !self.id.sends(role) || self.send.as_ref().is_some_and(|part| part.state.is_terminal());
         let received = !self.id.receives(role)
-            || self
-                .recv
-                .as_ref()
-                .is_some_and(|part| part.state.is_terminal());
+            || self.recv.as_ref().is_some_and(|part| part.state.is_terminal());
         sent && received
     }
 }

@@ -36,9 +36,7 @@ impl<'a> AckFrame<'a> {
         let first_range = r.varint().ok_or_else(truncated)?;
         let encoded = r.rest();
         let before = r.remaining();
-        let mut smallest = largest
-            .checked_sub(first_range)
-            .ok_or_else(|| below_zero(largest))?;
+        let mut smallest = largest.checked_sub(first_range).ok_or_else(|| below_zero(largest))?;
         for _ in 0..further_ranges {
             let gap = r.varint().ok_or_else(truncated)?;
             let length = r.varint().ok_or_else(truncated)?;
@@ -50,19 +48,8 @@ impl<'a> AckFrame<'a> {
                 .ok_or_else(|| below_zero(largest))?;
         }
         let encoded_ranges = &encoded[..before - r.remaining()];
-        let ecn = if with_ecn {
-            Some(parse_ecn(r).ok_or_else(truncated)?)
-        } else {
-            None
-        };
-        Ok(Self {
-            largest,
-            delay,
-            ecn,
-            first_range,
-            further_ranges,
-            encoded_ranges,
-        })
+        let ecn = if with_ecn { Some(parse_ecn(r).ok_or_else(truncated)?) } else { None };
+        Ok(Self { largest, delay, ecn, first_range, further_ranges, encoded_ranges })
     }
 
     /// The acknowledged packet numbers, largest first. Ranges do not touch each other.
@@ -83,12 +70,7 @@ impl<'a> AckFrame<'a> {
 
     /// The fields before the ranges in the order of the wire, and the ranges as they came.
     pub(super) fn raw_parts(&self) -> ([u64; 4], &'a [u8]) {
-        let fields = [
-            self.largest,
-            self.delay,
-            self.further_ranges,
-            self.first_range,
-        ];
+        let fields = [self.largest, self.delay, self.further_ranges, self.first_range];
         (fields, self.encoded_ranges)
     }
 }
@@ -142,21 +124,14 @@ pub fn write_ack(
     };
     let ecn_len = ecn.map_or(0, |ecn| ecn_fields(ecn).into_iter().map(varint_len).sum());
     let fixed_len = 1
-        + [largest, delay, first_range]
-            .map(varint_len)
-            .into_iter()
-            .sum::<usize>()
+        + [largest, delay, first_range].map(varint_len).into_iter().sum::<usize>()
         + count_len
         + ecn_len;
     let Some(mut room) = w.remaining().checked_sub(fixed_len) else {
         return 0;
     };
 
-    let ty = if ecn.is_some() {
-        frame_type::ACK_ECN
-    } else {
-        frame_type::ACK
-    };
+    let ty = if ecn.is_some() { frame_type::ACK_ECN } else { frame_type::ACK };
     w.u8(ty as u8);
     w.varint(largest);
     w.varint(delay);
@@ -164,14 +139,9 @@ pub fn write_ack(
     w.varint(first_range);
     let mut further = 0;
     for range in ranges {
-        let gap = smallest
-            .checked_sub(2)
-            .and_then(|above| above.checked_sub(*range.end()));
+        let gap = smallest.checked_sub(2).and_then(|above| above.checked_sub(*range.end()));
         let length = range.end().checked_sub(*range.start());
-        debug_assert!(
-            gap.is_some() && length.is_some(),
-            "ranges touch or are out of order"
-        );
+        debug_assert!(gap.is_some() && length.is_some(), "ranges touch or are out of order");
         let (Some(gap), Some(length)) = (gap, length) else {
             break;
         };
@@ -198,11 +168,7 @@ pub(super) const fn ecn_fields(ecn: EcnCounts) -> [u64; 3] {
 }
 
 fn parse_ecn(r: &mut Reader<'_>) -> Option<EcnCounts> {
-    Some(EcnCounts {
-        ect0: r.varint()?,
-        ect1: r.varint()?,
-        ce: r.varint()?,
-    })
+    Some(EcnCounts { ect0: r.varint()?, ect1: r.varint()?, ce: r.varint()? })
 }
 
 fn truncated() -> TransportError {
@@ -221,11 +187,7 @@ mod tests {
     use crate::error::TransportErrorCode;
     use crate::wire::{Frame, FrameIter};
 
-    const ECN: Option<EcnCounts> = Some(EcnCounts {
-        ect0: 5,
-        ect1: 70_000,
-        ce: 1,
-    });
+    const ECN: Option<EcnCounts> = Some(EcnCounts { ect0: 5, ect1: 70_000, ce: 1 });
 
     fn parse(bytes: &[u8]) -> Result<AckFrame<'_>, TransportError> {
         match FrameIter::new(bytes).next().expect("not empty")? {
@@ -285,12 +247,7 @@ mod tests {
             assert_eq!(error.code(), TransportErrorCode::FRAME_ENCODING_ERROR);
             assert_eq!(error.frame_type(), Some(0x02));
         }
-        assert!(
-            parse(&[0x02, 5, 0, 1, 2, 1, 0])
-                .unwrap()
-                .ranges()
-                .eq([3..=5, 0..=0])
-        );
+        assert!(parse(&[0x02, 5, 0, 1, 2, 1, 0]).unwrap().ranges().eq([3..=5, 0..=0]));
     }
 
     #[test]

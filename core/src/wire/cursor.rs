@@ -17,10 +17,7 @@ impl<'a> Reader<'a> {
     /// A reader at the start of `bytes`.
     #[inline]
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            rest: bytes,
-            total: bytes.len(),
-        }
+        Self { rest: bytes, total: bytes.len() }
     }
 
     /// How many bytes have been read.
@@ -132,11 +129,7 @@ impl<'a> Writer<'a> {
     /// A writer at the start of `buf`.
     #[inline]
     pub const fn new(buf: &'a mut [u8]) -> Self {
-        Self {
-            buf,
-            position: 0,
-            overflowed: false,
-        }
+        Self { buf, position: 0, overflowed: false }
     }
 
     /// How many bytes have been written; also the offset of the next one.
@@ -240,13 +233,8 @@ impl<'a> Writer<'a> {
     #[inline]
     pub fn patch_varint(&mut self, at: usize, v: u64, len: usize) {
         debug_assert!(matches!(len, 1 | 2 | 4 | 8), "no varint has {len} bytes");
-        let patched = at
-            .checked_add(len)
-            .and_then(|end| self.written_mut().get_mut(at..end));
-        debug_assert!(
-            patched.is_some(),
-            "the patch at {at} is not in the written part"
-        );
+        let patched = at.checked_add(len).and_then(|end| self.written_mut().get_mut(at..end));
+        debug_assert!(patched.is_some(), "the patch at {at} is not in the written part");
         match patched {
             Some(place) => place.copy_from_slice(&to_bytes(v, len)[8 - len.min(8)..]),
             None => self.overflowed = true,
@@ -268,11 +256,7 @@ impl<'a> Writer<'a> {
     /// Moves past the next `n` bytes and lends them; `None`, for good, if there are not so many.
     #[inline]
     fn claim(&mut self, n: usize) -> Option<&mut [u8]> {
-        debug_assert!(
-            n <= self.remaining(),
-            "{n} bytes do not fit in {}",
-            self.remaining()
-        );
+        debug_assert!(n <= self.remaining(), "{n} bytes do not fit in {}", self.remaining());
         if self.overflowed || n > self.remaining() {
             self.overflowed = true;
             return None;

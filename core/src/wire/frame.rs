@@ -140,16 +140,10 @@ impl ConnectionCloseFrame<'_> {
     /// other fields are kept, so below 18 bytes the frame may still be longer than the room.
     #[must_use]
     pub fn fitted(self, room: usize) -> Self {
-        let empty = Frame::ConnectionClose(Self {
-            reason: &[],
-            ..self
-        });
+        let empty = Frame::ConnectionClose(Self { reason: &[], ..self });
         // One byte of the empty frame is the length that `length_prefixed_room` counts itself.
         let room = length_prefixed_room((room + 1).saturating_sub(empty.encoded_len()));
-        Self {
-            reason: &self.reason[..self.reason.len().min(room)],
-            ..self
-        }
+        Self { reason: &self.reason[..self.reason.len().min(room)], ..self }
     }
 
     /// The close as Initial and Handshake packets carry it. RFC 9000 §10.2.3: there an
@@ -296,10 +290,7 @@ impl Frame<'_> {
     /// CONNECTION_CLOSE (RFC 9002 §2).
     #[inline]
     pub const fn is_ack_eliciting(&self) -> bool {
-        !matches!(
-            self,
-            Self::Ack(_) | Self::Padding(_) | Self::ConnectionClose(_)
-        )
+        !matches!(self, Self::Ack(_) | Self::Padding(_) | Self::ConnectionClose(_))
     }
 
     /// Whether this is a probing frame (RFC 9000 §9.1): a packet of only these does not make the

@@ -24,12 +24,7 @@ impl Frame<'_> {
     fn emit(&self, to: &mut impl Sink) {
         match *self {
             Self::Padding(run) => return to.zeros(run),
-            Self::Stream {
-                id,
-                offset,
-                fin,
-                data,
-            } => {
+            Self::Stream { id, offset, fin, data } => {
                 emit_stream_header(to, id, offset, Some(data.len()), fin);
                 return to.bytes(data);
             }
@@ -45,11 +40,9 @@ impl Frame<'_> {
                     to.varints(&ecn_fields(ecn));
                 }
             }
-            Self::ResetStream {
-                id,
-                error,
-                final_size,
-            } => to.varints(&[id.as_u64(), error, final_size]),
+            Self::ResetStream { id, error, final_size } => {
+                to.varints(&[id.as_u64(), error, final_size])
+            }
             Self::StopSending { id, error: value }
             | Self::MaxStreamData { id, max: value }
             | Self::StreamDataBlocked { id, limit: value } => to.varints(&[id.as_u64(), value]),
@@ -63,12 +56,7 @@ impl Frame<'_> {
             | Self::MaxStreams { max: value, .. }
             | Self::StreamsBlocked { limit: value, .. }
             | Self::RetireConnectionId { sequence: value } => to.varint(value),
-            Self::NewConnectionId {
-                sequence,
-                retire_prior_to,
-                id,
-                reset_token,
-            } => {
+            Self::NewConnectionId { sequence, retire_prior_to, id, reset_token } => {
                 to.varints(&[sequence, retire_prior_to]);
                 to.bytes(&[id.len() as u8]);
                 to.bytes(id.as_bytes());
@@ -241,12 +229,7 @@ mod tests {
                 write_stream_header(&mut w, id, offset, len, fin);
                 assert_eq!(w.len(), stream_header_len(id, offset, len));
                 w.bytes(b"hello");
-                let expected = Frame::Stream {
-                    id,
-                    offset,
-                    fin,
-                    data: b"hello",
-                };
+                let expected = Frame::Stream { id, offset, fin, data: b"hello" };
                 assert!(FrameIter::new(w.written()).eq([Ok(expected)]));
             }
         }
@@ -264,18 +247,12 @@ mod tests {
         write_datagram_header(&mut w, None);
         w.bytes(b"fgh");
         let expected = [
-            Frame::Crypto {
-                offset: 1000,
-                data: b"abc",
-            },
+            Frame::Crypto { offset: 1000, data: b"abc" },
             Frame::Datagram { data: b"de" },
             Frame::Datagram { data: b"fgh" },
         ];
         assert!(FrameIter::new(w.written()).eq(expected.map(Ok)));
-        assert_eq!(
-            (datagram_header_len(Some(2)), datagram_header_len(None)),
-            (2, 1)
-        );
+        assert_eq!((datagram_header_len(Some(2)), datagram_header_len(None)), (2, 1));
     }
 
     #[test]

@@ -22,9 +22,7 @@ impl<'a> FrameIter<'a> {
     /// The frames of a decrypted payload.
     #[inline]
     pub const fn new(payload: &'a [u8]) -> Self {
-        Self {
-            reader: Reader::new(payload),
-        }
+        Self { reader: Reader::new(payload) }
     }
 
     fn parse_next(&mut self) -> Result<Frame<'a>, TransportError> {
@@ -42,9 +40,7 @@ impl<'a> FrameIter<'a> {
             ))
             .in_frame(frame_type));
         }
-        Body(&mut self.reader)
-            .parse(frame_type)
-            .map_err(|error| error.in_frame(frame_type))
+        Body(&mut self.reader).parse(frame_type).map_err(|error| error.in_frame(frame_type))
     }
 }
 
@@ -79,12 +75,8 @@ impl<'a> Body<'_, 'a> {
             }
             ty::PADDING => Ok(self.padding()),
             ty::CRYPTO => self.crypto(),
-            ty::DATAGRAM => Ok(Frame::Datagram {
-                data: self.0.take_rest(),
-            }),
-            ty::DATAGRAM_LEN => Ok(Frame::Datagram {
-                data: self.varint_bytes()?,
-            }),
+            ty::DATAGRAM => Ok(Frame::Datagram { data: self.0.take_rest() }),
+            ty::DATAGRAM_LEN => Ok(Frame::Datagram { data: self.varint_bytes()? }),
             ty::PING => Ok(Frame::Ping),
             ty::HANDSHAKE_DONE => Ok(Frame::HandshakeDone),
             ty::RESET_STREAM | ty::STOP_SENDING | ty::MAX_DATA..=ty::STREAMS_BLOCKED_UNI => {
@@ -98,23 +90,14 @@ impl<'a> Body<'_, 'a> {
     #[inline]
     fn stream(&mut self, frame_type: u64) -> Result<Frame<'a>, TransportError> {
         let id = self.stream_id()?;
-        let offset = if frame_type & ty::STREAM_OFF_BIT != 0 {
-            self.varint()?
-        } else {
-            0
-        };
+        let offset = if frame_type & ty::STREAM_OFF_BIT != 0 { self.varint()? } else { 0 };
         let data = if frame_type & ty::STREAM_LEN_BIT != 0 {
             self.varint_bytes()?
         } else {
             self.0.take_rest()
         };
         check_end(offset, data)?;
-        Ok(Frame::Stream {
-            id,
-            offset,
-            fin: frame_type & ty::STREAM_FIN_BIT != 0,
-            data,
-        })
+        Ok(Frame::Stream { id, offset, fin: frame_type & ty::STREAM_FIN_BIT != 0, data })
     }
 
     /// CRYPTO (RFC 9000 §19.6).
@@ -128,10 +111,7 @@ impl<'a> Body<'_, 'a> {
     /// A run of PADDING, its first byte read already, as one frame.
     fn padding(&mut self) -> Frame<'a> {
         let rest = self.0.rest();
-        let run = rest
-            .iter()
-            .position(|&byte| byte != 0)
-            .unwrap_or(rest.len());
+        let run = rest.iter().position(|&byte| byte != 0).unwrap_or(rest.len());
         self.0.bytes(run);
         Frame::Padding(run + 1)
     }
@@ -144,24 +124,18 @@ impl<'a> Body<'_, 'a> {
                 error: self.varint()?,
                 final_size: self.varint()?,
             },
-            ty::STOP_SENDING => Frame::StopSending {
-                id: self.stream_id()?,
-                error: self.varint()?,
-            },
+            ty::STOP_SENDING => Frame::StopSending { id: self.stream_id()?, error: self.varint()? },
             ty::MAX_DATA => Frame::MaxData(self.varint()?),
-            ty::MAX_STREAM_DATA => Frame::MaxStreamData {
-                id: self.stream_id()?,
-                max: self.varint()?,
-            },
-            ty::MAX_STREAMS_BIDI | ty::MAX_STREAMS_UNI => Frame::MaxStreams {
-                direction: direction(frame_type),
-                max: self.stream_count()?,
-            },
+            ty::MAX_STREAM_DATA => {
+                Frame::MaxStreamData { id: self.stream_id()?, max: self.varint()? }
+            }
+            ty::MAX_STREAMS_BIDI | ty::MAX_STREAMS_UNI => {
+                Frame::MaxStreams { direction: direction(frame_type), max: self.stream_count()? }
+            }
             ty::DATA_BLOCKED => Frame::DataBlocked(self.varint()?),
-            ty::STREAM_DATA_BLOCKED => Frame::StreamDataBlocked {
-                id: self.stream_id()?,
-                limit: self.varint()?,
-            },
+            ty::STREAM_DATA_BLOCKED => {
+                Frame::StreamDataBlocked { id: self.stream_id()?, limit: self.varint()? }
+            }
             ty::STREAMS_BLOCKED_BIDI | ty::STREAMS_BLOCKED_UNI => Frame::StreamsBlocked {
                 direction: direction(frame_type),
                 limit: self.stream_count()?,
@@ -175,9 +149,7 @@ impl<'a> Body<'_, 'a> {
         match frame_type {
             ty::NEW_TOKEN => self.new_token(),
             ty::NEW_CONNECTION_ID => self.new_connection_id(),
-            ty::RETIRE_CONNECTION_ID => Ok(Frame::RetireConnectionId {
-                sequence: self.varint()?,
-            }),
+            ty::RETIRE_CONNECTION_ID => Ok(Frame::RetireConnectionId { sequence: self.varint()? }),
             ty::PATH_CHALLENGE => Ok(Frame::PathChallenge(self.array()?)),
             ty::PATH_RESPONSE => Ok(Frame::PathResponse(self.array()?)),
             ty::CONNECTION_CLOSE => self.connection_close(false),
@@ -217,10 +189,7 @@ impl<'a> Body<'_, 'a> {
         Ok(Frame::NewConnectionId {
             sequence,
             retire_prior_to,
-            id: self
-                .0
-                .connection_id(usize::from(len))
-                .ok_or_else(truncated)?,
+            id: self.0.connection_id(usize::from(len)).ok_or_else(truncated)?,
             reset_token: ResetToken(self.array()?),
         })
     }
@@ -279,11 +248,7 @@ fn check_end(offset: u64, data: &[u8]) -> Result<(), TransportError> {
 }
 
 fn direction(frame_type: u64) -> Direction {
-    if frame_type & 1 == 0 {
-        Direction::Bidirectional
-    } else {
-        Direction::Unidirectional
-    }
+    if frame_type & 1 == 0 { Direction::Bidirectional } else { Direction::Unidirectional }
 }
 
 #[cold]

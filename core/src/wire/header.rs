@@ -190,13 +190,7 @@ pub fn parse_invariant(datagram: &[u8]) -> Option<Invariant<'_>> {
     let destination = reader.bytes(len)?;
     let len = usize::from(reader.u8()?);
     let source = reader.bytes(len)?;
-    Some(Invariant {
-        first_byte,
-        version,
-        destination,
-        source,
-        end: reader.position(),
-    })
+    Some(Invariant { first_byte, version, destination, source, end: reader.position() })
 }
 
 /// The destination connection ID of the first packet in `datagram`, whatever its version: what a
@@ -213,12 +207,7 @@ pub fn destination_bytes(datagram: &[u8], short_id_len: usize) -> Option<&[u8]> 
 
 fn parse_long(datagram: &[u8]) -> Result<PacketHeader<'_>, HeaderError> {
     let invariant = parse_invariant(datagram).ok_or(HeaderError::Truncated)?;
-    let Invariant {
-        first_byte,
-        version,
-        end,
-        ..
-    } = invariant;
+    let Invariant { first_byte, version, end, .. } = invariant;
     if version == Version::NEGOTIATION {
         return VersionNegotiation::from_invariant(&invariant, &datagram[end..])
             .map(PacketHeader::VersionNegotiation)
@@ -279,11 +268,7 @@ fn parse_retry(datagram: &[u8], start: usize) -> Result<RetryFields<'_>, HeaderE
     if token.is_empty() {
         return Err(HeaderError::EmptyRetryToken);
     }
-    Ok(RetryFields {
-        token,
-        without_tag,
-        tag,
-    })
+    Ok(RetryFields { token, without_tag, tag })
 }
 
 #[cfg(test)]
@@ -317,11 +302,7 @@ mod tests {
     #[test]
     fn a_packet_cut_off_anywhere_is_truncated() {
         for len in 1..INITIAL.len() {
-            assert_eq!(
-                error(&INITIAL[..len]),
-                HeaderError::Truncated,
-                "{len} bytes"
-            );
+            assert_eq!(error(&INITIAL[..len]), HeaderError::Truncated, "{len} bytes");
         }
         assert_eq!(error(&[]), HeaderError::Empty);
         assert_eq!(error(&[0x40; 8]), HeaderError::Truncated);
@@ -364,10 +345,7 @@ mod tests {
         };
         assert_eq!(header.destination.as_bytes(), b"abcdefgh");
         assert_eq!(header.pn_offset, 9);
-        assert_eq!(
-            parse_header(&[0x40; 40], 21).err(),
-            Some(HeaderError::ConnectionIdTooLong)
-        );
+        assert_eq!(parse_header(&[0x40; 40], 21).err(), Some(HeaderError::ConnectionIdTooLong));
     }
 
     #[test]

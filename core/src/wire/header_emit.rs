@@ -83,22 +83,14 @@ pub fn write_long_header(
     w.varint_with_len(0, 2);
     let pn_offset = w.position();
     packet_number::write(w, pn, pn_len);
-    LongOffsets {
-        start,
-        length_offset,
-        pn_offset,
-        pn_len,
-    }
+    LongOffsets { start, length_offset, pn_offset, pn_len }
 }
 
 /// Writes the Length of the packet at `offsets` in `buf`, the buffer its header was written to.
 /// `packet_end` is where the packet ends in it, AEAD tag included.
 pub fn patch_length(buf: &mut [u8], offsets: &LongOffsets, packet_end: usize) {
     let length = packet_end.saturating_sub(offsets.pn_offset);
-    debug_assert!(
-        length <= MAX_LENGTH_FIELD,
-        "a Length of {length} does not fit"
-    );
+    debug_assert!(length <= MAX_LENGTH_FIELD, "a Length of {length} does not fit");
     let length = length.min(MAX_LENGTH_FIELD) as u64;
     let field = buf.get_mut(offsets.length_offset..offsets.length_offset + 2);
     debug_assert!(field.is_some(), "the offsets are not of this buffer");

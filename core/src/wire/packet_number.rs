@@ -52,10 +52,7 @@ pub fn decode(largest_received: Option<u64>, truncated: u64, len: usize) -> u64 
 /// Writes the lowest `len` (1 to 4) bytes of `pn`.
 #[inline]
 pub fn write(w: &mut Writer<'_>, pn: u64, len: usize) {
-    debug_assert!(
-        (1..=MAX_LEN).contains(&len),
-        "no packet number has {len} bytes"
-    );
+    debug_assert!((1..=MAX_LEN).contains(&len), "no packet number has {len} bytes");
     w.bytes(&pn.to_be_bytes()[8 - len.clamp(1, MAX_LEN)..]);
 }
 

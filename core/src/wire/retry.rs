@@ -65,11 +65,8 @@ mod tests {
         assert_eq!((header.ty, header.packet_type()), (LongType::Retry, None));
         assert_eq!((header.destination, header.source), (to, from));
         assert_eq!(header.packet_len, out.len());
-        let expected = RetryFields {
-            token: b"token",
-            without_tag: &without_tag,
-            tag: [9; RETRY_TAG_LEN],
-        };
+        let expected =
+            RetryFields { token: b"token", without_tag: &without_tag, tag: [9; RETRY_TAG_LEN] };
         assert_eq!(header.retry, Some(expected));
     }
 

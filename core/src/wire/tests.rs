@@ -41,41 +41,17 @@ fn random_frames(random: &mut SeededRandom) -> Vec<Frame<'static>> {
     vec![
         Frame::Ping,
         Frame::Padding(1 + r.next_u64() as usize % 50),
-        Frame::ResetStream {
-            id,
-            error: varint(r),
-            final_size: varint(r),
-        },
-        Frame::StopSending {
-            id,
-            error: varint(r),
-        },
-        Frame::Crypto {
-            offset: offset(r),
-            data: data(r),
-        },
+        Frame::ResetStream { id, error: varint(r), final_size: varint(r) },
+        Frame::StopSending { id, error: varint(r) },
+        Frame::Crypto { offset: offset(r), data: data(r) },
         Frame::NewToken { token: data(r) },
-        Frame::Stream {
-            id,
-            offset: offset(r),
-            fin: r.next_u64() & 1 == 1,
-            data: data(r),
-        },
+        Frame::Stream { id, offset: offset(r), fin: r.next_u64() & 1 == 1, data: data(r) },
         Frame::MaxData(varint(r)),
         Frame::MaxStreamData { id, max: varint(r) },
-        Frame::MaxStreams {
-            direction: direction(r),
-            max: varint(r) >> 2,
-        },
+        Frame::MaxStreams { direction: direction(r), max: varint(r) >> 2 },
         Frame::DataBlocked(varint(r)),
-        Frame::StreamDataBlocked {
-            id,
-            limit: varint(r),
-        },
-        Frame::StreamsBlocked {
-            direction: direction(r),
-            limit: varint(r) >> 2,
-        },
+        Frame::StreamDataBlocked { id, limit: varint(r) },
+        Frame::StreamsBlocked { direction: direction(r), limit: varint(r) >> 2 },
         Frame::NewConnectionId {
             sequence,
             retire_prior_to: r.next_u64() % (sequence + 1),
@@ -112,20 +88,12 @@ fn first(payload: &[u8]) -> Result<Frame<'_>, TransportError> {
 fn refused(payload: &[u8], code: TransportErrorCode, frame_type: u64) {
     let error = first(payload).expect_err("it breaks a rule");
     assert_eq!((error.code(), error.frame_type()), (code, Some(frame_type)));
-    assert_eq!(
-        FrameIter::new(payload).count(),
-        1,
-        "after an error it must end"
-    );
+    assert_eq!(FrameIter::new(payload).count(), 1, "after an error it must end");
 }
 
 #[track_caller]
 fn badly_encoded(payload: &[u8], frame_type: u64) {
-    refused(
-        payload,
-        TransportErrorCode::FRAME_ENCODING_ERROR,
-        frame_type,
-    );
+    refused(payload, TransportErrorCode::FRAME_ENCODING_ERROR, frame_type);
 }
 
 #[test]
@@ -243,12 +211,8 @@ fn a_new_connection_id_retires_at_most_those_before_it() {
 
 #[test]
 fn a_close_is_shortened_to_the_room_and_hides_the_application_in_a_handshake() {
-    let close = ConnectionCloseFrame {
-        application: true,
-        code: 0x4000,
-        frame_type: 0,
-        reason: DATA,
-    };
+    let close =
+        ConnectionCloseFrame { application: true, code: 0x4000, frame_type: 0, reason: DATA };
     for room in 6..60 {
         let fitted = Frame::ConnectionClose(close.fitted(room));
         assert!(fitted.encoded_len() <= room);
@@ -283,10 +247,7 @@ fn frames_are_permitted_as_table_3_says() {
         })
     };
     let ack = first(&[2, 0, 0, 0, 0]).unwrap();
-    let crypto = Frame::Crypto {
-        offset: 0,
-        data: b"",
-    };
+    let crypto = Frame::Crypto { offset: 0, data: b"" };
     let expected = |frame: &Frame<'_>| match frame.frame_type() {
         0x00 | 0x01 | 0x1c => "IH01",
         0x02 | 0x03 | 0x06 => "IH_1",
@@ -296,21 +257,10 @@ fn frames_are_permitted_as_table_3_says() {
     let mut frames = random_frames(&mut SeededRandom::new(3));
     frames.extend([ack, crypto, close(true), close(false)]);
     for frame in &frames {
-        let permitted: String = [
-            (Initial, 'I'),
-            (Handshake, 'H'),
-            (ZeroRtt, '0'),
-            (OneRtt, '1'),
-        ]
-        .map(|(packet, mark)| {
-            if frame.permitted_in(packet) {
-                mark
-            } else {
-                '_'
-            }
-        })
-        .into_iter()
-        .collect();
+        let permitted: String = [(Initial, 'I'), (Handshake, 'H'), (ZeroRtt, '0'), (OneRtt, '1')]
+            .map(|(packet, mark)| if frame.permitted_in(packet) { mark } else { '_' })
+            .into_iter()
+            .collect();
         assert_eq!(permitted, expected(frame), "{frame:?}");
     }
 }

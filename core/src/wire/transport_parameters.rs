@@ -156,23 +156,11 @@ impl TransportParameters {
 
     fn zero_rtt_limits(&self) -> [(&'static str, u64); 8] {
         [
-            (
-                "active_connection_id_limit",
-                self.active_connection_id_limit,
-            ),
+            ("active_connection_id_limit", self.active_connection_id_limit),
             ("initial_max_data", self.initial_max_data),
-            (
-                "initial_max_stream_data_bidi_local",
-                self.initial_max_stream_data_bidi_local,
-            ),
-            (
-                "initial_max_stream_data_bidi_remote",
-                self.initial_max_stream_data_bidi_remote,
-            ),
-            (
-                "initial_max_stream_data_uni",
-                self.initial_max_stream_data_uni,
-            ),
+            ("initial_max_stream_data_bidi_local", self.initial_max_stream_data_bidi_local),
+            ("initial_max_stream_data_bidi_remote", self.initial_max_stream_data_bidi_remote),
+            ("initial_max_stream_data_uni", self.initial_max_stream_data_uni),
             ("initial_max_streams_bidi", self.initial_max_streams_bidi),
             ("initial_max_streams_uni", self.initial_max_streams_uni),
             ("max_datagram_frame_size", self.max_datagram_frame_size),

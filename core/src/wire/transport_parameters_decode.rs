@@ -106,9 +106,7 @@ impl TransportParameters {
     fn check_preferred_address(&self) -> Result<(), TransportError> {
         let source = self.initial_source_connection_id;
         if self.preferred_address.is_some() && source.is_some_and(|id| id.is_empty()) {
-            return Err(error(
-                "a preferred address from a server without a connection ID",
-            ));
+            return Err(error("a preferred address from a server without a connection ID"));
         }
         Ok(())
     }
@@ -177,9 +175,7 @@ fn integer(id: u64, value: &[u8], allowed: RangeInclusive<u64>) -> Result<u64, T
 fn connection_id(id: u64, value: &[u8]) -> Result<ConnectionId, TransportError> {
     ConnectionId::new(value).ok_or_else(|| {
         let len = value.len();
-        error(format!(
-            "parameter {id:#x} is a connection ID of {len} bytes"
-        ))
+        error(format!("parameter {id:#x} is a connection ID of {len} bytes"))
     })
 }
 
@@ -193,9 +189,8 @@ fn token(value: &[u8]) -> Result<ResetToken, TransportError> {
 /// The layout of RFC 9000 §18.2, Figure 22.
 fn preferred_address(value: &[u8]) -> Result<PreferredAddress, TransportError> {
     let mut reader = Reader::new(value);
-    let parsed = parse_preferred_address(&mut reader)
-        .filter(|_| reader.is_empty())
-        .ok_or_else(|| {
+    let parsed =
+        parse_preferred_address(&mut reader).filter(|_| reader.is_empty()).ok_or_else(|| {
             let len = value.len();
             error(format!("a malformed preferred_address of {len} bytes"))
         })?;
@@ -283,9 +278,7 @@ mod tests {
 
     #[test]
     fn an_integer_has_to_fill_its_value() {
-        for id in [
-            0x01, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a, 0x0b, 0x0e, 0x20,
-        ] {
+        for id in [0x01, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a, 0x0b, 0x0e, 0x20] {
             refused(&tlv(id, &[]), Role::Server);
             refused(&tlv(id, &[0x45]), Role::Server);
             refused(&tlv(id, &[0x45, 0x00, 0x00]), Role::Server);
@@ -308,9 +301,7 @@ mod tests {
     #[test]
     fn the_number_of_unknown_parameters_is_bounded() {
         let list = |n: u16| -> Vec<u8> {
-            (0..n)
-                .flat_map(|i| [(0x50 | (i >> 8)) as u8, i as u8, 0])
-                .collect()
+            (0..n).flat_map(|i| [(0x50 | (i >> 8)) as u8, i as u8, 0]).collect()
         };
         assert!(server(&list(MAX_UNKNOWN_PARAMETERS as u16)).is_ok());
         refused(&list(MAX_UNKNOWN_PARAMETERS as u16 + 1), Role::Server);
@@ -319,12 +310,9 @@ mod tests {
     #[test]
     fn server_only_parameters_are_refused_from_a_client() {
         // RFC 9000 §18.2
-        for (id, value) in [
-            (0x00, vec![1; 8]),
-            (0x02, vec![1; 16]),
-            (0x0d, preferred(b"cid")),
-            (0x10, vec![1; 8]),
-        ] {
+        for (id, value) in
+            [(0x00, vec![1; 8]), (0x02, vec![1; 16]), (0x0d, preferred(b"cid")), (0x10, vec![1; 8])]
+        {
             assert!(server(&tlv(id, &value)).is_ok());
             refused(&tlv(id, &value), Role::Client);
         }
@@ -363,9 +351,6 @@ mod tests {
     #[test]
     fn unknown_parameters_are_ignored() {
         // RFC 9000 §7.4.2
-        assert_eq!(
-            server(&tlv(0x1b, b"grease")),
-            Ok(TransportParameters::default())
-        );
+        assert_eq!(server(&tlv(0x1b, b"grease")), Ok(TransportParameters::default()));
     }
 }

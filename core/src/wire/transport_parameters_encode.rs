@@ -38,48 +38,20 @@ impl TransportParameters {
     fn list_integers(&self, list: &mut List) {
         let default = Self::default();
         for (id, value, default) in [
-            (
-                id::MAX_IDLE_TIMEOUT,
-                millis(self.max_idle_timeout),
-                millis(default.max_idle_timeout),
-            ),
-            (
-                id::MAX_UDP_PAYLOAD_SIZE,
-                self.max_udp_payload_size,
-                default.max_udp_payload_size,
-            ),
+            (id::MAX_IDLE_TIMEOUT, millis(self.max_idle_timeout), millis(default.max_idle_timeout)),
+            (id::MAX_UDP_PAYLOAD_SIZE, self.max_udp_payload_size, default.max_udp_payload_size),
             (id::INITIAL_MAX_DATA, self.initial_max_data, 0),
-            (
-                id::INITIAL_MAX_STREAM_DATA_BIDI_LOCAL,
-                self.initial_max_stream_data_bidi_local,
-                0,
-            ),
-            (
-                id::INITIAL_MAX_STREAM_DATA_BIDI_REMOTE,
-                self.initial_max_stream_data_bidi_remote,
-                0,
-            ),
-            (
-                id::INITIAL_MAX_STREAM_DATA_UNI,
-                self.initial_max_stream_data_uni,
-                0,
-            ),
-            (
-                id::INITIAL_MAX_STREAMS_BIDI,
-                self.initial_max_streams_bidi,
-                0,
-            ),
+            (id::INITIAL_MAX_STREAM_DATA_BIDI_LOCAL, self.initial_max_stream_data_bidi_local, 0),
+            (id::INITIAL_MAX_STREAM_DATA_BIDI_REMOTE, self.initial_max_stream_data_bidi_remote, 0),
+            (id::INITIAL_MAX_STREAM_DATA_UNI, self.initial_max_stream_data_uni, 0),
+            (id::INITIAL_MAX_STREAMS_BIDI, self.initial_max_streams_bidi, 0),
             (id::INITIAL_MAX_STREAMS_UNI, self.initial_max_streams_uni, 0),
             (
                 id::ACK_DELAY_EXPONENT,
                 u64::from(self.ack_delay_exponent),
                 u64::from(default.ack_delay_exponent),
             ),
-            (
-                id::MAX_ACK_DELAY,
-                millis(self.max_ack_delay),
-                millis(default.max_ack_delay),
-            ),
+            (id::MAX_ACK_DELAY, millis(self.max_ack_delay), millis(default.max_ack_delay)),
             (
                 id::ACTIVE_CONNECTION_ID_LIMIT,
                 self.active_connection_id_limit,
@@ -160,14 +132,10 @@ fn push_varint(bytes: &mut SmallVec<[u8; 256]>, v: u64) {
 /// The layout of RFC 9000 §18.2, Figure 22. A family that is not offered is all zero.
 fn preferred_address(preferred: &PreferredAddress) -> SmallVec<[u8; 64]> {
     let mut value = SmallVec::new();
-    let (ip, port) = preferred
-        .ipv4
-        .map_or(([0; 4], 0), |addr| (addr.ip().octets(), addr.port()));
+    let (ip, port) = preferred.ipv4.map_or(([0; 4], 0), |addr| (addr.ip().octets(), addr.port()));
     value.extend_from_slice(&ip);
     value.extend_from_slice(&port.to_be_bytes());
-    let (ip, port) = preferred
-        .ipv6
-        .map_or(([0; 16], 0), |addr| (addr.ip().octets(), addr.port()));
+    let (ip, port) = preferred.ipv6.map_or(([0; 16], 0), |addr| (addr.ip().octets(), addr.port()));
     value.extend_from_slice(&ip);
     value.extend_from_slice(&port.to_be_bytes());
     value.push(preferred.connection_id.len() as u8);

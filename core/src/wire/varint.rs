@@ -45,10 +45,7 @@ pub(super) fn parse(bytes: &[u8]) -> Option<(u64, usize)> {
 /// `len` may be longer than the shortest encoding but not shorter.
 #[inline]
 pub(super) fn to_bytes(v: u64, len: usize) -> [u8; 8] {
-    debug_assert!(
-        varint_len(v) <= len,
-        "{v} does not fit a varint of {len} bytes"
-    );
+    debug_assert!(varint_len(v) <= len, "{v} does not fit a varint of {len} bytes");
     let tagged = match len {
         1 => v,
         2 => v | 0x4000,
@@ -66,10 +63,7 @@ mod tests {
     fn decodes_the_examples_of_the_rfc() {
         // RFC 9000 Appendix A.1
         let examples: [(&[u8], u64); 5] = [
-            (
-                &[0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c],
-                151_288_809_941_952_652,
-            ),
+            (&[0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c], 151_288_809_941_952_652),
             (&[0x9d, 0x7f, 0x3e, 0x7d], 494_878_333),
             (&[0x7b, 0xbd], 15_293),
             (&[0x25], 37),

@@ -85,12 +85,8 @@ pub enum LongType {
 mod tests {
     use super::*;
 
-    const TYPES: [LongType; 4] = [
-        LongType::Initial,
-        LongType::ZeroRtt,
-        LongType::Handshake,
-        LongType::Retry,
-    ];
+    const TYPES: [LongType; 4] =
+        [LongType::Initial, LongType::ZeroRtt, LongType::Handshake, LongType::Retry];
 
     #[test]
     fn types_have_the_bits_of_their_version() {

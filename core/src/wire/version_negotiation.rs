@@ -22,19 +22,13 @@ impl<'a> VersionNegotiation<'a> {
         if versions.is_empty() || !versions.len().is_multiple_of(4) {
             return None;
         }
-        Some(Self {
-            destination: invariant.destination,
-            source: invariant.source,
-            versions,
-        })
+        Some(Self { destination: invariant.destination, source: invariant.source, versions })
     }
 
     /// What the server speaks, in its order, reserved versions included.
     pub fn versions(&self) -> impl Iterator<Item = Version> + use<'a> {
         let (versions, _) = self.versions.as_chunks::<4>();
-        versions
-            .iter()
-            .map(|bytes| Version(u32::from_be_bytes(*bytes)))
+        versions.iter().map(|bytes| Version(u32::from_be_bytes(*bytes)))
     }
 }
 
@@ -106,10 +100,7 @@ mod tests {
         let out = packet(1);
         let list = 1 + 4 + 1 + 255 + 1 + 3;
         for len in [list, list + 1, list + 3, list + 5] {
-            assert_eq!(
-                parse_header(&out[..len], 0).err(),
-                Some(HeaderError::BadVersionList)
-            );
+            assert_eq!(parse_header(&out[..len], 0).err(), Some(HeaderError::BadVersionList));
         }
     }
 }

@@ -48,14 +48,9 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Options, Box<dyn Err
     let mut to = None;
     let mut seed = 1;
     let mut reorder_delay = None;
-    let mut conditions = Conditions {
-        queue: Duration::from_millis(100),
-        ..Conditions::default()
-    };
+    let mut conditions = Conditions { queue: Duration::from_millis(100), ..Conditions::default() };
     while let Some(word) = words.next() {
-        let value = words
-            .next()
-            .ok_or_else(|| format!("{word} needs a value"))?;
+        let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
         match word.replace('_', "-").as_str() {
             "--listen" => listen = value.parse()?,
             "--to" => to = Some(value.parse()?),
@@ -73,12 +68,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Options, Box<dyn Err
     }
     conditions.reorder_delay =
         reorder_delay.unwrap_or((conditions.delay / 4).max(Duration::from_millis(1)));
-    Ok(Options {
-        listen,
-        to: to.ok_or("--to is missing")?,
-        conditions,
-        seed,
-    })
+    Ok(Options { listen, to: to.ok_or("--to is missing")?, conditions, seed })
 }
 
 fn share(percent: &str) -> Result<f64, Box<dyn Error>> {
@@ -111,10 +101,8 @@ mod tests {
 
     #[test]
     fn options_are_percent_and_milliseconds() {
-        let options = parse(words(
-            "--to 127.0.0.1:443 --loss 5 --delay 20 --rate 8 --seed 9",
-        ))
-        .unwrap();
+        let options =
+            parse(words("--to 127.0.0.1:443 --loss 5 --delay 20 --rate 8 --seed 9")).unwrap();
         assert!((options.conditions.loss - 0.05).abs() < 1e-9);
         assert_eq!(options.conditions.delay, Duration::from_millis(20));
         assert_eq!(options.conditions.reorder_delay, Duration::from_millis(5));
@@ -124,13 +112,7 @@ mod tests {
 
     #[test]
     fn bad_options_are_refused() {
-        for line in [
-            "",
-            "--to",
-            "--to here",
-            "--to 127.0.0.1:1 --loss 101",
-            "--what 1",
-        ] {
+        for line in ["", "--to", "--to here", "--to 127.0.0.1:1 --loss 101", "--what 1"] {
             assert!(parse(words(line)).is_err(), "{line}");
         }
     }

@@ -96,10 +96,7 @@ impl Link {
             self.tally.duplicated += 1;
             sent + conditions.delay + conditions.jitter.mul_f64(jitter_of_copy)
         });
-        Departures {
-            first: Some(first),
-            second,
-        }
+        Departures { first: Some(first), second }
     }
 
     /// What the link did so far.
@@ -161,13 +158,7 @@ mod tests {
     fn good_link_passes_everything_at_once() {
         let mut link = Link::new(Conditions::default(), 1);
         for _ in 0..1000 {
-            assert_eq!(
-                link.pass(NOW, 1200),
-                Departures {
-                    first: Some(NOW),
-                    second: None
-                }
-            );
+            assert_eq!(link.pass(NOW, 1200), Departures { first: Some(NOW), second: None });
         }
     }
 

@@ -118,10 +118,7 @@ impl Clients {
                 let Ok(length) = reader.recv(&mut buffer) else {
                     continue;
                 };
-                let way = Way {
-                    socket: Arc::clone(&front),
-                    to: Some(client),
-                };
+                let way = Way { socket: Arc::clone(&front), to: Some(client) };
                 if !pass(&link, &queue, clock, &way, &buffer[..length]) {
                     return;
                 }
@@ -171,10 +168,7 @@ impl Ord for Parcel {
 struct Clock(Instant);
 
 impl Clock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the relay is an edge: real time is its matter"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the relay is an edge: real time is its matter")]
     fn start() -> Self {
         Self(Instant::now())
     }
@@ -205,15 +199,10 @@ fn read_clients(mut clients: Clients, link: &Mutex<Link>, queue: &Sender<Parcel>
 fn pass(link: &Mutex<Link>, queue: &Sender<Parcel>, clock: Clock, way: &Way, data: &[u8]) -> bool {
     let Departures { first, second } = lock(link).pass(clock.now(), data.len());
     let data: Arc<[u8]> = data.into();
-    first.into_iter().chain(second).all(|due| {
-        queue
-            .send(Parcel {
-                due,
-                way: way.clone(),
-                data: Arc::clone(&data),
-            })
-            .is_ok()
-    })
+    first
+        .into_iter()
+        .chain(second)
+        .all(|due| queue.send(Parcel { due, way: way.clone(), data: Arc::clone(&data) }).is_ok())
 }
 
 /// Sends every parcel when it is due, until all readers have ended.
@@ -221,17 +210,13 @@ fn deliver(queue: &Receiver<Parcel>, clock: Clock) {
     let mut waiting = BinaryHeap::new();
     loop {
         let now = clock.now();
-        while waiting
-            .peek()
-            .is_some_and(|parcel: &Parcel| parcel.due <= now)
-        {
+        while waiting.peek().is_some_and(|parcel: &Parcel| parcel.due <= now) {
             if let Some(parcel) = waiting.pop() {
                 send(&parcel);
             }
         }
-        let pause = waiting.peek().map_or(Duration::from_secs(1), |parcel| {
-            parcel.due.saturating_sub(now)
-        });
+        let pause =
+            waiting.peek().map_or(Duration::from_secs(1), |parcel| parcel.due.saturating_sub(now));
         match queue.recv_timeout(pause) {
             Ok(parcel) if waiting.len() < MAX_DATAGRAMS => waiting.push(parcel),
             Ok(_) | Err(RecvTimeoutError::Timeout) => {}
@@ -249,10 +234,7 @@ fn send(parcel: &Parcel) {
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(work)
-        .map(drop)
+    thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
 }
 
 fn lock(link: &Mutex<Link>) -> std::sync::MutexGuard<'_, Link> {
@@ -269,9 +251,7 @@ mod tests {
 
     fn socket() -> UdpSocket {
         let socket = UdpSocket::bind(localhost()).unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         socket
     }
 
@@ -305,10 +285,7 @@ mod tests {
     #[test]
     fn delay_counts_both_ways() {
         let delay = Duration::from_millis(15);
-        let conditions = Conditions {
-            delay,
-            ..Conditions::default()
-        };
+        let conditions = Conditions { delay, ..Conditions::default() };
         let relay = Relay::start(localhost(), echo_server(), conditions, 1).unwrap();
         let client = socket();
         let clock = Clock::start();
@@ -319,10 +296,7 @@ mod tests {
 
     #[test]
     fn duplicates_arrive_and_are_counted() {
-        let conditions = Conditions {
-            duplicate: 1.0,
-            ..Conditions::default()
-        };
+        let conditions = Conditions { duplicate: 1.0, ..Conditions::default() };
         let relay = Relay::start(localhost(), echo_server(), conditions, 1).unwrap();
         let client = socket();
         client.send_to(b"twice", relay.address()).unwrap();
@@ -335,15 +309,10 @@ mod tests {
 
     #[test]
     fn lost_datagrams_do_not_arrive() {
-        let conditions = Conditions {
-            loss: 1.0,
-            ..Conditions::default()
-        };
+        let conditions = Conditions { loss: 1.0, ..Conditions::default() };
         let relay = Relay::start(localhost(), echo_server(), conditions, 1).unwrap();
         let client = socket();
-        client
-            .set_read_timeout(Some(Duration::from_millis(50)))
-            .unwrap();
+        client.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         client.send_to(b"gone", relay.address()).unwrap();
         assert!(client.recv(&mut [0; 16]).is_err());
         assert_eq!(relay.tallies().0.lost, 1);

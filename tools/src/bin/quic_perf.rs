@@ -92,10 +92,11 @@ fn serve(listen: SocketAddr, files: Option<(PathBuf, PathBuf)>) -> Result<(), St
     let tls = tls.build().map_err(|error| certificate::explain_tls_error(&error))?;
     let config = ServerConfig { transport: transport(), tls: Arc::new(tls) };
     let factory = PerfFactory::new(config);
-    let mut server =
-        ServerEndpoint::bind(listen, protoquic::dispatcher::DispatcherConfig::default(), vec![
-            Box::new(factory),
-        ])?;
+    let mut server = ServerEndpoint::bind(
+        listen,
+        protoquic::dispatcher::DispatcherConfig::default(),
+        vec![Box::new(factory)],
+    )?;
     println!("listening on {}", server.address());
     loop {
         server.run_once(None)?;

@@ -100,7 +100,9 @@ fn fetch(arguments: &Arguments) -> Result<(), String> {
             for (url, outcome) in urls.iter().zip(fetch_all(urls, &options)?) {
                 let problem = match outcome {
                     Ok(status) if status.is_success() => continue,
-                    Ok(status) if status.is_redirection() && options.redirect_is_success => continue,
+                    Ok(status) if status.is_redirection() && options.redirect_is_success => {
+                        continue;
+                    }
                     Ok(status) => format!("status {status}"),
                     Err(failure) => failure,
                 };

@@ -14,10 +14,10 @@ use protoquic::crypto::ServerTls;
 use protoquic::dispatcher::{AddressValidation, DispatcherConfig};
 use protoquic::http::{ALPN, Backend, Http3Config, Http3ServerFactory, MemoryBackend};
 use protoquic::{ApplicationError, ServerConfig};
+use protoquic_tools::arguments;
 use protoquic_tools::certificate::{self, SelfMade};
 use protoquic_tools::endpoint::ServerEndpoint;
 use protoquic_tools::server::{FileBackend, SiteBackend, embedded_site, load_recorded};
-use protoquic_tools::arguments;
 
 /// Serves HTTP/3.
 ///

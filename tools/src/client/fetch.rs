@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use protoquic::http::Http3ClientSession;
 use protoquic::http::{
-    ALPN, ClientExchange, Http3Config, Http3Code, RequestFailure, ResponseHandler,
+    ALPN, ClientExchange, Http3Code, Http3Config, RequestFailure, ResponseHandler,
 };
 use protoquic::{ApplicationError, CloseReason, Config};
-use protoquic::http::Http3ClientSession;
 use rustls_pki_types::ServerName;
 
 use super::output::{Destination, Progress};

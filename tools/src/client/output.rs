@@ -53,7 +53,8 @@ impl Progress {
     /// Shown only on a terminal, and never if `quiet`.
     pub fn new(quiet: bool) -> Self {
         let shown = !quiet && io::stderr().is_terminal();
-        let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target =
+            if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(0), target);
         let style = ProgressStyle::with_template(
             "{bytes}/{total_bytes} {bytes_per_sec} [{wide_bar}] {eta}",

@@ -97,8 +97,14 @@ fn parse(relative: &Path, bytes: &[u8]) -> Option<Recorded> {
 const HEAD_START: &[u8; 5] = b"HTTP/";
 /// What belonged to the connection it was recorded on (RFC 9114 §4.2), and the length, which the
 /// body tells.
-const CONNECTION_HEADERS: [&str; 6] =
-    ["connection", "content-length", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
+const CONNECTION_HEADERS: [&str; 6] = [
+    "connection",
+    "content-length",
+    "keep-alive",
+    "proxy-connection",
+    "transfer-encoding",
+    "upgrade",
+];
 
 #[cfg(test)]
 mod tests {

@@ -129,7 +129,9 @@ mod tests {
         let backend = FileBackend::new(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
         assert!(backend.open("/Cargo.toml").is_some());
         assert!(backend.open("/%43argo.toml").is_some());
-        for path in ["/../Cargo.toml", "/%2e%2e/Cargo.toml", "//etc/passwd", "/src/", "/%zz", "/a%00"] {
+        for path in
+            ["/../Cargo.toml", "/%2e%2e/Cargo.toml", "//etc/passwd", "/src/", "/%zz", "/a%00"]
+        {
             assert!(backend.open(path).is_none(), "{path}");
         }
     }

@@ -84,8 +84,7 @@ impl Peer {
     pub(super) fn send_in(&mut self, space: Space) -> u64 {
         let number = self.recovery.next_packet_number(space);
         let packet = SentPacket::ack_eliciting(1200, self.recovery.ecn_codepoint(), number);
-        self.recovery
-            .on_packet_sent(self.now, space, number, packet);
+        self.recovery.on_packet_sent(self.now, space, number, packet);
         number
     }
 
@@ -107,9 +106,7 @@ impl Peer {
         ranges: &[RangeInclusive<u64>],
     ) -> Result<AckSummary, TransportError> {
         let ranges = ranges.iter().cloned();
-        let Self {
-            recovery, fates, ..
-        } = self;
+        let Self { recovery, fates, .. } = self;
         recovery.on_ack_received(self.now, space, ranges, Duration::ZERO, None, fates)
     }
 
@@ -119,20 +116,12 @@ impl Peer {
 
     /// An ACK of one packet, which the peer says it held back.
     pub(super) fn ack_delayed(&mut self, space: Space, number: u64, delay: Duration) {
-        let Self {
-            recovery,
-            fates,
-            now,
-        } = self;
-        recovery
-            .on_ack_received(*now, space, [number..=number], delay, None, fates)
-            .unwrap();
+        let Self { recovery, fates, now } = self;
+        recovery.on_ack_received(*now, space, [number..=number], delay, None, fates).unwrap();
     }
 
     pub(super) fn ack_ecn(&mut self, range: RangeInclusive<u64>, counts: EcnCounts) -> AckSummary {
-        let Self {
-            recovery, fates, ..
-        } = self;
+        let Self { recovery, fates, .. } = self;
         recovery
             .on_ack_received(self.now, APP, [range], Duration::ZERO, Some(counts), fates)
             .unwrap()
@@ -140,11 +129,7 @@ impl Peer {
 
     /// Lets time pass to the deadline, which must be set.
     pub(super) fn expire(&mut self) -> TimeoutAction {
-        self.now = self
-            .recovery
-            .deadline()
-            .expect("a deadline is set")
-            .max(self.now);
+        self.now = self.recovery.deadline().expect("a deadline is set").max(self.now);
         self.recovery.on_deadline(self.now, &mut self.fates)
     }
 

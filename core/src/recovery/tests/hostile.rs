@@ -53,10 +53,7 @@ fn an_ack_across_spaces_does_not_mix_them() {
 fn overlapping_and_empty_ranges_change_nothing_twice() {
     let mut peer = Peer::new();
     peer.send_many(10);
-    #[expect(
-        clippy::reversed_empty_ranges,
-        reason = "a parser should never make one; we survive"
-    )]
+    #[expect(clippy::reversed_empty_ranges, reason = "a parser should never make one; we survive")]
     peer.ack(&[5..=9, 4..=9, 9..=5, 0..=9]);
     assert_eq!(peer.fates.acked.len(), 10);
     assert_eq!(peer.recovery.bytes_in_flight(), 0);

@@ -80,9 +80,7 @@ fn run(seed: u64) {
         let newly = match random.next_u64() % 8 {
             0..4 => {
                 for _ in 0..random.next_u64() % 12 {
-                    model
-                        .open
-                        .insert(peer.recovery.next_packet_number(APP), peer.now);
+                    model.open.insert(peer.recovery.next_packet_number(APP), peer.now);
                     peer.send();
                 }
                 0

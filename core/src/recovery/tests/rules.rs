@@ -40,10 +40,7 @@ fn a_packet_is_lost_nine_eighths_of_an_rtt_after_it_was_sent() {
     peer.send_many(2);
     peer.wait(100);
     peer.ack(&[2..=2]);
-    assert_eq!(
-        peer.recovery.deadline(),
-        Some(sent + Duration::from_micros(112_500))
-    );
+    assert_eq!(peer.recovery.deadline(), Some(sent + Duration::from_micros(112_500)));
     peer.expire();
     assert_eq!(peer.fates.lost, [1]);
     assert_eq!(peer.recovery.deadline(), None);
@@ -204,11 +201,7 @@ fn ce_marks_halve_the_window_once_and_missing_counts_end_marking() {
     let mut peer = Peer::new_reno();
     peer.send_many(10);
     peer.wait(50);
-    let mut counts = EcnCounts {
-        ect0: 4,
-        ect1: 0,
-        ce: 1,
-    };
+    let mut counts = EcnCounts { ect0: 4, ect1: 0, ce: 1 };
     assert_eq!(peer.ack_ecn(0..=4, counts).ce_marks, 1);
     assert_eq!(peer.recovery.ecn_state(), EcnState::Capable);
     assert_eq!(peer.recovery.algorithm().congestion_window(), 6000);
@@ -224,14 +217,7 @@ fn an_ack_that_does_not_raise_the_largest_cannot_fail_ecn() {
     // RFC 9000 §13.4.2.1
     let mut peer = Peer::new();
     peer.send_many(5);
-    peer.ack_ecn(
-        4..=4,
-        EcnCounts {
-            ect0: 5,
-            ect1: 0,
-            ce: 0,
-        },
-    );
+    peer.ack_ecn(4..=4, EcnCounts { ect0: 5, ect1: 0, ce: 0 });
     peer.ack(&[3..=4]);
     assert_eq!(peer.recovery.ecn_state(), EcnState::Capable);
 }
@@ -316,8 +302,7 @@ fn rejected_zero_rtt_is_lost_without_congestion() {
     let mut peer = Peer::with(Role::Client, Box::new(NewReno::new(1200)));
     peer.send_in(Space::Initial);
     peer.send_in(APP);
-    peer.recovery
-        .on_zero_rtt_rejected(peer.now, &mut peer.fates);
+    peer.recovery.on_zero_rtt_rejected(peer.now, &mut peer.fates);
     assert_eq!(peer.fates.lost, [0]);
     assert_eq!(peer.recovery.bytes_in_flight(), 1200);
     assert_eq!(peer.recovery.algorithm().congestion_window(), 12_000);
@@ -332,15 +317,6 @@ fn probes_find_the_oldest_open_packets_first() {
     peer.send();
     peer.ack(&[1..=1]);
     let open = peer.recovery.oldest_unacked_frames(APP);
-    assert_eq!(
-        open.map(|(_, packet)| packet.frames).collect::<Vec<_>>(),
-        [0, 2, 4]
-    );
-    assert_eq!(
-        peer.fates,
-        Fates {
-            acked: vec![1],
-            lost: vec![]
-        }
-    );
+    assert_eq!(open.map(|(_, packet)| packet.frames).collect::<Vec<_>>(), [0, 2, 4]);
+    assert_eq!(peer.fates, Fates { acked: vec![1], lost: vec![] });
 }

@@ -24,10 +24,7 @@ fn gaps_are_limited_on_a_stream_and_on_a_connection() {
     // row 38
     let violation = TransportErrorCode::PROTOCOL_VIOLATION;
     assert!(leave_gaps(&mut server(&wide()), id(0), 4096).is_ok());
-    assert_eq!(
-        code(leave_gaps(&mut server(&wide()), id(0), 4097)),
-        violation
-    );
+    assert_eq!(code(leave_gaps(&mut server(&wide()), id(0), 4097)), violation);
     let mut server = server(&wide());
     (0..8).for_each(|n| leave_gaps(&mut server, id(n * 4), 1024).unwrap());
     assert_eq!(code(leave_gaps(&mut server, id(32), 1)), violation);
@@ -42,9 +39,7 @@ fn gaps_that_are_closed_or_dropped_do_not_count() {
         match n % 3 {
             0 => server.on_reset_stream(stream, CODE, 30_000).unwrap(),
             1 => server.stop_sending(stream, CODE).unwrap(),
-            _ => server
-                .on_stream_frame(stream, 0, false, zeros(30_000))
-                .unwrap(),
+            _ => server.on_stream_frame(stream, 0, false, zeros(30_000)).unwrap(),
         }
     }
 }
@@ -62,16 +57,12 @@ fn an_honest_sender_with_loss_on_a_long_path_is_not_stopped() {
             if random.next_u64() % 100 < 5 {
                 missing.push(n);
             } else {
-                server
-                    .on_stream_frame(id(0), n * 1200, false, zeros(1200))
-                    .unwrap();
+                server.on_stream_frame(id(0), n * 1200, false, zeros(1200)).unwrap();
             }
         }
     }
     for n in missing {
-        server
-            .on_stream_frame(id(0), n * 1200, false, zeros(1200))
-            .unwrap();
+        server.on_stream_frame(id(0), n * 1200, false, zeros(1200)).unwrap();
     }
     assert_eq!(read_all(&mut server, id(0)).len() as u64, packets * 1200);
 }
@@ -97,9 +88,7 @@ fn time_of(order: &[u64]) -> Duration {
     #[expect(clippy::disallowed_methods, reason = "the test is about real time")]
     let start = std::time::Instant::now();
     for &offset in order {
-        server
-            .on_stream_frame(id(0), offset, false, byte.clone())
-            .unwrap();
+        server.on_stream_frame(id(0), offset, false, byte.clone()).unwrap();
     }
     server.end_turn();
     assert_eq!(read_all(&mut server, id(0)).len(), order.len());
@@ -120,14 +109,9 @@ fn the_work_for_fragments_in_any_order_is_not_quadratic() {
 #[test]
 fn implicit_streams_cost_nothing_until_they_are_used() {
     // row 44
-    let config = StreamsConfig {
-        max_streams_bidi: 1_000_000,
-        ..small()
-    };
+    let config = StreamsConfig { max_streams_bidi: 1_000_000, ..small() };
     let mut server = server(&config);
-    server
-        .on_stream_frame(id(3_999_996), 0, false, zeros(0))
-        .unwrap();
+    server.on_stream_frame(id(3_999_996), 0, false, zeros(0)).unwrap();
     assert_eq!(server.live(), 1);
     let opened = events(&mut server).len();
     assert_eq!(opened, 1_000_000);
@@ -159,10 +143,7 @@ fn credit_does_not_drift_over_resets() {
     }
     pair.exchange();
     assert_eq!(pair.server.unread(), 0);
-    assert!(
-        pair.client.send_credit() > 1000,
-        "no less than half the window"
-    );
+    assert!(pair.client.send_credit() > 1000, "no less than half the window");
     assert_eq!((pair.client.live(), pair.server.live()), (0, 0));
     assert_eq!(pair.server.stats().streams_closed, 100_000);
 }

@@ -6,9 +6,7 @@ use super::*;
 fn both_ends_of_a_finished_stream_forget_it() {
     let mut pair = Pair::new(&small());
     let stream = pair.client.open(BIDI).unwrap();
-    pair.client
-        .write_all(stream, Bytes::from_static(b"question"))
-        .unwrap();
+    pair.client.write_all(stream, Bytes::from_static(b"question")).unwrap();
     pair.client.finish(stream).unwrap();
     pair.exchange();
     let opened = [StreamEvent::Opened(stream), StreamEvent::Readable(stream)];
@@ -17,15 +15,9 @@ fn both_ends_of_a_finished_stream_forget_it() {
     assert!(pair.server.is_finished(stream));
     pair.server.finish(stream).unwrap();
     pair.exchange();
-    let done = [
-        StreamEvent::SendComplete(stream),
-        StreamEvent::Closed(stream),
-    ];
+    let done = [StreamEvent::SendComplete(stream), StreamEvent::Closed(stream)];
     assert_eq!(events(&mut pair.server), done);
-    let answered = [
-        StreamEvent::Readable(stream),
-        StreamEvent::SendComplete(stream),
-    ];
+    let answered = [StreamEvent::Readable(stream), StreamEvent::SendComplete(stream)];
     assert_eq!(events(&mut pair.client), answered);
     assert_eq!(pair.client.read(stream), Ok(None));
     assert_eq!(events(&mut pair.client), [StreamEvent::Closed(stream)]);
@@ -53,22 +45,12 @@ fn a_reset_reaches_the_reader_with_its_code() {
     pair.client.write_all(stream, zeros(500)).unwrap();
     pair.exchange();
     pair.client.reset(stream, CODE).unwrap();
-    assert_eq!(
-        pair.client.write_all(stream, zeros(1)),
-        Err(StreamError::Finished)
-    );
+    assert_eq!(pair.client.write_all(stream, zeros(1)), Err(StreamError::Finished));
     pair.exchange();
-    let reset = StreamEvent::Reset {
-        id: stream,
-        code: CODE,
-    };
+    let reset = StreamEvent::Reset { id: stream, code: CODE };
     assert_eq!(
         events(&mut pair.server),
-        [
-            StreamEvent::Opened(stream),
-            reset,
-            StreamEvent::Closed(stream)
-        ]
+        [StreamEvent::Opened(stream), reset, StreamEvent::Closed(stream)]
     );
     assert_eq!(events(&mut pair.client), [StreamEvent::Closed(stream)]);
     assert_eq!(pair.server.unread(), 0);
@@ -83,14 +65,8 @@ fn stop_sending_is_answered_with_a_reset_of_the_same_code() {
     carry(&mut pair.client, &mut pair.server);
     pair.server.stop_sending(stream, CODE).unwrap();
     pair.exchange();
-    let stopped = StreamEvent::StopSending {
-        id: stream,
-        code: CODE,
-    };
-    assert_eq!(
-        events(&mut pair.client),
-        [stopped, StreamEvent::Closed(stream)]
-    );
+    let stopped = StreamEvent::StopSending { id: stream, code: CODE };
+    assert_eq!(events(&mut pair.client), [stopped, StreamEvent::Closed(stream)]);
     let (opened, closed) = (StreamEvent::Opened(stream), StreamEvent::Closed(stream));
     assert_eq!(events(&mut pair.server), [opened, closed]);
     assert_eq!(pair.server.unread(), 0);
@@ -101,10 +77,7 @@ fn writing_to_a_stopped_stream_tells_why() {
     let mut client = Pair::new(&small()).client;
     let stream = client.open(BIDI).unwrap();
     client.on_stop_sending(stream, CODE).unwrap();
-    assert_eq!(
-        client.write(stream, &mut zeros(1)),
-        Err(StreamError::Stopped(CODE))
-    );
+    assert_eq!(client.write(stream, &mut zeros(1)), Err(StreamError::Stopped(CODE)));
     assert_eq!(client.writable(stream), Err(StreamError::Stopped(CODE)));
     assert_eq!(client.finish(stream), Err(StreamError::Stopped(CODE)));
     assert_eq!(client.reset(stream, CODE), Err(StreamError::Stopped(CODE)));
@@ -119,11 +92,7 @@ fn a_lost_reset_is_resent_until_acknowledged_and_data_is_not() {
     let data = packet(&mut client);
     client.reset(stream, CODE).unwrap();
     let reset = packet(&mut client);
-    let frame = ControlFrame::ResetStream {
-        id: stream,
-        error: CODE,
-        final_size: 700,
-    };
+    let frame = ControlFrame::ResetStream { id: stream, error: CODE, final_size: 700 };
     assert_eq!(reset.controls(), [frame]);
     data.records().for_each(|record| client.on_lost(&record));
     assert!(!client.wants_to_send());
@@ -151,11 +120,7 @@ fn a_lost_fin_is_resent_alone_or_with_its_data() {
 
 #[test]
 fn lost_data_goes_before_new_data() {
-    let config = StreamsConfig {
-        max_data: 1 << 20,
-        max_stream_data_uni: 1 << 20,
-        ..small()
-    };
+    let config = StreamsConfig { max_data: 1 << 20, max_stream_data_uni: 1 << 20, ..small() };
     let mut client = Pair::new(&config).client;
     let (first, second) = (client.open(UNI).unwrap(), client.open(UNI).unwrap());
     client.write_all(first, zeros(100)).unwrap();
@@ -164,19 +129,12 @@ fn lost_data_goes_before_new_data() {
     client.write_all(first, zeros(100)).unwrap();
     lost.records().for_each(|record| client.on_lost(&record));
     let sent = packet(&mut client).data();
-    assert_eq!(
-        sent,
-        [(2, 0, 100, false), (6, 0, 100, false), (2, 100, 100, false)]
-    );
+    assert_eq!(sent, [(2, 0, 100, false), (6, 0, 100, false), (2, 100, 100, false)]);
 }
 
 #[test]
 fn a_writer_hears_when_half_its_buffer_is_free() {
-    let config = StreamsConfig {
-        max_data: 1 << 20,
-        max_stream_data_uni: 1 << 20,
-        ..small()
-    };
+    let config = StreamsConfig { max_data: 1 << 20, max_stream_data_uni: 1 << 20, ..small() };
     let mut client = Pair::new(&config).client;
     let stream = client.open(UNI).unwrap();
     let mut data = zeros(5000);
@@ -194,11 +152,7 @@ fn implicitly_opened_streams_are_announced_in_order_and_usable() {
     // RFC 9000 §3.2
     let mut server = server(&small());
     server.on_stream_frame(id(8), 0, false, zeros(1)).unwrap();
-    assert_eq!(
-        server.live(),
-        1,
-        "only the stream that a frame named has an object"
-    );
+    assert_eq!(server.live(), 1, "only the stream that a frame named has an object");
     let opened = [0, 4, 8].map(|raw| StreamEvent::Opened(id(raw)));
     assert_eq!(events(&mut server)[..3], opened);
     assert_eq!(server.read(id(4)), Ok(None));
@@ -212,10 +166,7 @@ fn implicitly_opened_streams_are_announced_in_order_and_usable() {
 #[test]
 fn stream_credit_comes_only_after_closed_was_handed_out() {
     // hostile peers, row 45
-    let config = StreamsConfig {
-        max_streams_uni: 1,
-        ..small()
-    };
+    let config = StreamsConfig { max_streams_uni: 1, ..small() };
     let mut server = server(&config);
     server.on_stream_frame(id(2), 0, true, zeros(1)).unwrap();
     read_all(&mut server, id(2));
@@ -229,9 +180,7 @@ fn stream_credit_comes_only_after_closed_was_handed_out() {
 fn an_unread_event_is_not_repeated_but_more_data_is_reported() {
     let mut server = server(&small());
     for offset in [0, 1, 2] {
-        server
-            .on_stream_frame(id(0), offset, false, zeros(1))
-            .unwrap();
+        server.on_stream_frame(id(0), offset, false, zeros(1)).unwrap();
     }
     let readable = StreamEvent::Readable(id(0));
     assert_eq!(events(&mut server), [StreamEvent::Opened(id(0)), readable]);
@@ -249,10 +198,7 @@ fn a_closed_connection_sends_nothing_and_keeps_what_can_be_read() {
     pair.server.write_all(stream, zeros(50)).unwrap();
     pair.server.on_connection_closed();
     assert!(!pair.server.wants_to_send());
-    assert_eq!(
-        pair.server.write_all(stream, zeros(1)),
-        Err(StreamError::ConnectionClosed)
-    );
+    assert_eq!(pair.server.write_all(stream, zeros(1)), Err(StreamError::ConnectionClosed));
     assert_eq!(pair.server.open(UNI), Err(StreamError::ConnectionClosed));
     assert_eq!(read_all(&mut pair.server, stream).len(), 50);
     assert!(!pair.server.wants_to_send());

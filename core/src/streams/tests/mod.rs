@@ -32,10 +32,7 @@ const OVERHEAD: usize = 20;
 
 impl Packet {
     fn new(room: usize) -> Self {
-        Self {
-            room,
-            frames: Vec::new(),
-        }
+        Self { room, frames: Vec::new() }
     }
 
     fn records(&self) -> impl Iterator<Item = StreamRecord> + '_ {
@@ -43,12 +40,7 @@ impl Packet {
             Frame::Control(frame) => frame.record(),
             Frame::Stream(id, offset, fin, ref data) => {
                 let len = data.len() as u32;
-                StreamRecord::Data {
-                    id,
-                    offset,
-                    len,
-                    fin,
-                }
+                StreamRecord::Data { id, offset, len, fin }
             }
         })
     }
@@ -102,8 +94,7 @@ impl FrameSink for Packet {
         assert!(self.room >= len + OVERHEAD, "the frame fits");
         self.room -= len + OVERHEAD;
         assert_eq!(last, self.room == 0);
-        self.frames
-            .push(Frame::Stream(id, offset, fin, data.into()));
+        self.frames.push(Frame::Stream(id, offset, fin, data.into()));
     }
 }
 
@@ -125,11 +116,9 @@ fn receive(streams: &mut Streams, frame: &Frame) -> Result<(), TransportError> {
                 streams.on_stream_data_blocked(id, limit)
             }
             ControlFrame::StreamsBlocked { dir, limit } => streams.on_streams_blocked(dir, limit),
-            ControlFrame::ResetStream {
-                id,
-                error,
-                final_size,
-            } => streams.on_reset_stream(id, error, final_size),
+            ControlFrame::ResetStream { id, error, final_size } => {
+                streams.on_reset_stream(id, error, final_size)
+            }
             ControlFrame::StopSending { id, error } => streams.on_stop_sending(id, error),
         },
     }

@@ -90,10 +90,7 @@ fn any_loss_and_reordering_delivers_every_byte() {
             }
         }
         for (upload, received) in uploads.iter().zip(&received) {
-            assert!(
-                *received == content(upload.id, 0, upload.total),
-                "seed {seed}"
-            );
+            assert!(*received == content(upload.id, 0, upload.total), "seed {seed}");
         }
         assert_eq!(pair.server.unread(), 0, "seed {seed}");
     }
@@ -101,11 +98,7 @@ fn any_loss_and_reordering_delivers_every_byte() {
 
 #[test]
 fn streams_share_in_equal_parts() {
-    let config = StreamsConfig {
-        max_data: 1 << 30,
-        max_stream_data_uni: 1 << 30,
-        ..small()
-    };
+    let config = StreamsConfig { max_data: 1 << 30, max_stream_data_uni: 1 << 30, ..small() };
     let mut client = Pair::new(&config).client;
     for _ in 0..5 {
         let stream = client.open(UNI).unwrap();
@@ -123,26 +116,16 @@ fn streams_share_in_equal_parts() {
 
 #[test]
 fn urgent_streams_go_first() {
-    let config = StreamsConfig {
-        max_data: 1 << 20,
-        ..small()
-    };
+    let config = StreamsConfig { max_data: 1 << 20, ..small() };
     let mut client = Pair::new(&config).client;
     let (late, soon) = (client.open(UNI).unwrap(), client.open(UNI).unwrap());
     for stream in [late, soon] {
         client.write_all(stream, zeros(100)).unwrap();
     }
-    let urgency = |urgency| Priority {
-        urgency,
-        incremental: false,
-    };
+    let urgency = |urgency| Priority { urgency, incremental: false };
     client.set_priority(late, urgency(200)).unwrap();
     client.set_priority(soon, urgency(0)).unwrap();
-    let order: Vec<_> = packet(&mut client)
-        .data()
-        .iter()
-        .map(|frame| frame.0)
-        .collect();
+    let order: Vec<_> = packet(&mut client).data().iter().map(|frame| frame.0).collect();
     assert_eq!(order, [6, 2]);
 }
 
