@@ -137,9 +137,9 @@ mod tests {
         while let Some(size) = mtu.next_probe() {
             mtu.on_probe_sent(probes, size);
             if size <= path {
-                _ = mtu.on_probe_acked(probes)
+                _ = mtu.on_probe_acked(probes);
             } else {
-                mtu.on_probe_lost(probes)
+                mtu.on_probe_lost(probes);
             }
             probes += 1;
             assert!(probes < 100, "probing ends");

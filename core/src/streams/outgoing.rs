@@ -39,7 +39,7 @@ impl Streams {
     pub fn on_acked(&mut self, record: &StreamRecord) {
         match *record {
             StreamRecord::Data { id, offset, len, fin } => {
-                self.on_data_acked(id, offset, u64::from(len), fin)
+                self.on_data_acked(id, offset, u64::from(len), fin);
             }
             StreamRecord::Control(ControlKind::ResetStream(id)) => self.on_reset_acked(id),
             StreamRecord::Control(_) => {}
@@ -50,7 +50,7 @@ impl Streams {
     pub fn on_lost(&mut self, record: &StreamRecord) {
         match *record {
             StreamRecord::Data { id, offset, len, fin } => {
-                self.on_data_lost(id, offset, u64::from(len), fin)
+                self.on_data_lost(id, offset, u64::from(len), fin);
             }
             StreamRecord::Control(kind) => self.on_control_lost(kind),
         }

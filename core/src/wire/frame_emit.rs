@@ -41,7 +41,7 @@ impl Frame<'_> {
                 }
             }
             Self::ResetStream { id, error, final_size } => {
-                to.varints(&[id.as_u64(), error, final_size])
+                to.varints(&[id.as_u64(), error, final_size]);
             }
             Self::StopSending { id, error: value }
             | Self::MaxStreamData { id, max: value }

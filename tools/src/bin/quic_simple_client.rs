@@ -26,7 +26,7 @@ use rustls_pki_types::ServerName;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// What to fetch: https://HOST[:PORT]/PATH
+    /// What to fetch: `https://HOST[:PORT]/PATH`
     #[arg(required = true)]
     urls: Vec<String>,
     /// Connects to this host, whatever the URL says.

@@ -28,7 +28,7 @@ use protoquic_tools::server::{FileBackend, SiteBackend, embedded_site, load_reco
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Where to listen. [::] takes IPv4 too.
+    /// Where to listen. The address `[::]` takes IPv4 too.
     #[arg(long, default_value = "127.0.0.1:6121")]
     listen: SocketAddr,
     /// Another port than --listen's; 0 lets the system choose.
@@ -61,12 +61,11 @@ fn main() -> ExitCode {
 
 fn serve(arguments: &Arguments) -> Result<(), String> {
     let files = arguments.certificate_file.as_ref().zip(arguments.key_file.as_ref());
-    let (identity, self_made) = match files {
-        Some((chain, key)) => (certificate::load_identity(chain, key)?, None),
-        None => {
-            let SelfMade { identity, fingerprint, spki, .. } = certificate::self_made()?;
-            (identity, Some((fingerprint, spki)))
-        }
+    let (identity, self_made) = if let Some((chain, key)) = files {
+        (certificate::load_identity(chain, key)?, None)
+    } else {
+        let SelfMade { identity, fingerprint, spki, .. } = certificate::self_made()?;
+        (identity, Some((fingerprint, spki)))
     };
     let tls = ServerTls {
         provider: None,
@@ -76,8 +75,8 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         key_log: true,
     };
     let tls = tls.build().map_err(|error| certificate::explain_tls_error(&error))?;
-    let mut transport = Config::default();
-    transport.idle_timeout = Duration::from_secs(arguments.idle_timeout);
+    let idle_timeout = Duration::from_secs(arguments.idle_timeout);
+    let transport = Config { idle_timeout, ..Config::default() };
     let config = ServerConfig { transport: Arc::new(transport), tls: Arc::new(tls) };
     let factory = Http3ServerFactory::new(backend(arguments)?, config, Http3Config::default());
     let mut limits = DispatcherConfig::default();

@@ -205,7 +205,7 @@ impl ResponseHandler for Handler {
     }
 
     fn on_complete(&mut self, _exchange: &mut ClientExchange<'_>) {
-        let flushed = self.out.as_mut().map_or(Ok(()), |out| out.flush());
+        let flushed = self.out.as_mut().map_or(Ok(()), Write::flush);
         self.end(match flushed {
             Ok(()) => Ok(self.status),
             Err(error) => Err(format!("the response cannot be written: {error}")),
