@@ -65,7 +65,7 @@ struct Arguments {
     /// Does not show bodies.
     #[arg(long)]
     drop_response_body: bool,
-    /// A file for the body, or a folder for several.
+    /// A file for the body; a folder, made if need be, for the bodies of several requests.
     #[arg(long)]
     output: Option<PathBuf>,
     /// Shows nothing but bodies and errors.
@@ -177,7 +177,7 @@ fn options(
         method: arguments.method.clone(),
         headers: parse_headers(&arguments.headers)?,
         body: body(arguments)?,
-        destination: destination(arguments),
+        destination: destination(arguments)?,
         quiet: arguments.quiet,
         redirect_is_success: arguments.redirect_is_success,
     })
@@ -195,13 +195,18 @@ fn body(arguments: &Arguments) -> Result<RequestBody, String> {
     Ok(arguments.body_file.clone().map_or(RequestBody::None, RequestBody::File))
 }
 
-fn destination(arguments: &Arguments) -> Destination {
-    match &arguments.output {
+fn destination(arguments: &Arguments) -> Result<Destination, String> {
+    let several = arguments.urls.len() * arguments.num_requests > 1;
+    Ok(match &arguments.output {
         _ if arguments.drop_response_body => Destination::Drop,
-        Some(path) if path.is_dir() => Destination::Folder(path.clone()),
+        Some(path) if several || path.is_dir() => {
+            std::fs::create_dir_all(path)
+                .map_err(|error| format!("cannot make the folder {}: {error}", path.display()))?;
+            Destination::Folder(path.clone())
+        }
         Some(path) => Destination::File(path.clone()),
         None => Destination::Stdout,
-    }
+    })
 }
 
 fn parse_headers(text: &str) -> Result<HeaderMap, String> {

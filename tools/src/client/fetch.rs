@@ -16,7 +16,7 @@ use protoquic::http::{
 use protoquic::{ApplicationError, CloseReason, Config};
 use rustls_pki_types::ServerName;
 
-use super::output::{Destination, Progress};
+use super::output::{Destination, Progress, file_names};
 use super::upload::RequestBody;
 use crate::endpoint::{ClientEndpoint, ClientOptions};
 
@@ -70,13 +70,15 @@ pub fn fetch_all(urls: &[Uri], options: &FetchOptions) -> Result<Vec<Outcome>, S
         outcomes: vec![None; urls.len()],
         progress: Progress::new(options.quiet),
     }));
+    let paths: Vec<_> = urls.iter().map(Uri::path).collect();
+    let names = file_names(&paths);
     for (index, url) in urls.iter().enumerate() {
         let request = request(url, options)?;
         let handler = Handler {
             index,
             board: board.clone(),
             out: None,
-            path: url.path().to_owned(),
+            name: names[index].clone(),
             destination: options.destination.clone(),
             quiet: options.quiet,
             status: StatusCode::OK,
@@ -162,7 +164,7 @@ struct Handler {
     index: usize,
     board: Rc<RefCell<Board>>,
     out: Option<Box<dyn Write>>,
-    path: String,
+    name: String,
     destination: Destination,
     quiet: bool,
     status: StatusCode,
@@ -184,7 +186,7 @@ impl ResponseHandler for Handler {
         if let Some(length) = length.and_then(|value| value.to_str().ok()?.parse().ok()) {
             self.board.borrow().progress.expect(length);
         }
-        match self.destination.open(&self.path, self.index) {
+        match self.destination.open(&self.name) {
             Ok(out) => self.out = Some(out),
             Err(error) => {
                 self.end(Err(error));

@@ -1,5 +1,6 @@
 //! Where response bodies go, and what a person sees meanwhile.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -21,8 +22,8 @@ pub enum Destination {
 }
 
 impl Destination {
-    /// Where the body of the `index`th request, of this path, goes.
-    pub fn open(&self, url_path: &str, index: usize) -> Result<Box<dyn Write>, String> {
+    /// Where a body goes; in a folder, to a file of this name.
+    pub fn open(&self, name: &str) -> Result<Box<dyn Write>, String> {
         let create = |path: &Path| {
             File::create(path)
                 .map(|file| Box::new(file) as Box<dyn Write>)
@@ -32,17 +33,31 @@ impl Destination {
             Self::Stdout => Ok(Box::new(io::stdout())),
             Self::Drop => Ok(Box::new(io::sink())),
             Self::File(path) => create(path),
-            Self::Folder(folder) => {
-                let last = url_path.rsplit('/').next().unwrap_or_default();
-                let plain = last.split(['?', '#']).next().unwrap_or_default();
-                let name = match plain {
-                    "" | "." | ".." => format!("response-{index}"),
-                    name => name.to_owned(),
-                };
-                create(&folder.join(name))
-            }
+            Self::Folder(folder) => create(&folder.join(name)),
         }
     }
+}
+
+/// A file name for each of these URL paths: the last part of the path, with a number where that is
+/// not enough to tell them apart.
+pub fn file_names(paths: &[&str]) -> Vec<String> {
+    let last = |path: &str| {
+        let part = path.rsplit('/').next().unwrap_or_default();
+        match part {
+            "" | "." | ".." => "response".to_owned(),
+            part => part.to_owned(),
+        }
+    };
+    let plain: Vec<_> = paths.iter().map(|path| last(path)).collect();
+    let mut count = HashMap::new();
+    for name in &plain {
+        *count.entry(name.clone()).or_insert(0) += 1;
+    }
+    let numbered = |(index, name): (usize, &String)| match count.get(name) {
+        Some(1) => name.clone(),
+        _ => format!("{name}-{index}"),
+    };
+    plain.iter().enumerate().map(numbered).collect()
 }
 
 /// A progress bar on standard error, if a person is watching and it takes more than a moment.
@@ -79,5 +94,16 @@ impl Progress {
     /// It is over.
     pub fn finish(&self) {
         self.0.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_named_by_their_urls_and_told_apart_by_numbers() {
+        let names = file_names(&["/a/b.txt", "/c", "/", "/d/c", "/.."]);
+        assert_eq!(names, ["b.txt", "c-1", "response-2", "c-3", "response-4"]);
     }
 }
