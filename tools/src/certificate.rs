@@ -45,6 +45,8 @@ pub struct SelfMade {
     pub spki: String,
     /// The certificate in PEM.
     pub pem: String,
+    /// Its private key in PEM.
+    pub key_pem: String,
 }
 
 /// Makes a certificate for localhost. It is an ECDSA certificate valid for 13 days, the longest
@@ -67,9 +69,10 @@ pub fn self_made() -> Result<SelfMade, String> {
     let sha256 = |bytes: &[u8]| ring::digest::digest(&ring::digest::SHA256, bytes);
     let fingerprint = HEXLOWER.encode(sha256(&der).as_ref());
     let spki = BASE64.encode(sha256(&key.subject_public_key_info()).as_ref());
+    let key_pem = key.serialize_pem();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let pem = certificate.pem();
-    Ok(SelfMade { identity: Identity { chain: vec![der], key }, fingerprint, spki, pem })
+    let identity = Identity { chain: vec![der], key };
+    Ok(SelfMade { identity, fingerprint, spki, pem: certificate.pem(), key_pem })
 }
 
 /// Says why a certificate and key cannot be used.
