@@ -14,7 +14,7 @@ use protoquic::{
     AlarmFactory, ClientSetup, Connection, Ecn, EventLoopVisitor, PathAddress, RandomGenerator,
     ReceivedPacket, SeededRandom, ServerConfig, SessionHost, SingleHost,
 };
-use protoquic_tests::protocols::{EchoClient, Factory};
+use protoquic_tests::protocols::{EchoClient, echo_factory};
 use protoquic_tests::tls;
 
 struct Pair {
@@ -45,7 +45,7 @@ impl Pair {
             writer: Box::new(RecordingWriter::alone(server_sent.clone())),
             helper: Box::new(VirtualHelper::new(time.clone(), seed)),
             ids: Box::new(RandomConnectionIds::new(8)),
-            factories: vec![Box::new(Factory::echo(config))],
+            factories: vec![Box::new(echo_factory(config))],
         });
         let client_sent = Recording::default();
         let client = connect(&time, &client_sent, seed);

@@ -34,6 +34,11 @@ pub fn load_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, St
     Ok(chain)
 }
 
+/// The certificates by which the system knows servers; none if it has no store.
+pub fn system_roots() -> Vec<CertificateDer<'static>> {
+    rustls_native_certs::load_native_certs().certs
+}
+
 /// A self-made certificate and what a client needs to believe it.
 #[derive(Debug)]
 pub struct SelfMade {

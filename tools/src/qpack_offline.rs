@@ -112,8 +112,7 @@ pub fn encode(lists: &[HeaderList], parameters: Parameters) -> Result<Vec<u8>, S
     let mut out = Vec::new();
     for (list, stream) in lists.iter().zip(1..) {
         let mut section = BytesMut::new();
-        let fields =
-            list.iter().map(|(name, value)| FieldRef { name, value, sensitive: false });
+        let fields = list.iter().map(|(name, value)| FieldRef { name, value, sensitive: false });
         encoder.encode(stream, fields, &mut section);
         if let Some(inserts) = encoder.take_encoder_stream() {
             record(&mut out, 0, &inserts);

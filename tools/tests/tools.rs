@@ -14,9 +14,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use protoquic::Config;
 use protoquic::crypto::{ClientTls, ServerTrust};
-use protoquic::http::{
-    ALPN, ClientExchange, Http3ClientSession, Http3Config, ResponseHandler,
-};
+use protoquic::http::{ALPN, ClientExchange, Http3ClientSession, Http3Config, ResponseHandler};
 use protoquic_tools::endpoint::{ClientEndpoint, ClientOptions};
 
 /// A server that ends with the test.
@@ -96,7 +94,7 @@ fn generated_bytes_and_echo_come_back_whole() {
     let server = Server::start(&[]);
     assert_eq!(fetch(&[&server.url("/5000000")]).stdout.len(), 5_000_000);
     let body = folder("echo").join("body");
-    let bytes: Vec<u8> = (0..5_000_000_u32).map(|n| (n * 31 >> 7) as u8).collect();
+    let bytes: Vec<u8> = (0..5_000_000_u32).map(|n| ((n * 31) >> 7) as u8).collect();
     std::fs::write(&body, &bytes).unwrap();
     let output = fetch(&["--body_file", body.to_str().unwrap(), &server.url("/echo")]);
     assert!(output.status.success() && output.stdout == bytes);
@@ -119,8 +117,7 @@ fn files_are_served_and_saved() {
 #[test]
 fn a_hundred_requests_share_a_connection_and_retry_works() {
     let server = Server::start(&["--retry"]);
-    let output =
-        fetch(&["--num_requests", "100", "--drop_response_body", &server.url("/10000")]);
+    let output = fetch(&["--num_requests", "100", "--drop_response_body", &server.url("/10000")]);
     assert!(output.status.success());
 }
 

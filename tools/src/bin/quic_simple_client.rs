@@ -138,7 +138,7 @@ fn client_tls(arguments: &Arguments) -> Result<rustls::ClientConfig, String> {
         let mut roots = RootCertStore::empty();
         let certificates = match &arguments.ca_file {
             Some(path) => certificate::load_certificates(path)?,
-            None => rustls_native_certs::load_native_certs().certs,
+            None => certificate::system_roots(),
         };
         roots.add_parsable_certificates(certificates);
         if roots.is_empty() {
