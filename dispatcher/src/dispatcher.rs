@@ -134,6 +134,15 @@ impl Dispatcher {
         }
     }
 
+    /// Drops every session without a word, as a crash would; keys and tokens stay. For tests of what
+    /// clients make of it.
+    pub fn forget_everything(&mut self) {
+        for key in self.sessions.keys() {
+            self.sessions.remove(key);
+        }
+        self.handshaking = 0;
+    }
+
     /// Whether no session lives.
     pub fn is_idle(&self) -> bool {
         self.sessions.len() == 0

@@ -163,6 +163,8 @@ pub struct Net<S: Session> {
     pub clients: Vec<SingleHost<S>>,
     /// Datagrams delivered so far.
     pub delivered: u64,
+    /// Datagrams to addresses where nobody is: answers to what was injected.
+    pub strays: Vec<(SocketAddr, Vec<u8>)>,
     alarms: Vec<Alarms>,
     nodes: Vec<Node>,
     wire: Wire,
@@ -216,6 +218,7 @@ impl<S: Session> Net<S> {
             server,
             clients: Vec::new(),
             delivered: 0,
+            strays: Vec::new(),
             alarms: vec![Alarms::default()],
             nodes: vec![Node { address: server_address(), visitor: 0 }],
             wire,
@@ -335,7 +338,10 @@ impl<S: Session> Net<S> {
     }
 
     fn deliver(&mut self, datagram: &Datagram) -> Option<usize> {
-        let node = self.nodes.iter().find(|node| node.address == datagram.to)?;
+        let Some(node) = self.nodes.iter().find(|node| node.address == datagram.to) else {
+            self.strays.push((datagram.to, datagram.data.clone()));
+            return None;
+        };
         let visitor = node.visitor;
         self.delivered += 1;
         let local = match visitor {

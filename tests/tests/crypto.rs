@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protoquic::crypto::{ClientTls, ServerTls, ServerTrust, ring_provider};
-use protoquic::{CloseReason, Config, Host as _, ServerConfig};
+use protoquic::{CloseReason, Config, ServerConfig};
 use protoquic_tests::net::{Link, Net};
 use protoquic_tests::protocols::{EchoClient, echo_factory};
 use protoquic_tests::tls;

@@ -24,6 +24,7 @@ mod fates;
 mod fill;
 mod first_flight;
 mod frames;
+mod glitches;
 mod handshake;
 mod idle;
 mod keys;
@@ -64,6 +65,7 @@ use crate::types::{Role, Space};
 use crate::wire::Version;
 use close::Lifecycle;
 use fates::{Fates, PendingFrames};
+use glitches::GlitchBudget;
 use handshake::Handshake;
 use idle::IdleTimer;
 use keys::KeyRing;
@@ -93,6 +95,7 @@ pub struct Connection {
     local_cids: LocalConnectionIds,
     peer_cids: PeerConnectionIds,
     idle: IdleTimer,
+    glitches: GlitchBudget,
     events: VecDeque<Event>,
     stats: ConnectionStats,
 
@@ -184,7 +187,9 @@ impl Connection {
     /// While nothing may be sent to an unproven address, recovery's timers rest.
     fn note_amplification_limit(&mut self, now: Time) {
         let mut state = self.recovery.handshake_state();
-        let limited = self.paths.active().allowance() < MIN_PACKET_SIZE;
+        // Later, a client that moved has no timer of its own that would free us: ours go on.
+        let limited =
+            !self.handshake_confirmed && self.paths.active().allowance() < MIN_PACKET_SIZE;
         if state.at_anti_amplification_limit != limited {
             state.at_anti_amplification_limit = limited;
             self.recovery.set_handshake_state(now, state);

@@ -102,6 +102,10 @@ impl Connection {
         {
             self.drain(arrival.now, CloseReason::StatelessReset);
         }
+        if self.life.is_open() {
+            let result = self.glitches.check(arrival.now, self.streams.stats().glitches);
+            self.close_on_error(arrival.now, result);
+        }
         if !self.early_packets.is_empty() {
             self.process_early_packets();
         }

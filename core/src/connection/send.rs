@@ -138,7 +138,8 @@ impl Connection {
         if size < MIN_USEFUL_SIZE {
             return None;
         }
-        let probing = self.probes.iter().any(|probes| *probes > 0);
+        // A path challenge must not wait for the window: what fills it may be lost with the old path.
+        let probing = self.probes.iter().any(|probes| *probes > 0) || self.paths.wants_challenge();
         let room = self.recovery.send_allowance(now) >= size as u64;
         let eliciting = probing || room;
         self.pacing_deadline = None;

@@ -13,6 +13,7 @@ use super::cid_generator::{ConnectionIdGenerator, RandomConnectionIds};
 use super::close::Lifecycle;
 use super::config::{Config, ConfigError};
 use super::fates::PendingFrames;
+use super::glitches::GlitchBudget;
 use super::handshake::{Handshake, HandshakeStart};
 use super::idle::IdleTimer;
 use super::keys::KeyRing;
@@ -273,6 +274,7 @@ impl Connection {
             mtu: MtuDiscovery::new(config.initial_packet_size, config.max_packet_size),
             peer_cids: PeerConnectionIds::new(parts.peer_id, config.active_connection_id_limit),
             idle: IdleTimer::new(now, config.idle_timeout, config.keep_alive),
+            glitches: GlitchBudget::new(now),
             events: VecDeque::new(),
             stats: ConnectionStats::default(),
             early_packets: Vec::new(),
