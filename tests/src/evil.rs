@@ -371,11 +371,11 @@ impl Evil {
             };
             opened |= self.open(ty, &mut rest[..len].to_vec(), number_offset).is_some();
             rest = &rest[len..];
+            self.read_tls(net); // the next packet may need the keys of this one
         }
         if !opened {
             self.unknown.push(mail);
         }
-        self.read_tls(net);
     }
 
     fn on_retry<S: Session>(&mut self, net: &mut Net<S>, source: ConnectionId, token: Vec<u8>) {
@@ -392,8 +392,7 @@ impl Evil {
     fn open(&mut self, ty: PacketType, packet: &mut [u8], number_offset: usize) -> Option<()> {
         let space = ty.space();
         let keys = self.keys[space as usize].as_ref()?;
-        let (_, truncated, len) =
-            unprotect_header(&*keys.remote.header, packet, number_offset)?;
+        let (_, truncated, len) = unprotect_header(&*keys.remote.header, packet, number_offset)?;
         let numbers = &mut self.numbers[space as usize];
         let number = packet_number::decode(numbers.last().copied(), truncated, len);
         let start = number_offset + len;

@@ -69,16 +69,14 @@ fn handshake_closes_with(alpn: &[u8], parameters: &Parameters, tamper: Tamper, c
     expect_close(&mut net, &mut evil, code);
 }
 
-/// The attacker, when it has Handshake keys but has not finished.
-fn in_handshake() -> (EchoNet, Evil) {
+/// The attacker, when it has Handshake keys but has not finished. Before its first Handshake
+/// packet, which an acknowledgement is, the server keeps its Initial keys.
+fn in_handshake(acknowledges: bool) -> (EchoNet, Evil) {
     let mut net = net();
     let hold: Tamper =
-        Box::new(
-            |space, messages| {
-                if space == Space::Handshake { Vec::new() } else { messages }
-            },
-        );
+        Box::new(|space, messages| if space == Space::Handshake { Vec::new() } else { messages });
     let mut evil = Evil::client(&mut net, 5000, b"echo", &parameters(), hold);
+    evil.acknowledges = acknowledges;
     evil.start(&mut net);
     let ready = |evil: &Evil| evil.seen.iter().any(|packet| packet.space == Space::Handshake);
     assert!(evil.run_until(&mut net, std::time::Duration::from_secs(1), ready));
@@ -175,7 +173,7 @@ fn c12_a_packet_without_frames() {
 
 #[test]
 fn c13_reserved_bits_in_a_handshake_packet() {
-    let (mut net, mut evil) = in_handshake();
+    let (mut net, mut evil) = in_handshake(true);
     let packet = evil.seal(PacketType::Handshake, &[1], 0x08);
     evil.send_datagram(&mut net, packet);
     expect_close(&mut net, &mut evil, Code::PROTOCOL_VIOLATION);
@@ -183,7 +181,7 @@ fn c13_reserved_bits_in_a_handshake_packet() {
 
 #[test]
 fn c14_path_challenge_in_a_handshake_packet() {
-    let (mut net, mut evil) = in_handshake();
+    let (mut net, mut evil) = in_handshake(true);
     evil.send(&mut net, PacketType::Handshake, &bytes_of(&Frame::PathChallenge([1; 8])));
     expect_close(&mut net, &mut evil, Code::PROTOCOL_VIOLATION);
 }
@@ -257,8 +255,7 @@ fn c24_streams_blocked_above_two_to_the_sixty() {
 fn c25_new_connection_id_that_retires_itself() {
     let id = ConnectionId::new(&[5; 8]).unwrap();
     let reset_token = ResetToken([1; 16]);
-    let frame =
-        Frame::NewConnectionId { sequence: 1, retire_prior_to: 11, id, reset_token };
+    let frame = Frame::NewConnectionId { sequence: 1, retire_prior_to: 11, id, reset_token };
     frame_closes_with(&frame, Code::FRAME_ENCODING_ERROR);
 }
 
@@ -322,7 +319,7 @@ fn c33_end_of_early_data_before_finished() {
 #[test]
 fn tls_messages_at_an_earlier_level_than_awaited() {
     // RFC 9001 §4.1.3
-    let (mut net, mut evil) = in_handshake();
+    let (mut net, mut evil) = in_handshake(false);
     evil.send_crypto(&mut net, Space::Initial, &[20, 0, 0, 0]);
     expect_close(&mut net, &mut evil, Code::PROTOCOL_VIOLATION);
 }
@@ -330,10 +327,7 @@ fn tls_messages_at_an_earlier_level_than_awaited() {
 #[test]
 fn an_acknowledgement_of_what_was_never_sent() {
     // RFC 9000 §13.1
-    one_rtt_closes_with(
-        &protoquic_tests::evil::ack_frame(100_000, 0),
-        Code::PROTOCOL_VIOLATION,
-    );
+    one_rtt_closes_with(&protoquic_tests::evil::ack_frame(100_000, 0), Code::PROTOCOL_VIOLATION);
 }
 
 #[test]
@@ -422,10 +416,7 @@ fn retire_connection_id_that_was_never_issued() {
 fn max_streams_grows_no_limit_backwards() {
     // RFC 9000 §19.11: smaller limits are ignored.
     let (mut net, mut evil) = established();
-    evil.send_frame(
-        &mut net,
-        &Frame::MaxStreams { direction: Direction::Bidirectional, max: 1 },
-    );
+    evil.send_frame(&mut net, &Frame::MaxStreams { direction: Direction::Bidirectional, max: 1 });
     evil.run(&mut net, std::time::Duration::from_millis(200));
     assert_eq!(evil.close(), None);
 }
