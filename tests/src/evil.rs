@@ -70,12 +70,14 @@ pub struct Evil {
     pub seen: Vec<SeenPacket>,
     /// Datagrams that held nothing that could be opened.
     pub unknown: Vec<Mail>,
-    /// The token of each Retry that came.
-    pub retries: Vec<Vec<u8>>,
-    /// Bytes of UDP payload sent and received.
+    /// The source and the token of each Retry that came.
+    pub retries: Vec<(ConnectionId, Vec<u8>)>,
+    /// Bytes of UDP payload sent.
     pub sent_bytes: usize,
     /// Bytes of UDP payload received.
     pub received_bytes: usize,
+    /// Datagrams received.
+    pub datagrams: usize,
     tamper: Tamper,
     tls: Tls,
     keys: [Option<Keys>; 3],
@@ -171,6 +173,7 @@ impl Evil {
             retries: Vec::new(),
             sent_bytes: 0,
             received_bytes: 0,
+            datagrams: 0,
             tamper,
             tls,
             keys: [Some(keys_of(&peer_id, role)), None, None],
@@ -249,10 +252,16 @@ impl Evil {
     /// Builds a packet with these frames and these extra bits in its first byte. An Initial is
     /// padded to 1200 bytes.
     pub fn seal(&mut self, ty: PacketType, frames: &[u8], bits: u8) -> Vec<u8> {
+        let size = if ty == PacketType::Initial { 1200 } else { 0 };
+        self.seal_to(ty, frames, bits, size)
+    }
+
+    /// As [`seal`](Self::seal), padded to this size or not at all.
+    pub fn seal_to(&mut self, ty: PacketType, frames: &[u8], bits: u8, size: usize) -> Vec<u8> {
         let space = ty.space() as usize;
         let number = self.next_number[space];
         self.next_number[space] += 1;
-        let mut buffer = vec![0; frames.len() + self.token.len() + 1300];
+        let mut buffer = vec![0; frames.len() + self.token.len() + size + 100];
         let mut w = Writer::new(&mut buffer);
         let mut long = None;
         let number_offset = match long_type(ty) {
@@ -268,9 +277,7 @@ impl Evil {
             None => write_short_header(&mut w, &self.peer_id, false, self.key_phase, number, 4),
         };
         w.bytes(frames);
-        if ty == PacketType::Initial {
-            w.zeros(1200_usize.saturating_sub(w.position() + TAG_LEN));
-        }
+        w.zeros(size.saturating_sub(w.position() + TAG_LEN));
         w.zeros(TAG_LEN);
         let end = w.position();
         if let Some(at) = long {
@@ -291,6 +298,14 @@ impl Evil {
         keys.local.packet = next.local;
         keys.remote.packet = next.remote;
         self.key_phase = !self.key_phase;
+    }
+
+    /// Sends its Initial packets to this ID with this token from now on, as after a Retry.
+    pub fn redirect(&mut self, peer_id: ConnectionId, token: Vec<u8>) {
+        self.token = token;
+        self.peer_id = peer_id;
+        self.keys[0] = Some(keys_of(&peer_id, Role::Client));
+        self.crypto_sent[0] = 0;
     }
 
     /// Lets the time pass; takes part in the handshake and acknowledges meanwhile.
@@ -352,6 +367,7 @@ impl Evil {
 
     fn on_datagram<S: Session>(&mut self, net: &mut Net<S>, mail: Mail) {
         self.received_bytes += mail.data.len();
+        self.datagrams += 1;
         let mut opened = false;
         let mut rest = &mail.data[..];
         while let Ok(header) = parse_header(rest, self.local_id.len()) {
@@ -379,12 +395,9 @@ impl Evil {
     }
 
     fn on_retry<S: Session>(&mut self, net: &mut Net<S>, source: ConnectionId, token: Vec<u8>) {
-        self.retries.push(token.clone());
+        self.retries.push((source, token.clone()));
         if self.follows_retry && self.retries.len() == 1 {
-            self.token = token;
-            self.peer_id = source;
-            self.keys[0] = Some(keys_of(&source, Role::Client));
-            self.crypto_sent[0] = 0;
+            self.redirect(source, token);
             self.start(net);
         }
     }

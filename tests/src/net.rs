@@ -135,6 +135,7 @@ impl AlarmFactory for Alarms {
 #[derive(Debug)]
 pub struct TestHelper {
     seed: Mutex<u64>,
+    wall: Arc<Mutex<SystemTime>>,
 }
 
 impl Clock for TestHelper {
@@ -143,7 +144,7 @@ impl Clock for TestHelper {
     }
 
     fn wall_now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_hours(500_000)
+        *self.wall.lock().expect("no test panics while it holds the time")
     }
 }
 
@@ -180,6 +181,7 @@ pub struct Net<S: Session> {
     nodes: Vec<Node>,
     mailboxes: BTreeMap<SocketAddr, Vec<Mail>>,
     wire: Wire,
+    wall: Arc<Mutex<SystemTime>>,
     flying: BTreeMap<(Time, u64), Datagram>,
     sequence: u64,
     /// Steps without progress in time.
@@ -216,7 +218,9 @@ impl<S: Session> Net<S> {
         factories: Vec<Box<dyn SessionFactory>>,
     ) -> Self {
         let wire = Wire::default();
-        let server = new_server(&wire, seed, config, factories);
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
+        let wall = Arc::new(Mutex::new(wall));
+        let server = new_server(&wire, &wall, seed, config, factories);
         Self {
             now: Time::from_millis(1000),
             link,
@@ -227,6 +231,7 @@ impl<S: Session> Net<S> {
             nodes: vec![Node { address: server_address(), visitor: 0 }],
             mailboxes: BTreeMap::new(),
             wire,
+            wall,
             flying: BTreeMap::new(),
             sequence: 0,
             stalled: 0,
@@ -241,8 +246,13 @@ impl<S: Session> Net<S> {
         config: DispatcherConfig,
         factories: Vec<Box<dyn SessionFactory>>,
     ) {
-        self.server = new_server(&self.wire, self.seed, config, factories);
+        self.server = new_server(&self.wire, &self.wall, self.seed, config, factories);
         self.alarms[0] = Alarms::default();
+    }
+
+    /// The time of day goes on, by which tokens expire; the network's time does not.
+    pub fn pass_wall_time(&mut self, time: Duration) {
+        *self.wall.lock().expect("no test panics while it holds the time") += time;
     }
 
     /// From now on what is sent to this address is kept for [`take_mail`](Self::take_mail).
@@ -462,6 +472,7 @@ impl<S: Session> Net<S> {
 
 fn new_server(
     wire: &Wire,
+    wall: &Arc<Mutex<SystemTime>>,
     seed: u64,
     config: DispatcherConfig,
     factories: Vec<Box<dyn SessionFactory>>,
@@ -469,7 +480,7 @@ fn new_server(
     Dispatcher::new(DispatcherSetup {
         config,
         writer: Box::new(WireWriter { wire: wire.clone(), from: server_address() }),
-        helper: Box::new(TestHelper { seed: Mutex::new(seed << 20) }),
+        helper: Box::new(TestHelper { seed: Mutex::new(seed << 20), wall: wall.clone() }),
         ids: Box::new(RandomConnectionIds::new(8)),
         factories,
     })
