@@ -290,6 +290,11 @@ impl Evil {
         buffer
     }
 
+    /// Whether it can make packets of this type.
+    pub fn has_keys(&self, ty: PacketType) -> bool {
+        self.keys[ty.space() as usize].is_some()
+    }
+
     /// Updates its 1-RTT keys.
     pub fn update_keys(&mut self) {
         let secrets = self.secrets.as_mut().expect("the handshake has come so far");
