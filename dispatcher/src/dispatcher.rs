@@ -204,12 +204,12 @@ impl Dispatcher {
             FirstLook::Other(id) => {
                 if self.buffered.contains(&id) {
                     self.buffered.push(&id, packet);
-                } else if !self.answer_from_time_wait(now, &packet.path, &id) {
+                } else if !self.answer_from_time_wait(now, &packet.path, &id, data.len()) {
                     self.stats.dropped += 1;
                 }
             }
             FirstLook::Short(id) => {
-                if !self.answer_from_time_wait(now, &packet.path, &id) {
+                if !self.answer_from_time_wait(now, &packet.path, &id, data.len()) {
                     let (random, writer) = (&mut *self.random, &mut *self.writer);
                     self.stateless.reset(now, &packet.path, &id, data.len(), random, writer);
                 }
@@ -218,11 +218,20 @@ impl Dispatcher {
         }
     }
 
-    fn answer_from_time_wait(&mut self, now: Time, path: &PathAddress, id: &ConnectionId) -> bool {
+    fn answer_from_time_wait(
+        &mut self,
+        now: Time,
+        path: &PathAddress,
+        id: &ConnectionId,
+        received: usize,
+    ) -> bool {
         match self.time_wait.on_packet(now, id) {
             Answer::Unknown => return false,
-            Answer::Silence => {}
-            Answer::Farewell(farewell) => send(&mut *self.writer, path, &farewell),
+            // RFC 9000 §10.2.1: at most three times what came, whose sender may be forged.
+            Answer::Farewell(farewell) if farewell.len() <= 3 * received => {
+                send(&mut *self.writer, path, &farewell);
+            }
+            Answer::Farewell(_) | Answer::Silence => {}
         }
         true
     }
@@ -243,7 +252,7 @@ impl Dispatcher {
         if self.buffered.contains(&id) {
             return self.on_more_of_a_hello(&id, packet);
         }
-        if self.answer_from_time_wait(now, &packet.path, &id) {
+        if self.answer_from_time_wait(now, &packet.path, &id, packet.data.len()) {
             return;
         }
         if !is_plausible(header, packet.data.len()) {

@@ -2,7 +2,10 @@
 //! between real sockets ([`relay`]), certificates made once per process, and small protocols to run
 //! over them. Public seams only.
 
+pub mod evil;
+pub mod evil_hello;
 pub mod http3;
+pub mod mangle;
 pub mod net;
 pub mod protocols;
 pub mod raw;

@@ -47,6 +47,19 @@ struct Datagram {
     data: Vec<u8>,
 }
 
+/// A datagram that came to an address without an endpoint, see [`Net::open_mailbox`].
+#[derive(Clone, Debug)]
+pub struct Mail {
+    /// When it came.
+    pub at: Time,
+    /// Who sent it.
+    pub from: SocketAddr,
+    /// What it is marked with.
+    pub ecn: Ecn,
+    /// Its payload.
+    pub data: Vec<u8>,
+}
+
 type Wire = Arc<Mutex<Vec<Datagram>>>;
 
 /// Puts packets on the wire.
@@ -122,6 +135,7 @@ impl AlarmFactory for Alarms {
 #[derive(Debug)]
 pub struct TestHelper {
     seed: Mutex<u64>,
+    wall: Arc<Mutex<SystemTime>>,
 }
 
 impl Clock for TestHelper {
@@ -130,7 +144,7 @@ impl Clock for TestHelper {
     }
 
     fn wall_now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_hours(500_000)
+        *self.wall.lock().expect("no test panics while it holds the time")
     }
 }
 
@@ -167,7 +181,9 @@ pub struct Net<S: Session> {
     pub strays: Vec<(SocketAddr, Vec<u8>)>,
     alarms: Vec<Alarms>,
     nodes: Vec<Node>,
+    mailboxes: BTreeMap<SocketAddr, Vec<Mail>>,
     wire: Wire,
+    wall: Arc<Mutex<SystemTime>>,
     flying: BTreeMap<(Time, u64), Datagram>,
     sequence: u64,
     /// Steps without progress in time.
@@ -204,14 +220,9 @@ impl<S: Session> Net<S> {
         factories: Vec<Box<dyn SessionFactory>>,
     ) -> Self {
         let wire = Wire::default();
-        let writer = WireWriter { wire: wire.clone(), from: server_address() };
-        let server = Dispatcher::new(DispatcherSetup {
-            config,
-            writer: Box::new(writer),
-            helper: Box::new(TestHelper { seed: Mutex::new(seed << 20) }),
-            ids: Box::new(RandomConnectionIds::new(8)),
-            factories,
-        });
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
+        let wall = Arc::new(Mutex::new(wall));
+        let server = new_server(&wire, &wall, seed, config, factories);
         Self {
             now: Time::from_millis(1000),
             link,
@@ -221,7 +232,9 @@ impl<S: Session> Net<S> {
             strays: Vec::new(),
             alarms: vec![Alarms::default()],
             nodes: vec![Node { address: server_address(), visitor: 0 }],
+            mailboxes: BTreeMap::new(),
             wire,
+            wall,
             flying: BTreeMap::new(),
             sequence: 0,
             stalled: 0,
@@ -230,9 +243,54 @@ impl<S: Session> Net<S> {
         }
     }
 
+    /// The server forgets everything but its keys, which are the seed's.
+    pub fn restart_server(
+        &mut self,
+        config: DispatcherConfig,
+        factories: Vec<Box<dyn SessionFactory>>,
+    ) {
+        self.server = new_server(&self.wire, &self.wall, self.seed, config, factories);
+        self.alarms[0] = Alarms::default();
+    }
+
+    /// The time of day goes on, by which tokens expire; the network's time does not.
+    pub fn pass_wall_time(&mut self, time: Duration) {
+        *self.wall.lock().expect("no test panics while it holds the time") += time;
+    }
+
+    /// From now on what is sent to this address is kept for [`take_mail`](Self::take_mail).
+    pub fn open_mailbox(&mut self, address: SocketAddr) {
+        self.mailboxes.insert(address, Vec::new());
+    }
+
+    /// What came to a mailbox since it was last emptied.
+    pub fn take_mail(&mut self, address: SocketAddr) -> Vec<Mail> {
+        self.mailboxes.get_mut(&address).map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Takes a client off the network. What is sent to it goes to a mailbox.
+    pub fn replace_by_mailbox(&mut self, client: usize) -> SocketAddr {
+        let address = self.nodes[client + 1].address;
+        self.nodes[client + 1].address = ([0, 0, 0, 0], 0).into();
+        self.open_mailbox(address);
+        address
+    }
+
     /// Adds a client. Its writer may be wrapped.
     pub fn connect(
         &mut self,
+        config: Arc<Config>,
+        tls: Arc<rustls::ClientConfig>,
+        session: S,
+        wrap: impl FnOnce(WireWriter) -> Box<dyn PacketWriter>,
+    ) -> usize {
+        self.connect_to(server_address(), config, tls, session, wrap)
+    }
+
+    /// Adds a client of whoever is at this address.
+    pub fn connect_to(
+        &mut self,
+        server: SocketAddr,
         config: Arc<Config>,
         tls: Arc<rustls::ClientConfig>,
         session: S,
@@ -245,7 +303,7 @@ impl<S: Session> Net<S> {
             config,
             tls,
             server_name: "localhost".try_into().expect("localhost is a name"),
-            path: PathAddress::new(address, server_address()),
+            path: PathAddress::new(address, server),
             token: bytes::Bytes::new(),
             random: Box::new(SeededRandom::new(self.seed << 20 | 0x8_0000 | index as u64)),
             observer: None,
@@ -338,6 +396,11 @@ impl<S: Session> Net<S> {
     }
 
     fn deliver(&mut self, datagram: &Datagram) -> Option<usize> {
+        if let Some(mailbox) = self.mailboxes.get_mut(&datagram.to) {
+            let Datagram { from, ecn, ref data, .. } = *datagram;
+            mailbox.push(Mail { at: self.now, from, ecn, data: data.clone() });
+            return None;
+        }
         let Some(node) = self.nodes.iter().find(|node| node.address == datagram.to) else {
             self.strays.push((datagram.to, datagram.data.clone()));
             return None;
@@ -413,4 +476,20 @@ impl<S: Session> Net<S> {
             client => &mut self.clients[client - 1],
         }
     }
+}
+
+fn new_server(
+    wire: &Wire,
+    wall: &Arc<Mutex<SystemTime>>,
+    seed: u64,
+    config: DispatcherConfig,
+    factories: Vec<Box<dyn SessionFactory>>,
+) -> Dispatcher {
+    Dispatcher::new(DispatcherSetup {
+        config,
+        writer: Box::new(WireWriter { wire: wire.clone(), from: server_address() }),
+        helper: Box::new(TestHelper { seed: Mutex::new(seed << 20), wall: wall.clone() }),
+        ids: Box::new(RandomConnectionIds::new(8)),
+        factories,
+    })
 }

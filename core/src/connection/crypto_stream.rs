@@ -58,6 +58,11 @@ impl CryptoStream {
         Ok(())
     }
 
+    /// Whether bytes up to here have been consumed already.
+    pub(super) fn has_consumed(&self, end: u64) -> bool {
+        end <= self.received
+    }
+
     /// The next bytes in order.
     pub(super) fn read(&mut self) -> Option<Vec<u8>> {
         let entry = self.waiting.first_entry()?;

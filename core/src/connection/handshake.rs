@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::Connection;
 use super::event::Event;
+use super::keys::KeyRing;
 use super::receive::{Arrival, OpenedPacket};
 use crate::crypto::{NewKeys, Tls, retry_tag_is_valid};
 use crate::error::{CloseReason, TransportError};
@@ -87,6 +88,15 @@ impl Handshake {
         self.peer_parameters.as_ref().unwrap_or(&self.defaults)
     }
 
+    /// At which level the peer's next TLS message has to come.
+    fn awaited(&self, keys: &KeyRing) -> Space {
+        match (self.complete, keys.handshake_was_available()) {
+            (true, _) => Space::Application,
+            (false, true) => Space::Handshake,
+            (false, false) => Space::Initial,
+        }
+    }
+
     /// RFC 9000 §7.3: the connection IDs of the handshake must be those the peer saw.
     fn check_ids(&self, role: Role, theirs: &TransportParameters) -> Result<(), TransportError> {
         let check = |name: &str, got: Option<ConnectionId>, want: Option<ConnectionId>| {
@@ -146,7 +156,15 @@ impl Connection {
         data: &[u8],
     ) -> Result<(), TransportError> {
         let space = ty.space();
-        self.spaces[space as usize].crypto.on_frame(offset, data)?;
+        let stream = &mut self.spaces[space as usize].crypto;
+        let awaited = self.handshake.awaited(&self.keys);
+        // RFC 9001 §4.1.3: what was sent at an earlier level may come again, but not go on there.
+        if (space as usize) < awaited as usize && !stream.has_consumed(offset + data.len() as u64) {
+            return Err(TransportError::protocol_violation(format!(
+                "new CRYPTO data in a packet of type {ty:?}, after those of a later type"
+            )));
+        }
+        stream.on_frame(offset, data)?;
         self.drive_handshake(now)
     }
 

@@ -116,6 +116,12 @@ impl Paths {
         self.responses.pop_front()
     }
 
+    /// The next answer, if it goes to this address too: several challenges of one datagram must
+    /// not earn a datagram each.
+    pub(super) fn next_response_to(&mut self, address: &PathAddress) -> Option<[u8; 8]> {
+        self.responses.pop_front_if(|response| response.address == *address).map(|r| r.data)
+    }
+
     /// The peer's newest packet came from another address: follow it there, and ask it for proof
     /// (RFC 9000 §9.3).
     pub(super) fn migrate(

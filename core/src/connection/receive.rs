@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::Connection;
 use super::close::State;
+use super::config::MIN_PACKET_SIZE;
 use super::observer::{DropReason, PacketInfo};
 use crate::crypto::OpenError;
 use crate::error::{CloseReason, TransportError};
@@ -149,6 +150,12 @@ impl Connection {
     /// Processes one packet of a datagram. Returns whether it was authentic.
     fn process_protected(&mut self, arrival: &Arrival, packet: ProtectedPacket) -> bool {
         let size = packet.data.len();
+        // RFC 9000 §14.1
+        let small = arrival.datagram_len < MIN_PACKET_SIZE;
+        if self.role == Role::Server && packet.ty == PacketType::Initial && small {
+            self.note_drop(arrival.now, size, DropReason::Header);
+            return false;
+        }
         let to_original = matches!(packet.ty, PacketType::Initial | PacketType::ZeroRtt)
             && self.handshake.first_destination() == Some(packet.destination);
         if !to_original && !self.local_cids.contains(&packet.destination) {

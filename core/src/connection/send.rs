@@ -335,7 +335,12 @@ impl Connection {
         let Some(mut builder) = PacketBuilder::new(&mut buffer, &header) else {
             return Attempt::Nothing;
         };
-        builder.frame(&Frame::PathResponse(data), None);
+        let mut next = Some(data);
+        while let Some(data) = next {
+            builder.frame(&Frame::PathResponse(data), None);
+            let room = builder.remaining() >= PATH_RESPONSE_LEN;
+            next = room.then(|| self.paths.next_response_to(&address)).flatten();
+        }
         builder.pad_full();
         let packet = builder.finish();
         self.keys.seal(Space::Application, &mut buffer, &packet);
@@ -472,6 +477,8 @@ const fn buffer_full() -> Padding {
 
 /// How many datagrams one connection writes in a turn, at most.
 const MAX_DATAGRAMS_PER_TURN: usize = 512;
+/// A PATH_RESPONSE frame, in bytes (RFC 9000 §19.18).
+const PATH_RESPONSE_LEN: usize = 9;
 /// A datagram smaller than this is not worth sending.
 const MIN_USEFUL_SIZE: usize = 64;
 /// CONNECTION_CLOSE without its reason, with every field at its largest.

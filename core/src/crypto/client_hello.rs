@@ -28,10 +28,19 @@ pub fn parse_client_hello(bytes: &[u8]) -> Result<Option<ClientHello>, Transport
         return Err(malformed("it is too long"));
     }
     let Some(body) = bytes.get(4..4 + len) else { return Ok(None) };
-    parse_body(body).map(Some).ok_or_else(|| malformed("a field is cut off"))
+    let (hello, has_parameters) =
+        parse_body(body).ok_or_else(|| malformed("a field is cut off"))?;
+    if !has_parameters {
+        // RFC 9001 §8.2. TLS itself would also take the extension's number from before the RFC.
+        let code = TransportErrorCode::crypto(MISSING_EXTENSION);
+        let reason = "the ClientHello has no quic_transport_parameters extension";
+        return Err(TransportError::new(code, reason));
+    }
+    Ok(Some(hello))
 }
 
-fn parse_body(body: &[u8]) -> Option<ClientHello> {
+/// What it asks for, and whether it brings transport parameters.
+fn parse_body(body: &[u8]) -> Option<(ClientHello, bool)> {
     let mut reader = Reader::new(body);
     reader.bytes(2 + 32)?; // version, random
     let session_id = reader.u8()?;
@@ -42,8 +51,9 @@ fn parse_body(body: &[u8]) -> Option<ClientHello> {
     reader.bytes(compression.into())?;
     let mut hello = ClientHello::default();
     if reader.is_empty() {
-        return Some(hello);
+        return Some((hello, false));
     }
+    let mut has_parameters = false;
     let mut extensions = sub_reader(&mut reader)?;
     while !extensions.is_empty() {
         let ty = extensions.u16()?;
@@ -51,10 +61,11 @@ fn parse_body(body: &[u8]) -> Option<ClientHello> {
         match ty {
             EXTENSION_SERVER_NAME => parse_server_name(data, &mut hello.server_name)?,
             EXTENSION_ALPN => hello.alpn = parse_alpn(data)?,
+            EXTENSION_TRANSPORT_PARAMETERS => has_parameters = true,
             _ => {}
         }
     }
-    Some(hello)
+    Some((hello, has_parameters))
 }
 
 fn parse_server_name(mut data: Reader<'_>, found: &mut Option<String>) -> Option<()> {
@@ -94,8 +105,10 @@ fn malformed(what: &str) -> TransportError {
 const CLIENT_HELLO: u8 = 1;
 const EXTENSION_SERVER_NAME: u16 = 0;
 const EXTENSION_ALPN: u16 = 16;
+const EXTENSION_TRANSPORT_PARAMETERS: u16 = 57;
 /// TLS alerts (RFC 8446 §6).
 const UNEXPECTED_MESSAGE: u8 = 10;
 const DECODE_ERROR: u8 = 50;
+const MISSING_EXTENSION: u8 = 109;
 /// As much as CRYPTO frames may be buffered.
 const MAX_CLIENT_HELLO: usize = 64 * 1024;
