@@ -43,6 +43,9 @@ impl Stream<Echo> for EchoStream {
     }
 }
 
+/// Makes sessions by a function; what tests call the factory of their choice.
+pub use protoquic::FnFactory as Factory;
+
 /// A factory of echo sessions.
 pub fn echo_factory(config: ServerConfig) -> impl SessionFactory {
     FnFactory::new(&[b"echo"], config, |connection| Box::new(SessionHost::new(connection, Echo)))

@@ -18,7 +18,7 @@ use protoquic::{
 use protoquic_tests::evil::{Evil, bytes_of, unchanged};
 use protoquic_tests::evil_hello::parameters;
 use protoquic_tests::net::{Alarms, Link, Net, server_address};
-use protoquic_tests::protocols::{EchoClient, Factory, pattern};
+use protoquic_tests::protocols::{EchoClient, echo_factory, pattern};
 use protoquic_tests::tls;
 
 type EchoNet = Net<EchoClient>;
@@ -30,7 +30,7 @@ fn server_config() -> ServerConfig {
 }
 
 fn net() -> EchoNet {
-    Net::new(23, Link::default(), Factory::echo(server_config()))
+    Net::new(23, Link::default(), echo_factory(server_config()))
 }
 
 fn evil(net: &mut EchoNet, port: u16) -> Evil {
@@ -178,7 +178,7 @@ fn challenges_from_elsewhere_are_answered_within_the_bound() {
 #[test]
 fn so_many_sessions_are_made_in_a_turn() {
     let config = DispatcherConfig { max_sessions_per_turn: 4, ..DispatcherConfig::default() };
-    let factories: Vec<Box<dyn SessionFactory>> = vec![Box::new(Factory::echo(server_config()))];
+    let factories: Vec<Box<dyn SessionFactory>> = vec![Box::new(echo_factory(server_config()))];
     let mut net: EchoNet = Net::with_dispatcher(5, Link::default(), config, factories);
     for port in 5000..5010 {
         let mut evil = evil(&mut net, port);

@@ -12,7 +12,7 @@ use protoquic::{CloseReason, ServerConfig, SessionFactory, Space, StreamId};
 use protoquic_tests::evil::{Evil, bytes_of, has_version, unchanged};
 use protoquic_tests::evil_hello::{parameters, parameters_without};
 use protoquic_tests::net::{Link, Mail, Net, server_address};
-use protoquic_tests::protocols::{EchoClient, Factory};
+use protoquic_tests::protocols::{EchoClient, Factory, echo_factory};
 use protoquic_tests::tls;
 
 type EchoNet = Net<EchoClient>;
@@ -24,7 +24,7 @@ fn server_config(alpn: &[u8]) -> ServerConfig {
 }
 
 fn factories() -> Vec<Box<dyn SessionFactory>> {
-    vec![Box::new(Factory::echo(server_config(b"echo")))]
+    vec![Box::new(echo_factory(server_config(b"echo")))]
 }
 
 fn net(config: DispatcherConfig) -> EchoNet {

@@ -37,7 +37,7 @@ const MAX_SESSIONS: usize = 100;
 fn net(seed: u64) -> RawNet {
     let transport = Arc::new(Config { idle_timeout: Duration::from_secs(20), ..Config::default() });
     let config = ServerConfig { transport, tls: tls::server(&[b"echo"]) };
-    let factories: Vec<Box<dyn SessionFactory>> = vec![Box::new(Factory::echo(config))];
+    let factories: Vec<Box<dyn SessionFactory>> = vec![Box::new(echo_factory(config))];
     let config = DispatcherConfig {
         max_time_wait: MAX_TIME_WAIT,
         max_sessions: MAX_SESSIONS,

@@ -14,7 +14,7 @@ use protoquic_tests::evil_hello::{
 };
 use protoquic_tests::http3::varint;
 use protoquic_tests::net::{Link, Net};
-use protoquic_tests::protocols::{EchoClient, Factory};
+use protoquic_tests::protocols::{EchoClient, echo_factory};
 use protoquic_tests::tls;
 
 type EchoNet = Net<EchoClient>;
@@ -22,7 +22,7 @@ type EchoNet = Net<EchoClient>;
 fn net() -> EchoNet {
     let transport = Arc::new(Config::default());
     let config = ServerConfig { transport, tls: tls::server(&[b"echo"]) };
-    Net::new(7, Link::default(), Factory::echo(config))
+    Net::new(7, Link::default(), echo_factory(config))
 }
 
 /// An attacker whose handshake is confirmed.
