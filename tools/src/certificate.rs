@@ -5,7 +5,6 @@ use std::path::Path;
 
 use data_encoding::{BASE64, HEXLOWER};
 use protoquic::crypto::Identity;
-use rcgen::PublicKeyData as _;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::OffsetDateTime;
@@ -34,22 +33,31 @@ pub fn load_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, St
     Ok(chain)
 }
 
-/// A self-made certificate and what a client needs to believe it.
-#[derive(Debug)]
-pub struct SelfMade {
-    /// For the server.
-    pub identity: Identity,
+/// What a client needs to believe a certificate that no authority signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fingerprints {
     /// SHA-256 of the certificate, in hex.
-    pub fingerprint: String,
+    pub certificate: String,
     /// SHA-256 of its public key info, in base64, as Chromium wants it.
     pub spki: String,
-    /// The certificate in PEM.
-    pub pem: String,
+}
+
+/// The fingerprints of an identity's own certificate. The error is a line for a person.
+pub fn fingerprints(identity: &Identity) -> Result<Fingerprints, String> {
+    let certificate = identity.chain.first().ok_or("the certificate chain is empty")?;
+    let key = rustls::crypto::ring::sign::any_supported_type(&identity.key)
+        .map_err(|error| explain_tls_error(&error))?;
+    let public = key.public_key().ok_or("this kind of private key does not tell its public key")?;
+    let sha256 = |bytes: &[u8]| ring::digest::digest(&ring::digest::SHA256, bytes);
+    Ok(Fingerprints {
+        certificate: HEXLOWER.encode(sha256(certificate).as_ref()),
+        spki: BASE64.encode(sha256(&public).as_ref()),
+    })
 }
 
 /// Makes a certificate for localhost. It is an ECDSA certificate valid for 13 days, the longest
 /// that WebTransport's certificate hashes allow.
-pub fn self_made() -> Result<SelfMade, String> {
+pub fn self_made() -> Result<Identity, String> {
     let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let make = || -> Result<_, rcgen::Error> {
         let key = rcgen::KeyPair::generate()?;
@@ -63,13 +71,8 @@ pub fn self_made() -> Result<SelfMade, String> {
     };
     let (certificate, key) =
         make().map_err(|error| format!("cannot make a certificate: {error}"))?;
-    let der = certificate.der().clone();
-    let sha256 = |bytes: &[u8]| ring::digest::digest(&ring::digest::SHA256, bytes);
-    let fingerprint = HEXLOWER.encode(sha256(&der).as_ref());
-    let spki = BASE64.encode(sha256(&key.subject_public_key_info()).as_ref());
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let pem = certificate.pem();
-    Ok(SelfMade { identity: Identity { chain: vec![der], key }, fingerprint, spki, pem })
+    Ok(Identity { chain: vec![certificate.der().clone()], key })
 }
 
 /// Says why a certificate and key cannot be used.

@@ -80,7 +80,7 @@ fn main() -> ExitCode {
 fn serve(listen: SocketAddr, files: Option<(PathBuf, PathBuf)>) -> Result<(), String> {
     let identity = match files {
         Some((certificate, key)) => certificate::load_identity(&certificate, &key)?,
-        None => certificate::self_made()?.identity,
+        None => certificate::self_made()?,
     };
     let tls = ServerTls {
         provider: None,
