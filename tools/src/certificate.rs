@@ -5,6 +5,7 @@ use std::path::Path;
 
 use data_encoding::{BASE64, HEXLOWER};
 use protoquic::crypto::Identity;
+use rustls::RootCertStore;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::OffsetDateTime;
@@ -31,6 +32,16 @@ pub fn load_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, St
         return Err(format!("{} holds no certificate", path.display()));
     }
     Ok(chain)
+}
+
+/// The authorities that the system believes. An error, a line for a person, if there are none.
+pub fn system_roots() -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        return Err("the system has no certificates to verify servers by".into());
+    }
+    Ok(roots)
 }
 
 /// What a client needs to believe a certificate that no authority signed.

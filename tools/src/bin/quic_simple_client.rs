@@ -162,17 +162,22 @@ fn client_tls(arguments: &Arguments) -> Result<rustls::ClientConfig, String> {
     let trust = if arguments.disable_certificate_verification {
         ServerTrust::AnyCertificate
     } else {
-        let mut roots = RootCertStore::empty();
-        let certificates = match &arguments.ca_file {
-            Some(path) => certificate::load_certificates(path)?,
-            None => rustls_native_certs::load_native_certs().certs,
+        let roots = match &arguments.ca_file {
+            Some(path) => {
+                let mut roots = RootCertStore::empty();
+                roots.add_parsable_certificates(certificate::load_certificates(path)?);
+                if roots.is_empty() {
+                    return Err(format!("{} holds no usable certificate", path.display()));
+                }
+                roots
+            }
+            None => certificate::system_roots().map_err(|error| {
+                format!(
+                    "{error}; give --ca_file, or --disable_certificate_verification for a server \
+                     of your own"
+                )
+            })?,
         };
-        roots.add_parsable_certificates(certificates);
-        if roots.is_empty() {
-            return Err("the system has no certificates to verify servers by; give --ca_file, or \
-                        --disable_certificate_verification for a server of your own"
-                .into());
-        }
         ServerTrust::Roots(roots)
     };
     let alpn = vec![ALPN.to_vec()];

@@ -40,7 +40,9 @@ impl Destination {
                 return Ok(Self::File(path.to_owned()));
             }
             if path.exists() {
-                return Err(format!("{shown} is a file; --output for several responses is a folder"));
+                return Err(format!(
+                    "{shown} is a file; --output for several responses is a folder"
+                ));
             }
             fs::create_dir_all(path).map_err(|error| format!("cannot make {shown}: {error}"))?;
         }

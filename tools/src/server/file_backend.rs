@@ -68,7 +68,11 @@ impl FileBackend {
 
 /// What is at a path.
 enum Found {
-    File { file: File, metadata: Metadata, path: PathBuf },
+    File {
+        file: File,
+        metadata: Metadata,
+        path: PathBuf,
+    },
     /// A folder whose path lacks the slash that relative links need; here with it.
     Folder(String),
 }
