@@ -6,16 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use protoquic::connection::Config;
-use protoquic::crypto::{ClientTls, ServerTls, ServerTrust};
+use protoquic::ApplicationError;
 use protoquic::dispatcher::DispatcherConfig;
 use protoquic::http::{
     ALPN, Backend, ClientExchange, Http3ClientSession, Http3Config, Http3ServerFactory,
     RequestHandler, ResponseHandler, ServerExchange,
 };
-use protoquic::{ApplicationError, ServerConfig};
-use protoquic_tools::certificate;
-use protoquic_tools::endpoint::{ClientEndpoint, ClientOptions, ServerEndpoint};
+use protoquic_tools::endpoint::{ClientEndpoint, ClientOptions, ServerEndpoint, self_made_server};
 
 /// What is asked once for every request.
 struct WordCounter;
@@ -71,26 +68,12 @@ impl ResponseHandler for Answer {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (alpn, identity) = (vec![ALPN.to_vec()], certificate::self_made()?);
-    let tls = ServerTls {
-        provider: None,
-        identity,
-        alpn: alpn.clone(),
-        client_verifier: None,
-        key_log: true,
-    };
-    let config =
-        ServerConfig { transport: Arc::new(Config::default()), tls: Arc::new(tls.build()?) };
-    let factory = Http3ServerFactory::new(Arc::new(WordCounter), config, Http3Config::default());
+    let (config, http) = (self_made_server(ALPN)?, Http3Config::default());
+    let factory = Box::new(Http3ServerFactory::new(Arc::new(WordCounter), config, http));
     let listen = ([127, 0, 0, 1], 0).into();
-    let mut server =
-        ServerEndpoint::bind(listen, DispatcherConfig::default(), vec![Box::new(factory)])?;
+    let mut server = ServerEndpoint::bind(listen, DispatcherConfig::default(), vec![factory])?;
 
-    let trust = ServerTrust::AnyCertificate; // both ends are ours
-    let tls = ClientTls { provider: None, trust, alpn, identity: None, key_log: true };
-    let (server_name, address) = ("localhost".try_into()?, server.address());
-    let (config, tls) = (Arc::new(Config::default()), Arc::new(tls.build()?));
-    let options = ClientOptions { server_name, address, config, tls };
+    let options = ClientOptions::believing_anyone(server.address(), ALPN)?;
     let mut client =
         ClientEndpoint::connect(options, |_| Http3ClientSession::new(Http3Config::default()))?;
     let answer = Arc::new(Mutex::new(None));

@@ -1,20 +1,16 @@
 //! A protocol of one's own on bare [`Session`] and [`Stream`]: a server that sends every stream's
 //! bytes back, and a client that speaks first. Both live in this process, each with its event loop.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use protoquic::connection::Config;
-use protoquic::crypto::{ClientTls, ServerTls, ServerTrust};
 use protoquic::dispatcher::DispatcherConfig;
 use protoquic::session::ClientHelloInfo;
 use protoquic::{
     ApplicationError, Connection, Direction, Host, Refuse, Reject, ServerConfig, Session,
     SessionContext, SessionFactory, SessionHost, Stream, StreamContext, StreamId,
 };
-use protoquic_tools::certificate;
-use protoquic_tools::endpoint::{ClientEndpoint, ClientOptions, ServerEndpoint};
+use protoquic_tools::endpoint::{ClientEndpoint, ClientOptions, ServerEndpoint, self_made_server};
 
 /// The protocol, in either role: a client opens a stream, a server is opened one.
 struct Echo;
@@ -89,35 +85,10 @@ impl SessionFactory for Factory {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (alpn, transport) = (b"echo".to_vec(), Arc::new(Config::default()));
-    let tls = ServerTls {
-        provider: None,
-        identity: certificate::self_made()?,
-        alpn: vec![alpn.clone()],
-        client_verifier: None,
-        key_log: true,
-    };
-    let config = ServerConfig { transport: transport.clone(), tls: Arc::new(tls.build()?) };
-    let factory = Box::new(Factory(config, [alpn.clone()]));
-    let mut server = ServerEndpoint::bind(
-        ([127, 0, 0, 1], 0).into(),
-        DispatcherConfig::default(),
-        vec![factory],
-    )?;
-
-    let tls = ClientTls {
-        provider: None,
-        trust: ServerTrust::AnyCertificate,
-        alpn: vec![alpn],
-        identity: None,
-        key_log: true,
-    };
-    let options = ClientOptions {
-        server_name: "localhost".try_into()?,
-        address: server.address(),
-        config: transport,
-        tls: Arc::new(tls.build()?),
-    };
+    let factory = Box::new(Factory(self_made_server(ALPN)?, [ALPN.to_vec()]));
+    let listen = ([127, 0, 0, 1], 0).into();
+    let mut server = ServerEndpoint::bind(listen, DispatcherConfig::default(), vec![factory])?;
+    let options = ClientOptions::believing_anyone(server.address(), ALPN)?;
     let mut client = ClientEndpoint::connect(options, |_| Echo)?;
     let mut asked = false;
     while client.close_reason().is_none() {
@@ -135,3 +106,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     Ok(())
 }
+
+/// The protocol's name.
+const ALPN: &[u8] = b"echo";

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use protoquic::connection::{ClientSetup, Config};
-use protoquic::crypto::{ClientTls, ServerTls, ServerTrust};
+use protoquic::connection::ClientSetup;
 use protoquic::dispatcher::DispatcherConfig;
 use protoquic::http::{
     ALPN, ClientExchange, Http3ClientSession, Http3Config, Http3ServerFactory, MemoryBackend,
@@ -15,11 +14,8 @@ use protoquic::http::{
 };
 use protoquic::readers::{BatchReader, EventLoop, SocketOptions, SystemClock, bind};
 use protoquic::writers::{DefaultWriter, DroppingWriter};
-use protoquic::{
-    ApplicationError, Connection, PathAddress, ServerConfig, SessionHost, SingleHost, SystemRandom,
-};
-use protoquic_tools::certificate;
-use protoquic_tools::endpoint::ServerEndpoint;
+use protoquic::{ApplicationError, Connection, PathAddress, SessionHost, SingleHost, SystemRandom};
+use protoquic_tools::endpoint::{ClientOptions, ServerEndpoint, self_made_server};
 
 /// What came back, once it is whole.
 struct Collect(Vec<u8>, Arc<Mutex<Option<Vec<u8>>>>);
@@ -39,22 +35,12 @@ impl ResponseHandler for Collect {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (alpn, transport) = (vec![ALPN.to_vec()], Arc::new(Config::default()));
     let mut backend = MemoryBackend::new();
     backend.echo("/echo");
-    let identity = certificate::self_made()?;
-    let tls = ServerTls {
-        provider: None,
-        identity,
-        alpn: alpn.clone(),
-        client_verifier: None,
-        key_log: true,
-    };
-    let config = ServerConfig { transport: transport.clone(), tls: Arc::new(tls.build()?) };
-    let factory = Http3ServerFactory::new(Arc::new(backend), config, Http3Config::default());
+    let (config, http) = (self_made_server(ALPN)?, Http3Config::default());
+    let factory = Box::new(Http3ServerFactory::new(Arc::new(backend), config, http));
     let any_port = ([127, 0, 0, 1], 0).into();
-    let mut server =
-        ServerEndpoint::bind(any_port, DispatcherConfig::default(), vec![Box::new(factory)])?;
+    let mut server = ServerEndpoint::bind(any_port, DispatcherConfig::default(), vec![factory])?;
 
     // The client, put together by hand.
     let socket = Arc::new(bind(any_port, &SocketOptions::default())?);
@@ -62,22 +48,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = PathAddress::new(socket.local_addr()?, server.address());
     let reader = BatchReader::new(socket.clone())?;
     let mut event_loop = EventLoop::new(socket, Box::new(reader), SystemClock::new())?;
-    let tls = ClientTls {
-        provider: None,
-        trust: ServerTrust::AnyCertificate,
-        alpn,
-        identity: None,
-        key_log: true,
-    };
-    let setup = ClientSetup {
-        config: transport,
-        tls: Arc::new(tls.build()?),
-        server_name: "localhost".try_into()?,
-        path,
-        token: Bytes::new(),
-        random: Box::new(SystemRandom),
-        observer: None,
-    };
+    let ClientOptions { server_name, config, tls, .. } =
+        ClientOptions::believing_anyone(server.address(), ALPN)?;
+    let (token, random) = (Bytes::new(), Box::new(SystemRandom));
+    let setup = ClientSetup { config, tls, server_name, path, token, random, observer: None };
     let connection = Connection::client(event_loop.now(), setup)?;
     let session = Http3ClientSession::new(Http3Config::default());
     let mut client = SingleHost::new(SessionHost::new(connection, session), Box::new(writer));

@@ -59,7 +59,7 @@ struct Arguments {
     #[arg(long)]
     one_connection_per_request: bool,
     /// Believes any certificate. For servers of your own.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "ca_file")]
     disable_certificate_verification: bool,
     /// Certificates to believe, in PEM, instead of the system's.
     #[arg(long)]
