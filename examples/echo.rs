@@ -15,6 +15,9 @@ use protoquic_tools::endpoint::{ClientEndpoint, ClientOptions, ServerEndpoint, s
 /// The protocol, in either role: a client opens a stream, a server is opened one.
 struct Echo;
 
+type Context<'a> = SessionContext<'a, Echo>;
+type Incoming = Result<EchoStream, Refuse>;
+
 enum EchoStream {
     Answers,
     Asks(Vec<u8>),
@@ -23,11 +26,7 @@ enum EchoStream {
 impl Session for Echo {
     type Stream = EchoStream;
 
-    fn create_incoming_stream(
-        &mut self,
-        _: StreamId,
-        _: &mut SessionContext<'_, Self>,
-    ) -> Result<EchoStream, Refuse> {
+    fn create_incoming_stream(&mut self, _: StreamId, _: &mut Context<'_>) -> Incoming {
         Ok(EchoStream::Answers)
     }
 }
@@ -50,9 +49,8 @@ impl Stream<Echo> for EchoStream {
                     heard.extend_from_slice(&piece);
                 }
                 if cx.is_read_finished() {
-                    println!("client heard: {}", String::from_utf8_lossy(heard));
                     assert_eq!(heard, b"hello, echo");
-                    cx.session_context().close(ApplicationError(0), "done");
+                    cx.session_context().close(ApplicationError(0), "heard what was said");
                 }
             }
         }
@@ -66,6 +64,8 @@ impl Stream<Echo> for EchoStream {
 /// Makes the server's sessions.
 struct Factory(ServerConfig, [Vec<u8>; 1]);
 
+type Made = Result<Box<dyn Host>, Reject>;
+
 impl SessionFactory for Factory {
     fn alpn(&self) -> &[Vec<u8>] {
         &self.1
@@ -75,11 +75,7 @@ impl SessionFactory for Factory {
         self.0.clone()
     }
 
-    fn create_session(
-        &mut self,
-        connection: Connection,
-        _: &ClientHelloInfo<'_>,
-    ) -> Result<Box<dyn Host>, Reject> {
+    fn create_session(&mut self, connection: Connection, _: &ClientHelloInfo<'_>) -> Made {
         Ok(Box::new(SessionHost::new(connection, Echo)))
     }
 }
@@ -97,8 +93,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if !asked && client.host().host().connection().is_confirmed() {
             asked = true;
             client.enter(|_, cx| {
-                let id =
-                    cx.open_stream(Direction::Bidirectional, |_| EchoStream::Asks(Vec::new()))?;
+                let ask = |_| EchoStream::Asks(Vec::new());
+                let id = cx.open_stream(Direction::Bidirectional, ask)?;
                 cx.write_all_to(id, Bytes::from("hello, echo"))?;
                 cx.connection().stream_finish(id)
             })?;

@@ -153,7 +153,7 @@ fn explain(reason: &CloseReason, options: &FetchOptions) -> String {
                     "the server at {address} does not speak {}",
                     String::from_utf8_lossy(ALPN)
                 ),
-                Some(UNKNOWN_CA | BAD_CERTIFICATE | CERTIFICATE_UNKNOWN | CERTIFICATE_EXPIRED) => {
+                Some(_) if error.reason().contains("invalid peer certificate") => {
                     format!(
                         "the certificate of {} is not to be trusted: {}; give --ca_file, or \
                          --disable_certificate_verification for a server of your own",
@@ -240,9 +240,5 @@ fn show_head(response: &Response<()>) {
     eprintln!();
 }
 
-/// TLS alerts (RFC 8446 §6).
-const BAD_CERTIFICATE: u8 = 42;
-const CERTIFICATE_EXPIRED: u8 = 45;
-const CERTIFICATE_UNKNOWN: u8 = 46;
-const UNKNOWN_CA: u8 = 48;
+/// A TLS alert (RFC 7301 §3.2).
 const NO_APPLICATION_PROTOCOL: u8 = 120;
