@@ -35,8 +35,8 @@ pub use helper::{Clock, ConnectionHelper, RandomGenerator, SeededRandom, SystemR
 pub use packet_reader::{PacketReader, PacketSink, ReadOutcome, ReceivedPacket};
 pub use packet_writer::{OutgoingPacket, PacketWriter, Payload, WriteResult};
 pub use session::{
-    ClientHelloInfo, Host, Notice, Refuse, Reject, ServerConfig, Session, SessionContext,
-    SessionFactory, SessionHost, SingleHost, Stream, StreamContext,
+    ClientHelloInfo, FnFactory, Host, Notice, Refuse, Reject, ServerConfig, Session,
+    SessionContext, SessionFactory, SessionHost, SingleHost, Stream, StreamContext,
 };
 pub use time::Time;
 pub use types::{

@@ -358,7 +358,9 @@ impl<S: Session> Net<S> {
             let mut alarms = std::mem::take(&mut self.alarms[visitor]);
             self.visitor(visitor).on_turn_end(now, &mut alarms);
             self.alarms[visitor] = alarms;
-            if !self.visitor(visitor).has_work() {
+            if self.visitor(visitor).wants_write_event() {
+                self.visitor(visitor).on_can_write(now);
+            } else if !self.visitor(visitor).has_work() {
                 break;
             }
         }

@@ -2,10 +2,9 @@
 //! sends and checks.
 
 use bytes::{Bytes, BytesMut};
-use protoquic::session::ClientHelloInfo;
 use protoquic::{
-    ApplicationError, CloseReason, Connection, Direction, Host, Refuse, Reject, ServerConfig,
-    Session, SessionContext, SessionFactory, SessionHost, Stream, StreamContext, StreamId,
+    ApplicationError, CloseReason, Direction, FnFactory, Refuse, ServerConfig, Session,
+    SessionContext, SessionFactory, SessionHost, Stream, StreamContext, StreamId,
 };
 
 /// Sends everything back.
@@ -44,52 +43,9 @@ impl Stream<Echo> for EchoStream {
     }
 }
 
-/// Makes a session for every connection by a function.
-pub struct Factory {
-    alpn: Vec<Vec<u8>>,
-    config: ServerConfig,
-    make: Box<dyn FnMut(Connection) -> Box<dyn Host>>,
-}
-
-impl std::fmt::Debug for Factory {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Factory").field("alpn", &self.alpn).finish_non_exhaustive()
-    }
-}
-
-impl Factory {
-    /// A factory for these protocols.
-    pub fn new(
-        alpn: &[&[u8]],
-        config: ServerConfig,
-        make: impl FnMut(Connection) -> Box<dyn Host> + 'static,
-    ) -> Self {
-        let alpn = alpn.iter().map(|alpn| alpn.to_vec()).collect();
-        Self { alpn, config, make: Box::new(make) }
-    }
-
-    /// Echo sessions.
-    pub fn echo(config: ServerConfig) -> Self {
-        Self::new(&[b"echo"], config, |connection| Box::new(SessionHost::new(connection, Echo)))
-    }
-}
-
-impl SessionFactory for Factory {
-    fn alpn(&self) -> &[Vec<u8>] {
-        &self.alpn
-    }
-
-    fn server_config(&mut self, _hello: &ClientHelloInfo<'_>) -> ServerConfig {
-        self.config.clone()
-    }
-
-    fn create_session(
-        &mut self,
-        connection: Connection,
-        _hello: &ClientHelloInfo<'_>,
-    ) -> Result<Box<dyn Host>, Reject> {
-        Ok((self.make)(connection))
-    }
+/// A factory of echo sessions.
+pub fn echo_factory(config: ServerConfig) -> impl SessionFactory {
+    FnFactory::new(&[b"echo"], config, |connection| Box::new(SessionHost::new(connection, Echo)))
 }
 
 /// A client that sends `total` bytes on each of its streams and checks that they come back.

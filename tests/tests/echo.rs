@@ -6,7 +6,7 @@ use std::time::Duration;
 use protoquic::connection::Config;
 use protoquic::{CloseReason, ServerConfig};
 use protoquic_tests::net::{Link, Net};
-use protoquic_tests::protocols::{EchoClient, Factory};
+use protoquic_tests::protocols::{EchoClient, echo_factory};
 use protoquic_tests::tls;
 
 fn server_config() -> ServerConfig {
@@ -15,7 +15,7 @@ fn server_config() -> ServerConfig {
 
 fn run(seed: u64, link: Link, streams: u64, bytes: usize) -> Net<EchoClient> {
     println!("seed {seed}");
-    let mut net = Net::new(seed, link, Factory::echo(server_config()));
+    let mut net = Net::new(seed, link, echo_factory(server_config()));
     net.connect_simply(b"echo", EchoClient::new(streams, bytes));
     let done = net.run_until(Duration::from_mins(5), |net| net.clients[0].session().is_done());
     let closed = &net.clients[0].session().closed;

@@ -6,11 +6,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::Request;
+use protoquic::FnFactory;
 use protoquic::http::{ALPN, Http3ClientSession, Http3Code as Code, Http3Config, RequestFailure};
 use protoquic::{Direction, Host, SessionHost};
 use protoquic_tests::http3::{CONTROL, Collector, Outcome, data, frame, headers, server_config};
 use protoquic_tests::net::{Link, Net};
-use protoquic_tests::protocols::Factory;
 use protoquic_tests::raw::{End, RawPeer, Script, Seen, bidi, uni};
 
 /// A control stream that goes on like this.
@@ -32,7 +32,7 @@ fn against_client(
     let seen = Rc::new(RefCell::new(Seen::default()));
     let scripts: Vec<_> = scripts.into_iter().collect();
     let shared = Rc::clone(&seen);
-    let factory = Factory::new(&[ALPN], server_config(), move |connection| {
+    let factory = FnFactory::new(&[ALPN], server_config(), move |connection| {
         let mut peer = RawPeer::new(scripts.clone());
         peer.answers.push_back(answer.clone());
         peer.seen = Rc::clone(&shared);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use data_encoding::{BASE64, HEXLOWER};
 use protoquic::crypto::Identity;
-use rustls::RootCertStore;
+use rcgen::PublicKeyData as _;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::OffsetDateTime;
@@ -34,17 +34,53 @@ pub fn load_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, St
     Ok(chain)
 }
 
-/// The authorities that the system believes. An error, a line for a person, if there are none.
-pub fn system_roots() -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        return Err("the system has no certificates to verify servers by".into());
-    }
-    Ok(roots)
+/// The certificates by which the system knows servers; none if it has no store.
+pub fn system_roots() -> Vec<CertificateDer<'static>> {
+    rustls_native_certs::load_native_certs().certs
 }
 
-/// What a client needs to believe a certificate that no authority signed.
+/// A self-made certificate and what a client needs to believe it.
+#[derive(Debug)]
+pub struct SelfMade {
+    /// For the server.
+    pub identity: Identity,
+    /// SHA-256 of the certificate, in hex.
+    pub fingerprint: String,
+    /// SHA-256 of its public key info, in base64, as Chromium wants it.
+    pub spki: String,
+    /// The certificate in PEM.
+    pub pem: String,
+    /// Its private key in PEM.
+    pub key_pem: String,
+}
+
+/// Makes a certificate for localhost. It is an ECDSA certificate valid for 13 days, the longest
+/// that WebTransport's certificate hashes allow.
+pub fn self_made() -> Result<SelfMade, String> {
+    let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let make = || -> Result<_, rcgen::Error> {
+        let key = rcgen::KeyPair::generate()?;
+        let mut params = rcgen::CertificateParams::new(names)?;
+        let now = OffsetDateTime::now_utc();
+        params.not_before = now - time::Duration::hours(1);
+        params.not_after = now + time::Duration::days(13);
+        params.distinguished_name.push(rcgen::DnType::CommonName, "protoquic self-made");
+        let certificate = params.self_signed(&key)?;
+        Ok((certificate, key))
+    };
+    let (certificate, key) =
+        make().map_err(|error| format!("cannot make a certificate: {error}"))?;
+    let der = certificate.der().clone();
+    let sha256 = |bytes: &[u8]| ring::digest::digest(&ring::digest::SHA256, bytes);
+    let fingerprint = HEXLOWER.encode(sha256(&der).as_ref());
+    let spki = BASE64.encode(sha256(&key.subject_public_key_info()).as_ref());
+    let key_pem = key.serialize_pem();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let identity = Identity { chain: vec![der], key };
+    Ok(SelfMade { identity, fingerprint, spki, pem: certificate.pem(), key_pem })
+}
+
+/// How a certificate that no authority signed can be told to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprints {
     /// SHA-256 of the certificate, in hex.
@@ -64,26 +100,6 @@ pub fn fingerprints(identity: &Identity) -> Result<Fingerprints, String> {
         certificate: HEXLOWER.encode(sha256(certificate).as_ref()),
         spki: BASE64.encode(sha256(&public).as_ref()),
     })
-}
-
-/// Makes a certificate for localhost. It is an ECDSA certificate valid for 13 days, the longest
-/// that WebTransport's certificate hashes allow.
-pub fn self_made() -> Result<Identity, String> {
-    let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-    let make = || -> Result<_, rcgen::Error> {
-        let key = rcgen::KeyPair::generate()?;
-        let mut params = rcgen::CertificateParams::new(names)?;
-        let now = OffsetDateTime::now_utc();
-        params.not_before = now - time::Duration::hours(1);
-        params.not_after = now + time::Duration::days(13);
-        params.distinguished_name.push(rcgen::DnType::CommonName, "protoquic self-made");
-        let certificate = params.self_signed(&key)?;
-        Ok((certificate, key))
-    };
-    let (certificate, key) =
-        make().map_err(|error| format!("cannot make a certificate: {error}"))?;
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    Ok(Identity { chain: vec![certificate.der().clone()], key })
 }
 
 /// Says why a certificate and key cannot be used.

@@ -87,7 +87,7 @@ impl ServerEndpoint {
 /// A server's settings with defaults and a self-made certificate, for one application protocol.
 /// For examples and tests.
 pub fn self_made_server(alpn: &[u8]) -> Result<ServerConfig, String> {
-    let identity = certificate::self_made()?;
+    let identity = certificate::self_made()?.identity;
     let alpn = vec![alpn.to_vec()];
     let tls = ServerTls { provider: None, identity, alpn, client_verifier: None, key_log: true };
     let tls = tls.build().map_err(|error| certificate::explain_tls_error(&error))?;

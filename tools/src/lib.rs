@@ -6,4 +6,5 @@ pub mod certificate;
 pub mod client;
 pub mod endpoint;
 pub mod perf;
+pub mod qpack_offline;
 pub mod server;

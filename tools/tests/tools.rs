@@ -1,11 +1,17 @@
 //! The programs as people run them: built binaries, real sockets, what they print and how they end.
 
+use std::cell::Cell;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::rc::Rc;
 use std::time::{Duration, SystemTime};
+
+use http::{Request, Response};
+use protoquic::http::{ALPN, ClientExchange, Http3ClientSession, Http3Config, ResponseHandler};
+use protoquic_tools::endpoint::{ClientEndpoint, ClientOptions};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_quic_simple_server");
 const CLIENT: &str = env!("CARGO_BIN_EXE_quic_simple_client");
@@ -37,6 +43,14 @@ impl Server {
 
     fn url(&self, path: &str) -> String {
         format!("https://localhost:{}{path}", self.port)
+    }
+
+    /// Its resident memory, in bytes.
+    #[cfg(target_os = "linux")]
+    fn memory(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
     }
 
     #[cfg(unix)]
@@ -310,4 +324,52 @@ fn a_second_ctrl_c_stops_the_server_at_once() {
     assert!(server.child.wait().unwrap().success());
     running.kill().unwrap();
     running.wait().unwrap();
+}
+
+/// Notes that its response came whole.
+struct Note(Rc<Cell<usize>>);
+
+impl ResponseHandler for Note {
+    fn on_response(&mut self, response: Response<()>, _exchange: &mut ClientExchange<'_>) {
+        assert_eq!(response.status(), 200);
+    }
+
+    fn on_complete(&mut self, _exchange: &mut ClientExchange<'_>) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_thousand_connections_at_once_get_their_answers() {
+    const CONNECTIONS: usize = 1000;
+    let server = Server::start(&[]);
+    let address = ([127, 0, 0, 1], server.port).into();
+    let options = ClientOptions::believing_anyone(address, ALPN).unwrap();
+    fetch(&[&server.url("/")]); // whatever is made once is made
+    let before = server.memory();
+    let done = Rc::new(Cell::new(0));
+    let mut clients = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let session = |_| Http3ClientSession::new(Http3Config::default());
+        let mut client = ClientEndpoint::connect(options.clone(), session).unwrap();
+        let handler = Box::new(Note(done.clone()));
+        let request = Request::get(server.url("/1000")).body(()).unwrap();
+        client.enter(|session, cx| session.send_request(cx, request, handler)).unwrap();
+        client.run_once(Some(Duration::ZERO)).unwrap();
+        clients.push(client);
+    }
+    for _ in 0..10_000 {
+        if done.get() == CONNECTIONS {
+            break;
+        }
+        for client in &mut clients {
+            client.run_once(Some(Duration::ZERO)).unwrap();
+            assert!(client.close_reason().is_none(), "{:?}", client.close_reason());
+        }
+    }
+    assert_eq!(done.get(), CONNECTIONS);
+    let each = server.memory().saturating_sub(before) / CONNECTIONS;
+    println!("the server keeps {each} bytes for each of {CONNECTIONS} connections");
+    assert!(each < 100_000, "{each} bytes for a connection");
 }

@@ -20,17 +20,20 @@ impl Connection {
         if self.more_to_write && !self.write_blocked {
             return Some(Time::ZERO);
         }
+        // What waits to be written waits for the writer while that is full.
+        let can_write = !self.write_blocked;
         let acks = self.spaces.iter().map(|space| space.acks.ack_deadline());
-        acks.chain([
-            self.recovery.deadline(),
-            self.pacing_deadline,
-            self.idle.deadline(self.recovery.pto()),
-            self.idle.keep_alive_deadline().filter(|_| self.handshake_confirmed),
-            self.handshake.deadline(),
-            self.paths.deadline(),
-        ])
-        .flatten()
-        .min()
+        let to_write = acks.chain([self.pacing_deadline]).filter(|_| can_write);
+        to_write
+            .chain([
+                self.recovery.deadline(),
+                self.idle.deadline(self.recovery.pto()),
+                self.idle.keep_alive_deadline().filter(|_| self.handshake_confirmed),
+                self.handshake.deadline(),
+                self.paths.deadline(),
+            ])
+            .flatten()
+            .min()
     }
 
     /// Does what is due at `now`. What there is to send then waits for [`write`](Self::write).

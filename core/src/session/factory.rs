@@ -47,3 +47,57 @@ pub trait SessionFactory {
         hello: &ClientHelloInfo<'_>,
     ) -> Result<Box<dyn Host>, Reject>;
 }
+
+/// A factory whose sessions all come from one function.
+///
+/// ```no_run
+/// use protoquic_core::{FnFactory, SessionHost};
+/// # use protoquic_core::{Refuse, ServerConfig, Session, SessionContext, Stream, StreamContext, StreamId};
+/// # struct Echo;
+/// # struct EchoStream;
+/// # impl Session for Echo {
+/// #     type Stream = EchoStream;
+/// #     fn create_incoming_stream(&mut self, _: StreamId, _: &mut SessionContext<'_, Self>) -> Result<EchoStream, Refuse> { Ok(EchoStream) }
+/// # }
+/// # impl Stream<Echo> for EchoStream { fn on_data_available(&mut self, _: &mut StreamContext<'_, Echo>) {} }
+/// # fn config() -> ServerConfig { unreachable!() }
+/// let factory = FnFactory::new(&[b"echo"], config(), |connection| {
+///     Box::new(SessionHost::new(connection, Echo))
+/// });
+/// ```
+pub struct FnFactory<F> {
+    alpn: Vec<Vec<u8>>,
+    config: ServerConfig,
+    make: F,
+}
+
+impl<F> std::fmt::Debug for FnFactory<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FnFactory").field("alpn", &self.alpn).finish_non_exhaustive()
+    }
+}
+
+impl<F: FnMut(Connection) -> Box<dyn Host>> FnFactory<F> {
+    /// A factory for these protocols, most wanted first, with these settings.
+    pub fn new(alpn: &[&[u8]], config: ServerConfig, make: F) -> Self {
+        Self { alpn: alpn.iter().map(|alpn| alpn.to_vec()).collect(), config, make }
+    }
+}
+
+impl<F: FnMut(Connection) -> Box<dyn Host>> SessionFactory for FnFactory<F> {
+    fn alpn(&self) -> &[Vec<u8>] {
+        &self.alpn
+    }
+
+    fn server_config(&mut self, _hello: &ClientHelloInfo<'_>) -> ServerConfig {
+        self.config.clone()
+    }
+
+    fn create_session(
+        &mut self,
+        connection: Connection,
+        _hello: &ClientHelloInfo<'_>,
+    ) -> Result<Box<dyn Host>, Reject> {
+        Ok((self.make)(connection))
+    }
+}

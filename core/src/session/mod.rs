@@ -10,7 +10,7 @@ mod single_host;
 mod stream_map;
 
 pub use context::{SessionContext, StreamContext};
-pub use factory::{ClientHelloInfo, Reject, ServerConfig, SessionFactory};
+pub use factory::{ClientHelloInfo, FnFactory, Reject, ServerConfig, SessionFactory};
 pub use host::{Host, Notice, SessionHost};
 pub use single_host::SingleHost;
 pub use stream_map::StreamMap;

@@ -11,7 +11,7 @@ use protoquic::connection::Config;
 use protoquic::crypto::{ClientTls, ServerTls, ServerTrust};
 use protoquic::{ConnectionStats, ServerConfig};
 use protoquic_tools::endpoint::{ClientEndpoint, ClientOptions, ServerEndpoint};
-use protoquic_tools::perf::{ALPN, PerfClient, PerfFactory, PerfReport, PerfWork};
+use protoquic_tools::perf::{ALPN, PerfClient, PerfReport, PerfWork, perf_factory};
 use protoquic_tools::{arguments, certificate};
 
 /// Measures bulk transfer over QUIC (draft-banks-quic-performance, ALPN `perf`).
@@ -80,7 +80,7 @@ fn main() -> ExitCode {
 fn serve(listen: SocketAddr, files: Option<(PathBuf, PathBuf)>) -> Result<(), String> {
     let identity = match files {
         Some((certificate, key)) => certificate::load_identity(&certificate, &key)?,
-        None => certificate::self_made()?,
+        None => certificate::self_made()?.identity,
     };
     let tls = ServerTls {
         provider: None,
@@ -91,7 +91,7 @@ fn serve(listen: SocketAddr, files: Option<(PathBuf, PathBuf)>) -> Result<(), St
     };
     let tls = tls.build().map_err(|error| certificate::explain_tls_error(&error))?;
     let config = ServerConfig { transport: transport(), tls: Arc::new(tls) };
-    let factory = PerfFactory::new(config);
+    let factory = perf_factory(config);
     let mut server = ServerEndpoint::bind(
         listen,
         protoquic::dispatcher::DispatcherConfig::default(),

@@ -162,22 +162,18 @@ fn client_tls(arguments: &Arguments) -> Result<rustls::ClientConfig, String> {
     let trust = if arguments.disable_certificate_verification {
         ServerTrust::AnyCertificate
     } else {
-        let roots = match &arguments.ca_file {
-            Some(path) => {
-                let mut roots = RootCertStore::empty();
-                roots.add_parsable_certificates(certificate::load_certificates(path)?);
-                if roots.is_empty() {
-                    return Err(format!("{} holds no usable certificate", path.display()));
-                }
-                roots
-            }
-            None => certificate::system_roots().map_err(|error| {
-                format!(
-                    "{error}; give --ca_file, or --disable_certificate_verification for a server \
-                     of your own"
-                )
-            })?,
+        let (certificates, place) = match &arguments.ca_file {
+            Some(path) => (certificate::load_certificates(path)?, path.display().to_string()),
+            None => (certificate::system_roots(), "the system's store".to_owned()),
         };
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(certificates);
+        if roots.is_empty() {
+            return Err(format!(
+                "{place} has no usable certificates to verify servers by; give --ca_file, or \
+                 --disable_certificate_verification for a server of your own"
+            ));
+        }
         ServerTrust::Roots(roots)
     };
     let alpn = vec![ALPN.to_vec()];

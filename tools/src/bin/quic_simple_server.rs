@@ -63,7 +63,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let files = arguments.certificate_file.as_ref().zip(arguments.key_file.as_ref());
     let identity = match files {
         Some((chain, key)) => certificate::load_identity(chain, key)?,
-        None => certificate::self_made()?,
+        None => certificate::self_made()?.identity,
     };
     let fingerprints = certificate::fingerprints(&identity)?;
     let tls = ServerTls {

@@ -6,7 +6,7 @@ mod client;
 mod server;
 
 pub use client::{PerfClient, PerfClientStream, PerfReport, PerfWork};
-pub use server::{PerfFactory, PerfServer, PerfServerStream};
+pub use server::{PerfServer, PerfServerStream, perf_factory};
 
 use bytes::Bytes;
 

@@ -1,9 +1,8 @@
 //! The perf protocol's server.
 
-use protoquic::session::ClientHelloInfo;
 use protoquic::{
-    Connection, Host, Refuse, Reject, ServerConfig, Session, SessionContext, SessionFactory,
-    SessionHost, Stream, StreamContext, StreamId,
+    FnFactory, Refuse, ServerConfig, Session, SessionContext, SessionFactory, SessionHost, Stream,
+    StreamContext, StreamId,
 };
 
 use super::write_pattern;
@@ -20,36 +19,11 @@ pub struct PerfServerStream {
     downloads: bool,
 }
 
-/// Makes [`PerfServer`] sessions.
-#[derive(Debug)]
-pub struct PerfFactory {
-    alpn: Vec<Vec<u8>>,
-    config: ServerConfig,
-}
-
-impl PerfFactory {
-    /// Sessions with these settings.
-    pub fn new(config: ServerConfig) -> Self {
-        Self { alpn: vec![super::ALPN.to_vec()], config }
-    }
-}
-
-impl SessionFactory for PerfFactory {
-    fn alpn(&self) -> &[Vec<u8>] {
-        &self.alpn
-    }
-
-    fn server_config(&mut self, _hello: &ClientHelloInfo<'_>) -> ServerConfig {
-        self.config.clone()
-    }
-
-    fn create_session(
-        &mut self,
-        connection: Connection,
-        _hello: &ClientHelloInfo<'_>,
-    ) -> Result<Box<dyn Host>, Reject> {
-        Ok(Box::new(SessionHost::new(connection, PerfServer)))
-    }
+/// A factory of [`PerfServer`] sessions.
+pub fn perf_factory(config: ServerConfig) -> impl SessionFactory {
+    FnFactory::new(&[super::ALPN], config, |connection| {
+        Box::new(SessionHost::new(connection, PerfServer))
+    })
 }
 
 impl Session for PerfServer {
