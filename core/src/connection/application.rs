@@ -64,6 +64,11 @@ impl Connection {
         self.handshake.tls.alpn()
     }
 
+    /// The cipher suite that was agreed on.
+    pub fn cipher_suite(&self) -> Option<rustls::CipherSuite> {
+        self.handshake.tls.cipher_suite()
+    }
+
     /// On a server: the host name that the client asked for.
     pub fn server_name(&self) -> Option<&str> {
         self.handshake.tls.server_name()

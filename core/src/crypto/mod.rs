@@ -10,6 +10,9 @@ mod retry;
 mod tls;
 mod token;
 
+#[cfg(test)]
+mod tests;
+
 pub use client_hello::{ClientHello, parse_client_hello};
 pub use config::{ClientTls, Identity, ServerTls, ServerTrust, ring_provider};
 pub use key_phases::{KeyPhases, OpenError};

@@ -1,0 +1,212 @@
+//! The crypto room through its own doors: the RFC's vectors, tokens under every kind of misuse,
+//! ClientHellos cut at every byte.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::*;
+use crate::helper::{RandomGenerator, SeededRandom};
+use crate::types::{ConnectionId, Role};
+use crate::wire::Version;
+
+fn hex(text: &str) -> Vec<u8> {
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
+}
+
+fn id(bytes: &[u8]) -> ConnectionId {
+    ConnectionId::new(bytes).unwrap()
+}
+
+#[test]
+fn the_retry_packet_of_the_rfc_has_its_tag() {
+    // RFC 9001 §A.4
+    let packet = hex("ff000000010008f067a5502a4262b5746f6b656e04a265ba2eff4d829058fb3f0f2496ba");
+    let original = id(&hex("8394c8f03e515708"));
+    let (retry, tag) = packet.split_last_chunk::<16>().unwrap();
+    assert!(retry_tag_is_valid(Version::V1, &original, retry, tag));
+    let mut wrong = *tag;
+    wrong[15] ^= 1;
+    assert!(!retry_tag_is_valid(Version::V1, &original, retry, &wrong));
+}
+
+#[test]
+fn what_one_end_seals_the_other_opens_and_nothing_else_does() {
+    let provider = ring_provider();
+    let destination = id(&hex("8394c8f03e515708"));
+    let keys = |role| initial_keys(Version::V1, &destination, role, &provider).unwrap();
+    let (client, server) = (keys(Role::Client), keys(Role::Server));
+    let mut packet = vec![0xc3, 0, 0, 0, 1, 0, 0, 0, 0, 7];
+    let plain = b"frames and more frames".to_vec();
+    packet.extend(&plain);
+    packet.extend([0; TAG_LEN]);
+    seal_packet(&client.local, &mut packet, 6, 4, 7);
+    let sealed = packet.clone();
+    let (first, number, len) = unprotect_header(&*server.remote.header, &mut packet, 6).unwrap();
+    assert_eq!((first, number, len), (0xc3, 7, 4));
+    let opened = open_payload(&*server.remote.packet, &mut packet, 10, 7).unwrap();
+    assert_eq!(&packet[10..10 + opened], plain);
+    for at in 0..sealed.len() {
+        let mut forged = sealed.clone();
+        forged[at] ^= 0x10;
+        let opened = unprotect_header(&*server.remote.header, &mut forged, 6).and_then(
+            |(_, number, len)| open_payload(&*server.remote.packet, &mut forged, 6 + len, number),
+        );
+        assert_eq!(opened, None, "byte {at} was changed");
+    }
+    assert!(unprotect_header(&*server.remote.header, &mut packet[..25], 6).is_none());
+}
+
+#[test]
+fn reset_tokens_follow_from_key_and_id_alone() {
+    // RFC 9000 §10.3.2
+    let key = ResetKey::new(&[7; 32]);
+    assert_eq!(
+        key.token_for(&id(b"12345678")),
+        ResetKey::new(&[7; 32]).token_for(&id(b"12345678"))
+    );
+    assert_ne!(key.token_for(&id(b"12345678")), key.token_for(&id(b"12345679")));
+    assert_ne!(
+        key.token_for(&id(b"12345678")),
+        ResetKey::new(&[8; 32]).token_for(&id(b"12345678"))
+    );
+}
+
+struct Tokens {
+    sealer: TokenSealer,
+    random: SeededRandom,
+    now: SystemTime,
+    peer: SocketAddr,
+}
+
+impl Tokens {
+    fn new() -> Self {
+        let mut random = SeededRandom::new(5);
+        let sealer = TokenSealer::new(&mut random, TokenLifetimes::default());
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        Self { sealer, random, now, peer: ([192, 0, 2, 1], 4000).into() }
+    }
+
+    fn retry(&mut self) -> Vec<u8> {
+        let (original, source) = (id(b"original"), id(b"retry-id"));
+        self.sealer.seal_retry(&mut self.random, self.now, self.peer, &original, &source)
+    }
+
+    fn new_token(&mut self) -> Vec<u8> {
+        self.sealer.seal_new_token(&mut self.random, self.now, self.peer.ip())
+    }
+
+    fn open(&self, token: &[u8]) -> TokenVerdict {
+        self.sealer.open(self.now, self.peer, token)
+    }
+}
+
+#[test]
+fn a_retry_token_holds_for_its_address_and_a_few_seconds() {
+    // RFC 9000 §8.1.2, §8.1.3
+    let mut tokens = Tokens::new();
+    let token = tokens.retry();
+    let good = TokenVerdict::Retry {
+        original_destination: id(b"original"),
+        retry_source: id(b"retry-id"),
+    };
+    assert_eq!(tokens.open(&token), good);
+    tokens.peer.set_port(4001);
+    assert!(matches!(tokens.open(&token), TokenVerdict::BadRetry(_)), "another port");
+    tokens.peer = ([192, 0, 2, 2], 4000).into();
+    assert!(matches!(tokens.open(&token), TokenVerdict::BadRetry(_)), "another address");
+    tokens.peer = ([192, 0, 2, 1], 4000).into();
+    tokens.now += Duration::from_secs(15);
+    assert!(matches!(tokens.open(&token), TokenVerdict::BadRetry(_)), "too late");
+    tokens.now -= Duration::from_mins(60);
+    assert!(matches!(tokens.open(&token), TokenVerdict::BadRetry(_)), "the clock went back");
+}
+
+#[test]
+fn a_new_token_holds_for_its_host_and_some_days_over_a_change_of_key() {
+    let mut tokens = Tokens::new();
+    let token = tokens.new_token();
+    tokens.peer.set_port(9999);
+    assert_eq!(tokens.open(&token), TokenVerdict::NewToken);
+    tokens.now += Duration::from_hours(7 * 24) - Duration::from_secs(1);
+    assert_eq!(tokens.open(&token), TokenVerdict::NewToken);
+    tokens.now += Duration::from_secs(1);
+    assert_eq!(tokens.open(&token), TokenVerdict::Unknown, "expired");
+    let fresh = tokens.new_token(); // with the next key
+    assert_ne!(fresh[0], token[0]);
+    assert_eq!(tokens.open(&fresh), TokenVerdict::NewToken);
+    tokens.peer.set_ip(IpAddr::from([192, 0, 2, 9]));
+    assert_eq!(tokens.open(&fresh), TokenVerdict::Unknown, "another host");
+}
+
+#[test]
+fn garbled_tokens_are_as_none() {
+    let mut tokens = Tokens::new();
+    for token in [tokens.retry(), tokens.new_token()] {
+        for at in 0..token.len() {
+            let mut garbled = token.clone();
+            garbled[at] ^= 1;
+            assert_eq!(tokens.open(&garbled), TokenVerdict::Unknown);
+            assert_eq!(tokens.open(&token[..at]), TokenVerdict::Unknown);
+        }
+    }
+    let mut random = SeededRandom::new(9);
+    for len in 0..4096 {
+        let mut noise = vec![0; len];
+        random.fill(&mut noise);
+        assert_eq!(tokens.open(&noise), TokenVerdict::Unknown);
+    }
+}
+
+/// A real ClientHello.
+fn client_hello() -> Vec<u8> {
+    let tls = ClientTls {
+        provider: None,
+        trust: ServerTrust::AnyCertificate,
+        alpn: vec![b"h3".to_vec(), b"hq-interop".to_vec()],
+        identity: None,
+        key_log: false,
+    };
+    let name = "Example.org".try_into().unwrap();
+    let mut tls = Tls::client(Arc::new(tls.build().unwrap()), name, vec![1, 2, 3]).unwrap();
+    let mut out = Vec::new();
+    assert!(tls.write(&mut out).is_none());
+    out
+}
+
+#[test]
+fn a_client_hello_tells_name_and_protocols_and_asks_for_more_when_cut() {
+    let bytes = client_hello();
+    for len in 0..bytes.len() {
+        assert_eq!(parse_client_hello(&bytes[..len]), Ok(None), "cut at {len}");
+    }
+    let hello = parse_client_hello(&bytes).unwrap().unwrap();
+    assert_eq!(hello.server_name.unwrap().to_lowercase(), "example.org");
+    assert_eq!(hello.alpn, [b"h3".to_vec(), b"hq-interop".to_vec()]);
+}
+
+#[test]
+fn what_is_no_client_hello_is_refused_with_the_alert_that_says_so() {
+    let mut bytes = client_hello();
+    let code = |bytes: &[u8]| parse_client_hello(bytes).unwrap_err().code().tls_alert();
+    bytes[0] = 2;
+    assert_eq!(code(&bytes), Some(10), "unexpected_message");
+    assert_eq!(code(&[1, 0xff, 0xff, 0xff]), Some(50), "decode_error: too long");
+    for seed in 0..20_000 {
+        let mut random = SeededRandom::new(seed);
+        let mut mutated = client_hello_like(&mut random);
+        mutated[0] = 1;
+        let _ = parse_client_hello(&mutated);
+    }
+}
+
+fn client_hello_like(random: &mut SeededRandom) -> Vec<u8> {
+    let mut bytes = vec![0; 4 + random.next_u64() as usize % 200];
+    random.fill(&mut bytes);
+    let len = bytes.len() - 4;
+    bytes[1..4].copy_from_slice(&[0, 0, len as u8]);
+    bytes
+}
