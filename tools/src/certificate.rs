@@ -80,6 +80,28 @@ pub fn self_made() -> Result<SelfMade, String> {
     Ok(SelfMade { identity, fingerprint, spki, pem: certificate.pem(), key_pem })
 }
 
+/// How a certificate that no authority signed can be told to a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fingerprints {
+    /// SHA-256 of the certificate, in hex.
+    pub certificate: String,
+    /// SHA-256 of its public key info, in base64, as Chromium wants it.
+    pub spki: String,
+}
+
+/// The fingerprints of an identity's own certificate. The error is a line for a person.
+pub fn fingerprints(identity: &Identity) -> Result<Fingerprints, String> {
+    let certificate = identity.chain.first().ok_or("the certificate chain is empty")?;
+    let key = rustls::crypto::ring::sign::any_supported_type(&identity.key)
+        .map_err(|error| explain_tls_error(&error))?;
+    let public = key.public_key().ok_or("this kind of private key does not tell its public key")?;
+    let sha256 = |bytes: &[u8]| ring::digest::digest(&ring::digest::SHA256, bytes);
+    Ok(Fingerprints {
+        certificate: HEXLOWER.encode(sha256(certificate).as_ref()),
+        spki: BASE64.encode(sha256(&public).as_ref()),
+    })
+}
+
 /// Says why a certificate and key cannot be used.
 pub fn explain_tls_error(error: &rustls::Error) -> String {
     match error {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protoquic::connection::RandomConnectionIds;
+use protoquic::crypto::{ClientTls, ServerTls, ServerTrust};
 use protoquic::dispatcher::{Dispatcher, DispatcherConfig, DispatcherSetup};
 use protoquic::readers::{
     BatchReader, EventLoop, SocketOptions, SystemClock, SystemHelper, Waker, bind, connectable_from,
@@ -15,9 +16,12 @@ use protoquic::readers::{
 use protoquic::writers::GsoBatchWriter;
 use protoquic::{
     ApplicationError, ClientSetup, CloseReason, Config, Connection, PacketWriter, PathAddress,
-    Session, SessionContext, SessionFactory, SessionHost, SingleHost, SystemRandom, Time,
+    ServerConfig, Session, SessionContext, SessionFactory, SessionHost, SingleHost, SystemRandom,
+    Time,
 };
 use rustls_pki_types::ServerName;
+
+use crate::certificate;
 
 /// A server on a port.
 #[derive(Debug)]
@@ -80,6 +84,16 @@ impl ServerEndpoint {
     }
 }
 
+/// A server's settings with defaults and a self-made certificate, for one application protocol.
+/// For examples and tests.
+pub fn self_made_server(alpn: &[u8]) -> Result<ServerConfig, String> {
+    let identity = certificate::self_made()?.identity;
+    let alpn = vec![alpn.to_vec()];
+    let tls = ServerTls { provider: None, identity, alpn, client_verifier: None, key_log: true };
+    let tls = tls.build().map_err(|error| certificate::explain_tls_error(&error))?;
+    Ok(ServerConfig { transport: Arc::new(Config::default()), tls: Arc::new(tls) })
+}
+
 /// What a client connects with.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
@@ -91,6 +105,18 @@ pub struct ClientOptions {
     pub config: Arc<Config>,
     /// TLS's settings.
     pub tls: Arc<rustls::ClientConfig>,
+}
+
+impl ClientOptions {
+    /// Defaults, for one application protocol. Believes any certificate: for examples and tests,
+    /// where both ends are one's own.
+    pub fn believing_anyone(address: SocketAddr, alpn: &[u8]) -> Result<Self, String> {
+        let (trust, alpn) = (ServerTrust::AnyCertificate, vec![alpn.to_vec()]);
+        let tls = ClientTls { provider: None, trust, alpn, identity: None, key_log: true };
+        let tls = tls.build().map_err(|error| format!("TLS cannot be set up: {error}"))?;
+        let (config, tls) = (Arc::new(Config::default()), Arc::new(tls));
+        Ok(Self { server_name: ServerName::from(address.ip()), address, config, tls })
+    }
 }
 
 /// A client's session on a socket of its own.

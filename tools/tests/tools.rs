@@ -1,42 +1,46 @@
-//! The programs as their users run them: real processes, real sockets, loopback, no fixed ports.
+//! The programs as people run them: built binaries, real sockets, what they print and how they end.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::cell::Cell;
+use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::net::UdpSocket;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{Request, Response};
-use protoquic::Config;
-use protoquic::crypto::{ClientTls, ServerTrust};
 use protoquic::http::{ALPN, ClientExchange, Http3ClientSession, Http3Config, ResponseHandler};
 use protoquic_tools::endpoint::{ClientEndpoint, ClientOptions};
 
-/// A server that ends with the test.
+const SERVER: &str = env!("CARGO_BIN_EXE_quic_simple_server");
+const CLIENT: &str = env!("CARGO_BIN_EXE_quic_simple_client");
+const PERF: &str = env!("CARGO_BIN_EXE_quic_perf");
+const ANY: &str = "--disable_certificate_verification";
+
+/// A server that runs until it is dropped.
 struct Server {
-    process: Child,
+    child: Child,
     port: u16,
+    /// The lines that it printed after its address. Open, so that it can print.
+    _out: BufReader<ChildStdout>,
 }
 
 impl Server {
-    fn start(options: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_quic_simple_server"))
-            .args(["--port", "0"])
-            .args(options)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let first = lines.next().unwrap().unwrap();
-        let address: SocketAddr = first.strip_prefix("listening on ").unwrap().parse().unwrap();
-        // The rest is read so that the server never writes to a closed pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { process, port: address.port() }
+    fn start(arguments: &[&str]) -> Self {
+        Self::start_program(Command::new(SERVER).args(["--port", "0"]).args(arguments))
+    }
+
+    fn start_program(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        assert!(line.contains("listening on "), "{line}");
+        let port = line.trim().rsplit(':').next().unwrap().parse().unwrap();
+        Self { child, port, _out: out }
     }
 
     fn url(&self, path: &str) -> String {
@@ -44,127 +48,284 @@ impl Server {
     }
 
     /// Its resident memory, in bytes.
+    #[cfg(target_os = "linux")]
     fn memory(&self) -> usize {
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+    }
+
+    #[cfg(unix)]
+    fn interrupt(&self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
-fn client(options: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_quic_simple_client")).args(options).output().unwrap()
+fn client(arguments: &[&str]) -> Output {
+    Command::new(CLIENT).args(arguments).output().unwrap()
 }
 
-/// A client that believes any certificate.
-fn fetch(options: &[&str]) -> Output {
-    client(&[&["--disable_certificate_verification", "--quiet"], options].concat())
+/// The body that a successful fetch brings.
+fn fetch(arguments: &[&str]) -> Vec<u8> {
+    let output = client(&[&[ANY, "--quiet"], arguments].concat());
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    assert!(output.stderr.is_empty(), "{arguments:?}: {}", text(&output.stderr));
+    output.stdout
 }
 
+/// The one line with which a program says why it failed.
+fn failure(output: &Output) -> String {
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    said
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// An empty folder for one test.
 fn folder(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = std::fs::remove_dir_all(&path);
-    std::fs::create_dir_all(&path).unwrap();
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("tools").join(name);
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir_all(&path).unwrap();
     path
 }
 
-/// The one line that a failed program says.
-fn complaint(output: &Output) -> String {
-    assert!(!output.status.success());
-    String::from_utf8_lossy(&output.stderr).into_owned()
+/// A certificate for localhost and its key, in files of this folder.
+fn certificate(folder: &std::path::Path, name: &str) -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let write = |kind: &str, pem: String| {
+        let path = folder.join(format!("{name}.{kind}"));
+        fs::write(&path, pem).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    (write("crt", made.cert.pem()), write("key", made.signing_key.serialize_pem()))
 }
 
 #[test]
-fn the_embedded_site_is_served() {
+fn serves_its_own_site_to_whoever_comes_without_a_folder() {
     let server = Server::start(&[]);
-    let output = fetch(&[&server.url("/")]);
-    assert!(output.status.success());
-    assert!(String::from_utf8_lossy(&output.stdout).contains("protoquic is running"));
+    assert!(text(&fetch(&[&server.url("/")])).contains("<h1>protoquic is running</h1>"));
+    assert!(text(&fetch(&[&server.url("/logo.svg")])).starts_with("<svg"));
+    let head = client(&[ANY, "--method", "HEAD", &server.url("/style.css")]);
+    assert!(head.stdout.is_empty());
+    assert!(text(&head.stderr).contains("HTTP/3 200 OK\ncontent-type: text/css\ncontent-length: "));
+    let refused = client(&[ANY, "--quiet", "--method", "DELETE", &server.url("/")]);
+    assert!(failure(&refused).contains("405 Method Not Allowed"));
+    let missing = client(&[ANY, "--quiet", &server.url("/no/such")]);
+    assert!(failure(&missing).contains("404 Not Found"));
 }
 
 #[test]
-fn generated_bytes_and_echo_come_back_whole() {
-    let server = Server::start(&[]);
-    assert_eq!(fetch(&[&server.url("/5000000")]).stdout.len(), 5_000_000);
-    let body = folder("echo").join("body");
-    let bytes: Vec<u8> = (0..5_000_000_u32).map(|n| ((n * 31) >> 7) as u8).collect();
-    std::fs::write(&body, &bytes).unwrap();
-    let output = fetch(&["--body_file", body.to_str().unwrap(), &server.url("/echo")]);
-    assert!(output.status.success() && output.stdout == bytes);
-}
-
-#[test]
-fn files_are_served_and_saved() {
-    let from = folder("site");
-    std::fs::write(from.join("a.txt"), "the first").unwrap();
-    std::fs::write(from.join("b.txt"), "the second").unwrap();
-    let server = Server::start(&["--quic_response_cache_dir", from.to_str().unwrap()]);
-    let to = folder("saved");
-    let urls = [server.url("/a.txt"), server.url("/b.txt")];
-    assert!(fetch(&["--output", to.to_str().unwrap(), &urls[0], &urls[1]]).status.success());
-    assert_eq!(std::fs::read(to.join("b.txt")).unwrap(), b"the second");
-    let missing = fetch(&[&server.url("/c.txt")]);
-    assert!(complaint(&missing).contains("404"));
-}
-
-#[test]
-fn a_hundred_requests_share_a_connection_and_retry_works() {
+fn fifty_megabytes_come_whole() {
     let server = Server::start(&["--retry"]);
-    let output = fetch(&["--num_requests", "100", "--drop_response_body", &server.url("/10000")]);
-    assert!(output.status.success());
+    assert_eq!(fetch(&[&server.url("/50000000")]).len(), 50_000_000);
 }
 
 #[test]
-fn bad_input_is_told_in_one_clear_line() {
+fn five_megabytes_come_back_as_they_were_sent() {
     let server = Server::start(&[]);
-    let unknown = complaint(&client(&[&server.url("/")]));
-    assert!(unknown.contains("certificate"), "{unknown}");
-    let scheme = complaint(&fetch(&["http://localhost/"]));
-    assert!(scheme.contains("https"), "{scheme}");
-    let url = complaint(&fetch(&["not a url"]));
-    assert!(url.contains("not a URL"), "{url}");
-    let host = complaint(&fetch(&["https://no-such-host.invalid/"]));
-    assert!(host.contains("cannot find the host"), "{host}");
-    let run = |options: &[&str]| {
-        let program = env!("CARGO_BIN_EXE_quic_simple_server");
-        complaint(&Command::new(program).args(options).output().unwrap())
-    };
-    let busy = run(&["--port", &server.port.to_string()]);
-    assert!(busy.contains("another program has this port"), "{busy}");
-    let unreadable = run(&["--certificate_file", "/nowhere", "--key_file", "/nowhere"]);
-    assert!(unreadable.contains("cannot read"), "{unreadable}");
-    for text in [unknown, scheme, url, host, busy, unreadable] {
-        assert!(text.lines().count() <= 2, "{text}");
-    }
+    let file = folder("echo").join("body");
+    let body: Vec<u8> =
+        (0..5_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    fs::write(&file, &body).unwrap();
+    let echo = server.url("/echo");
+    assert!(
+        fetch(&["--body_file", file.to_str().unwrap(), &echo]) == body,
+        "other bytes came back"
+    );
+    assert_eq!(fetch(&["--body", "spoken", &echo]), b"spoken");
+    assert_eq!(fetch(&["--body_hex", "00fF10", &echo]), [0, 255, 16]);
 }
 
 #[test]
-fn a_certificate_and_another_ones_key_are_refused() {
-    let place = folder("mismatch");
-    let write = |name: &str| {
-        let made = protoquic_tools::certificate::self_made().unwrap();
-        let (cert, key) = (place.join(format!("{name}.pem")), place.join(format!("{name}.key")));
-        std::fs::write(&cert, &made.pem).unwrap();
-        std::fs::write(&key, &made.key_pem).unwrap();
-        (cert, key)
+fn a_hundred_requests_share_a_connection() {
+    let server = Server::start(&[]);
+    let url = server.url("/10000");
+    assert_eq!(fetch(&["--num_requests", "100", &url]).len(), 1_000_000);
+    let apart = ["--num_requests", "5", "--one_connection_per_request", &url];
+    assert_eq!(fetch(&apart).len(), 50_000);
+    let other_host = format!("https://127.0.0.1:{}/77", server.port);
+    assert_eq!(fetch(&[&url, &other_host]).len(), 10_077);
+}
+
+#[test]
+fn a_folder_takes_a_file_for_each_response() {
+    let server = Server::start(&[]);
+    let out = folder("output").join("made");
+    let output = ["--output", out.to_str().unwrap()];
+    fetch(&[&output[..], &[&server.url("/5"), &server.url("/6"), &server.url("/5")]].concat());
+    let len = |name: &str| fs::metadata(out.join(name)).unwrap().len();
+    assert_eq!((len("5"), len("6"), len("5.1")), (5, 6, 5));
+}
+
+#[test]
+fn plain_files_are_served_and_nothing_beside_them() {
+    let root = folder("files");
+    let site = root.join("site");
+    fs::create_dir_all(site.join("sub")).unwrap();
+    fs::write(root.join("secret"), "no").unwrap();
+    fs::write(site.join("a b.css"), "p { }").unwrap();
+    fs::write(site.join("sub/index.html"), "index").unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(root.join("secret"), site.join("link")).unwrap();
+    let server = Server::start(&["--quic_response_cache_dir", site.to_str().unwrap()]);
+    assert_eq!(fetch(&[&server.url("/a%20b.css")]), b"p { }");
+    assert_eq!(fetch(&[&server.url("/sub/")]), b"index");
+    let output = client(&[ANY, &server.url("/a%20b.css")]);
+    assert!(text(&output.stderr).contains("content-type: text/css\ncontent-length: 5\n"));
+    let moved = client(&[ANY, &server.url("/sub")]);
+    assert!(text(&moved.stderr).contains("location: /sub/\n"), "{}", text(&moved.stderr));
+    for path in ["/../secret", "/%2e%2e/secret", "/link", "/5"] {
+        let output = client(&[ANY, "--quiet", &server.url(path)]);
+        assert!(failure(&output).contains("404 Not Found"), "{path}");
+    }
+    let later = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_hours(600_000));
+    let headers = format!("if-modified-since: {later}");
+    let fresh = client(&[ANY, "--headers", &headers, &server.url("/sub/")]);
+    assert!(text(&fresh.stderr).contains("304 Not Modified") && fresh.stdout.is_empty());
+    assert_eq!(fetch(&["--body", "x", &server.url("/echo")]), b"x");
+}
+
+#[test]
+fn recorded_sites_are_served_by_host() {
+    let site = folder("recorded");
+    fs::create_dir_all(site.join("www.example.org")).unwrap();
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/x-recorded\r\nTransfer-Encoding: chunked\r\n";
+    fs::write(site.join("www.example.org/index.html"), format!("{head}\r\nhome")).unwrap();
+    let original = "X-Original-Url: https://elsewhere.example/q?a=1\r\n";
+    fs::write(site.join("www.example.org/q"), format!("{head}{original}\r\nquery")).unwrap();
+    let folder = site.to_str().unwrap();
+    let server =
+        Server::start(&["--quic_response_cache_dir", folder, "--generate_dynamic_responses"]);
+    let port = server.port.to_string();
+    let to = ["--host", "127.0.0.1", "--port", &port];
+    assert_eq!(fetch(&[&to[..], &["https://www.example.org/"]].concat()), b"home");
+    assert_eq!(fetch(&[&to[..], &["https://elsewhere.example/q?a=1"]].concat()), b"query");
+    assert_eq!(fetch(&[&server.url("/9")]).len(), 9);
+    let shown = client(&[&to[..], &[ANY, "https://www.example.org/"]].concat());
+    assert!(text(&shown.stderr).contains("content-type: text/x-recorded\n"));
+}
+
+#[test]
+fn certificates_are_believed_only_from_known_authorities() {
+    let folder = folder("certificates");
+    let (certificate, key) = certificate(&folder, "one");
+    let server = Server::start(&["--certificate_file", &certificate, "--key_file", &key]);
+    let known = client(&["--quiet", "--ca_file", &certificate, &server.url("/12")]);
+    assert!(known.status.success(), "{}", text(&known.stderr));
+    assert_eq!(known.stdout.len(), 12);
+    let (other, _) = self::certificate(&folder, "other");
+    let unknown = client(&["--quiet", "--ca_file", &other, &server.url("/12")]);
+    let said = failure(&unknown);
+    assert!(said.contains("the certificate of localhost is not to be trusted"), "{said}");
+    let wrong_name = format!("https://127.0.0.1:{}/", server.port);
+    let misnamed = client(&["--quiet", "--ca_file", &certificate, &wrong_name]);
+    assert!(failure(&misnamed).contains("the certificate of 127.0.0.1 is not to be trusted"));
+}
+
+#[test]
+fn the_server_says_in_one_line_why_it_cannot_start() {
+    let folder = folder("bad_server");
+    let (certificate, _) = certificate(&folder, "one");
+    let (_, other_key) = self::certificate(&folder, "other");
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let run = |arguments: &[&str]| failure(&Command::new(SERVER).args(arguments).output().unwrap());
+    let files = |certificate: &str, key: &str| {
+        run(&["--port", "0", "--certificate_file", certificate, "--key_file", key])
     };
-    let ((cert, _), (_, key)) = (write("one"), write("two"));
-    let output = Command::new(env!("CARGO_BIN_EXE_quic_simple_server"))
-        .arg("--certificate_file")
-        .arg(&cert)
-        .arg("--key_file")
-        .arg(&key)
-        .output()
+    assert!(files("/no/such.pem", &other_key).contains("/no/such.pem"));
+    assert!(files(&certificate, "/no/such.key").contains("/no/such.key"));
+    assert!(files(&other_key, &certificate).contains("certificate"));
+    assert!(files(&certificate, &other_key).contains("does not belong to the certificate"));
+    assert!(run(&["--port", &port]).contains("another program has this port"));
+    assert!(run(&["--port", "0", "--quic_response_cache_dir", "/no/such"]).contains("/no/such"));
+}
+
+#[test]
+fn the_client_says_in_one_line_why_it_cannot_fetch() {
+    let run = |arguments: &[&str]| failure(&client(&[&[ANY, "--quiet"], arguments].concat()));
+    assert!(run(&["http://localhost/"]).contains("HTTP/3 has https, not http"));
+    assert!(run(&["localhost"]).contains("must begin with https://"));
+    assert!(run(&["https:///path"]).contains("not a URL"));
+    assert!(run(&["https://no.such.host.invalid/"]).contains("cannot find the host"));
+    assert!(run(&["https://localhost/", "--headers", "nonsense"]).contains("nonsense"));
+    assert!(run(&["https://localhost/", "--body_hex", "xy"]).contains("--body_hex"));
+    assert!(run(&["https://localhost/", "--body_file", "/no/such"]).contains("/no/such"));
+    let no_authorities = client(&["https://localhost/", "--ca_file", "/no/such"]);
+    assert!(failure(&no_authorities).contains("/no/such"));
+}
+
+#[test]
+fn a_server_of_another_protocol_is_told_from_a_silent_one() {
+    let perf = ["server", "--listen", "127.0.0.1:0"];
+    let server = Server::start_program(Command::new(PERF).args(perf));
+    let refused = client(&[ANY, "--quiet", &server.url("/")]);
+    assert!(failure(&refused).contains("does not speak h3"));
+}
+
+#[test]
+fn a_silent_server_is_given_up() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/", silent.local_addr().unwrap());
+    let impatient = client(&[ANY, "--quiet", "--timeout", "1", &url]);
+    assert!(failure(&impatient).contains("1 s"), "{}", text(&impatient.stderr));
+    let patient = client(&[ANY, "--quiet", &url]);
+    assert!(failure(&patient).contains("within 10 s; is an HTTP/3 server listening there?"));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_lets_running_requests_end() {
+    let mut server = Server::start(&[]);
+    let mut running = Command::new(CLIENT)
+        .args([ANY, "--quiet", &server.url("/300000000")])
+        .stdout(Stdio::piped())
+        .spawn()
         .unwrap();
-    let complaint = complaint(&output);
-    assert!(complaint.contains("does not belong to the certificate"), "{complaint}");
+    let mut out = BufReader::new(running.stdout.take().unwrap());
+    let mut len = out.fill_buf().unwrap().len() as u64;
+    out.consume(len as usize);
+    server.interrupt();
+    len += std::io::copy(&mut out, &mut std::io::sink()).unwrap();
+    assert_eq!(len, 300_000_000);
+    assert!(running.wait().unwrap().success());
+    assert!(server.child.wait().unwrap().success());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_ctrl_c_stops_the_server_at_once() {
+    let mut command = Command::new(SERVER);
+    let mut server = Server::start_program(command.args(["--port", "0"]).stderr(Stdio::piped()));
+    // A request without an end: nobody takes what the client brings.
+    let mut running = Command::new(CLIENT)
+        .args([ANY, "--quiet", &server.url("/100000000000")])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(running.stdout.take().unwrap());
+    assert!(!out.fill_buf().unwrap().is_empty());
+    server.interrupt();
+    let mut line = String::new();
+    BufReader::new(server.child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("draining"), "{line}");
+    assert!(server.child.try_wait().unwrap().is_none(), "it waits for the request");
+    server.interrupt();
+    assert!(server.child.wait().unwrap().success());
+    running.kill().unwrap();
+    running.wait().unwrap();
 }
 
 /// Notes that its response came whole.
@@ -180,24 +341,14 @@ impl ResponseHandler for Note {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_thousand_connections_at_once_get_their_answers() {
     const CONNECTIONS: usize = 1000;
     let server = Server::start(&[]);
-    let tls = ClientTls {
-        provider: None,
-        trust: ServerTrust::AnyCertificate,
-        alpn: vec![ALPN.to_vec()],
-        identity: None,
-        key_log: false,
-    };
-    let options = ClientOptions {
-        server_name: "localhost".try_into().unwrap(),
-        address: ([127, 0, 0, 1], server.port).into(),
-        config: Arc::new(Config::default()),
-        tls: Arc::new(tls.build().unwrap()),
-    };
-    assert!(fetch(&[&server.url("/")]).status.success()); // whatever is made once is made
+    let address = ([127, 0, 0, 1], server.port).into();
+    let options = ClientOptions::believing_anyone(address, ALPN).unwrap();
+    fetch(&[&server.url("/")]); // whatever is made once is made
     let before = server.memory();
     let done = Rc::new(Cell::new(0));
     let mut clients = Vec::new();

@@ -141,9 +141,14 @@ impl Tls {
         self.inner.is_handshaking()
     }
 
-    /// The peer's transport parameters, encoded, once they have arrived.
+    /// The peer's transport parameters, encoded, once they have arrived; on a client, once the
+    /// handshake is complete and they are authentic. Before, a client that resumes a session is
+    /// shown those of that session, which name other connection IDs (RFC 9000 §7.4.1).
     pub fn peer_transport_parameters(&self) -> Option<&[u8]> {
-        self.inner.quic_transport_parameters()
+        match &self.inner {
+            quic::Connection::Client(client) if client.is_handshaking() => None,
+            inner => inner.quic_transport_parameters(),
+        }
     }
 
     /// The application protocol that was agreed on.

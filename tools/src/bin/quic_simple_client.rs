@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Parser;
@@ -12,7 +13,7 @@ use http::{HeaderMap, Method, Uri};
 use protoquic::connection::Config;
 use protoquic::crypto::{ClientTls, ServerTrust};
 use protoquic::http::ALPN;
-use protoquic_tools::client::{Destination, FetchOptions, RequestBody, fetch_all};
+use protoquic_tools::client::{Destination, FetchOptions, Outcome, RequestBody, fetch_all};
 use protoquic_tools::endpoint::resolve;
 use protoquic_tools::{arguments, certificate};
 use rustls::RootCertStore;
@@ -22,7 +23,8 @@ use rustls_pki_types::ServerName;
 ///
 /// URLs of one host share a connection and are fetched in parallel. Bodies go to standard output,
 /// heads to standard error. Ends with status 0 only if every response came whole with a success
-/// status. Certificates are verified against the system's store.
+/// status. Bodies of parallel requests mix on standard output; --output DIR keeps them apart.
+/// Certificates are verified against the system's store.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -51,13 +53,13 @@ struct Arguments {
     #[arg(long)]
     method: Option<Method>,
     /// How often each URL is fetched, at the same time.
-    #[arg(long, default_value_t = 1)]
-    num_requests: usize,
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    num_requests: u32,
     /// Makes a connection for each request, one after another.
     #[arg(long)]
     one_connection_per_request: bool,
     /// Believes any certificate. For servers of your own.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "ca_file")]
     disable_certificate_verification: bool,
     /// Certificates to believe, in PEM, instead of the system's.
     #[arg(long)]
@@ -65,7 +67,8 @@ struct Arguments {
     /// Does not show bodies.
     #[arg(long)]
     drop_response_body: bool,
-    /// A file for the body; a folder, made if need be, for the bodies of several requests.
+    /// A file for the body, or a folder: there, every response has a file named by its URL's last
+    /// segment. For several responses it is a folder, made if it is not there.
     #[arg(long)]
     output: Option<PathBuf>,
     /// Shows nothing but bodies and errors.
@@ -74,7 +77,11 @@ struct Arguments {
     /// The UDP payload size to start with.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1200..=65527))]
     initial_mtu: Option<u16>,
-    /// Whether a redirect counts as a success.
+    /// How long all requests of a connection may take, in seconds. Without it, a silent server is
+    /// given up by the handshake's and the idle timeout.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    timeout: Option<u64>,
+    /// Whether a redirect counts as a success. Redirects are not followed.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     redirect_is_success: bool,
 }
@@ -89,33 +96,53 @@ fn fetch(arguments: &Arguments) -> Result<(), String> {
     for text in &arguments.urls {
         let (host, port, url) = parse_url(text)?;
         let urls = by_host.entry((host, port)).or_default();
-        urls.extend(std::iter::repeat_n(url, arguments.num_requests));
+        urls.extend(std::iter::repeat_n(url, arguments.num_requests as usize));
     }
-    let tls = Arc::new(client_tls(arguments)?);
-    let mut failures = 0;
+    let common = common_options(arguments, by_host.values().map(Vec::len).sum())?;
+    // What went wrong, and how often the same.
+    let mut problems: BTreeMap<String, usize> = BTreeMap::new();
     for ((host, port), urls) in by_host {
-        let options = options(arguments, &tls, &host, port)?;
-        let share = if arguments.one_connection_per_request { 1 } else { urls.len().max(1) };
+        let share = if arguments.one_connection_per_request { 1 } else { urls.len() };
         for urls in urls.chunks(share) {
-            for (url, outcome) in urls.iter().zip(fetch_all(urls, &options)?) {
-                let problem = match outcome {
-                    Ok(status) if status.is_success() => continue,
-                    Ok(status) if status.is_redirection() && options.redirect_is_success => {
-                        continue;
+            let outcomes = options(arguments, &common, &host, port)
+                .and_then(|options| fetch_all(urls, &options));
+            match outcomes {
+                Err(problem) => *problems.entry(problem).or_default() += urls.len(),
+                Ok(outcomes) => {
+                    for (url, outcome) in urls.iter().zip(outcomes) {
+                        if let Some(problem) = problem_of(&outcome, arguments) {
+                            *problems.entry(format!("{url}: {problem}")).or_default() += 1;
+                        }
                     }
-                    Ok(status) => format!("status {status}"),
-                    Err(failure) => failure,
-                };
-                failures += 1;
-                eprintln!("quic_simple_client: {url}: {problem}");
+                }
             }
         }
     }
-    match failures {
-        0 => Ok(()),
-        1 => Err("a request failed".into()),
-        n => Err(format!("{n} requests failed")),
+    report(problems)
+}
+
+/// Why this is not a success.
+fn problem_of(outcome: &Outcome, arguments: &Arguments) -> Option<String> {
+    match outcome {
+        Ok(status) if status.is_success() => None,
+        Ok(status) if status.is_redirection() && arguments.redirect_is_success => None,
+        Ok(status) => Some(format!("the server answered {status}")),
+        Err(failure) => Some(failure.clone()),
     }
+}
+
+/// A line for each problem, the last as the program's error.
+fn report(problems: BTreeMap<String, usize>) -> Result<(), String> {
+    let mut lines = problems.into_iter().map(|(problem, times)| match times {
+        1 => problem,
+        times => format!("{problem} ({times} times)"),
+    });
+    let Some(mut last) = lines.next() else { return Ok(()) };
+    for line in lines {
+        eprintln!("quic_simple_client: {last}");
+        last = line;
+    }
+    Err(last)
 }
 
 fn parse_url(text: &str) -> Result<(String, u16, Uri), String> {
@@ -135,16 +162,17 @@ fn client_tls(arguments: &Arguments) -> Result<rustls::ClientConfig, String> {
     let trust = if arguments.disable_certificate_verification {
         ServerTrust::AnyCertificate
     } else {
-        let mut roots = RootCertStore::empty();
-        let certificates = match &arguments.ca_file {
-            Some(path) => certificate::load_certificates(path)?,
-            None => certificate::system_roots(),
+        let (certificates, place) = match &arguments.ca_file {
+            Some(path) => (certificate::load_certificates(path)?, path.display().to_string()),
+            None => (certificate::system_roots(), "the system's store".to_owned()),
         };
+        let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(certificates);
         if roots.is_empty() {
-            return Err("the system has no certificates to verify servers by; give --ca_file, or \
-                        --disable_certificate_verification for a server of your own"
-                .into());
+            return Err(format!(
+                "{place} has no usable certificates to verify servers by; give --ca_file, or \
+                 --disable_certificate_verification for a server of your own"
+            ));
         }
         ServerTrust::Roots(roots)
     };
@@ -153,9 +181,33 @@ fn client_tls(arguments: &Arguments) -> Result<rustls::ClientConfig, String> {
     tls.build().map_err(|error| format!("TLS cannot be set up: {error}"))
 }
 
+/// What is the same for all hosts.
+struct Common {
+    config: Arc<Config>,
+    tls: Arc<rustls::ClientConfig>,
+    headers: HeaderMap,
+    body: RequestBody,
+    destination: Destination,
+}
+
+fn common_options(arguments: &Arguments, responses: usize) -> Result<Common, String> {
+    let mut config = Config::default();
+    if let Some(mtu) = arguments.initial_mtu {
+        config.initial_packet_size = mtu.into();
+        config.max_packet_size = config.max_packet_size.max(mtu.into());
+    }
+    Ok(Common {
+        config: Arc::new(config),
+        tls: Arc::new(client_tls(arguments)?),
+        headers: parse_headers(&arguments.headers)?,
+        body: body(arguments)?,
+        destination: destination(arguments, responses)?,
+    })
+}
+
 fn options(
     arguments: &Arguments,
-    tls: &Arc<rustls::ClientConfig>,
+    common: &Common,
     host: &str,
     port: u16,
 ) -> Result<FetchOptions, String> {
@@ -164,22 +216,17 @@ fn options(
         .map_err(|error| format!("{host} is no name of a server: {error}"))?;
     let connect_host = arguments.host.as_deref().unwrap_or(host);
     let address = resolve(connect_host, arguments.port.unwrap_or(port))?;
-    let mut config = Config::default();
-    if let Some(mtu) = arguments.initial_mtu {
-        config.initial_packet_size = mtu.into();
-        config.max_packet_size = config.max_packet_size.max(mtu.into());
-    }
     Ok(FetchOptions {
         address,
         server_name,
-        config: Arc::new(config),
-        tls: tls.clone(),
+        config: Arc::clone(&common.config),
+        tls: Arc::clone(&common.tls),
         method: arguments.method.clone(),
-        headers: parse_headers(&arguments.headers)?,
-        body: body(arguments)?,
-        destination: destination(arguments)?,
+        headers: common.headers.clone(),
+        body: common.body.clone(),
+        destination: common.destination.clone(),
         quiet: arguments.quiet,
-        redirect_is_success: arguments.redirect_is_success,
+        timeout: arguments.timeout.map(Duration::from_secs),
     })
 }
 
@@ -195,18 +242,12 @@ fn body(arguments: &Arguments) -> Result<RequestBody, String> {
     Ok(arguments.body_file.clone().map_or(RequestBody::None, RequestBody::File))
 }
 
-fn destination(arguments: &Arguments) -> Result<Destination, String> {
-    let several = arguments.urls.len() * arguments.num_requests > 1;
-    Ok(match &arguments.output {
-        _ if arguments.drop_response_body => Destination::Drop,
-        Some(path) if several || path.is_dir() => {
-            std::fs::create_dir_all(path)
-                .map_err(|error| format!("cannot make the folder {}: {error}", path.display()))?;
-            Destination::Folder(path.clone())
-        }
-        Some(path) => Destination::File(path.clone()),
-        None => Destination::Stdout,
-    })
+fn destination(arguments: &Arguments, responses: usize) -> Result<Destination, String> {
+    match &arguments.output {
+        _ if arguments.drop_response_body => Ok(Destination::Drop),
+        Some(path) => Destination::at(path, responses),
+        None => Ok(Destination::Stdout),
+    }
 }
 
 fn parse_headers(text: &str) -> Result<HeaderMap, String> {

@@ -15,9 +15,9 @@ use protoquic::dispatcher::{AddressValidation, DispatcherConfig};
 use protoquic::http::{ALPN, Backend, Http3Config, Http3ServerFactory, MemoryBackend};
 use protoquic::{ApplicationError, ServerConfig};
 use protoquic_tools::arguments;
-use protoquic_tools::certificate::{self, SelfMade};
+use protoquic_tools::certificate::{self, Fingerprints};
 use protoquic_tools::endpoint::ServerEndpoint;
-use protoquic_tools::server::{FileBackend, SiteBackend, embedded_site, load_recorded};
+use protoquic_tools::server::{ECHO_PATH, FileBackend, SiteBackend, embedded_site, load_recorded};
 
 /// Serves HTTP/3.
 ///
@@ -49,8 +49,8 @@ struct Arguments {
     /// Has every client prove its address with a Retry first.
     #[arg(long)]
     retry: bool,
-    /// How long a silent connection is kept, in seconds.
-    #[arg(long, default_value_t = 30)]
+    /// How long a silent connection is kept, in seconds; 0 is for ever.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=10_000_000))]
     idle_timeout: u64,
 }
 
@@ -61,12 +61,11 @@ fn main() -> ExitCode {
 
 fn serve(arguments: &Arguments) -> Result<(), String> {
     let files = arguments.certificate_file.as_ref().zip(arguments.key_file.as_ref());
-    let (identity, self_made) = if let Some((chain, key)) = files {
-        (certificate::load_identity(chain, key)?, None)
-    } else {
-        let SelfMade { identity, fingerprint, spki, .. } = certificate::self_made()?;
-        (identity, Some((fingerprint, spki)))
+    let identity = match files {
+        Some((chain, key)) => certificate::load_identity(chain, key)?,
+        None => certificate::self_made()?.identity,
     };
+    let fingerprints = certificate::fingerprints(&identity)?;
     let tls = ServerTls {
         provider: None,
         identity,
@@ -86,13 +85,13 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let mut address = arguments.listen;
     address.set_port(arguments.port.unwrap_or(address.port()));
     let mut server = ServerEndpoint::bind(address, limits, vec![Box::new(factory)])?;
-    introduce(server.address(), self_made.as_ref());
+    introduce(server.address(), &fingerprints);
     run(&mut server)
 }
 
 fn backend(arguments: &Arguments) -> Result<Arc<dyn Backend>, String> {
     let mut memory = MemoryBackend::new();
-    memory.echo("/echo");
+    memory.echo(ECHO_PATH);
     let Some(folder) = &arguments.quic_response_cache_dir else {
         memory.generate_bytes(true);
         return Ok(Arc::new(embedded_site(memory)));
@@ -108,28 +107,26 @@ fn backend(arguments: &Arguments) -> Result<Arc<dyn Backend>, String> {
 }
 
 /// Says where the server is and how to fetch from it.
-fn introduce(address: SocketAddr, self_made: Option<&(String, String)>) {
+fn introduce(address: SocketAddr, fingerprints: &Fingerprints) {
     let port = address.port();
-    println!("listening on {address}");
-    if let Some((fingerprint, spki)) = self_made {
-        println!("certificate made for localhost, SHA-256 {fingerprint}");
-        println!();
-        println!("Fetch with our client:");
-        println!(
-            "  cargo run --release --bin quic_simple_client -- https://localhost:{port}/ \
-             --disable_certificate_verification"
-        );
-        println!("Or with Chromium:");
-        println!(
-            "  chromium --headless --no-sandbox --user-data-dir=$(mktemp -d) --enable-quic \
-             --origin-to-force-quic-on=localhost:{port} \
-             --host-resolver-rules=\"MAP localhost 127.0.0.1\" \
-             --ignore-certificate-errors-spki-list={spki} --screenshot=page.png \
-             https://localhost:{port}/"
-        );
-    }
+    let Fingerprints { certificate, spki } = fingerprints;
+    let text = format!(
+        "listening on {address}\n\
+         certificate SHA-256 {certificate}\n\
+         \n\
+         Fetch with our client:\n  \
+         cargo run --release --bin quic_simple_client -- https://localhost:{port}/ \
+         --disable_certificate_verification\n\
+         Or with Chromium:\n  \
+         chromium --headless --no-sandbox --user-data-dir=$(mktemp -d) --enable-quic \
+         --origin-to-force-quic-on=localhost:{port} \
+         --host-resolver-rules=\"MAP localhost 127.0.0.1\" \
+         --ignore-certificate-errors-spki-list={spki} --screenshot=page.png \
+         https://localhost:{port}/\n"
+    );
     // Who waits for the address reads it from a pipe; a closed one is no reason to stop.
-    let _ = std::io::stdout().flush();
+    let mut out = std::io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 fn run(server: &mut ServerEndpoint) -> Result<(), String> {

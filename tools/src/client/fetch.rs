@@ -16,7 +16,7 @@ use protoquic::http::{
 use protoquic::{ApplicationError, CloseReason, Config};
 use rustls_pki_types::ServerName;
 
-use super::output::{Destination, Progress, file_names};
+use super::output::{Destination, Progress};
 use super::upload::RequestBody;
 use crate::endpoint::{ClientEndpoint, ClientOptions};
 
@@ -41,8 +41,8 @@ pub struct FetchOptions {
     pub destination: Destination,
     /// Whether heads are not shown.
     pub quiet: bool,
-    /// Whether a redirect is a success.
-    pub redirect_is_success: bool,
+    /// How long all of it may take.
+    pub timeout: Option<Duration>,
 }
 
 /// How one request ended: with this status, its response whole, or with this failure.
@@ -64,21 +64,20 @@ pub fn fetch_all(urls: &[Uri], options: &FetchOptions) -> Result<Vec<Outcome>, S
         config: options.config.clone(),
         tls: options.tls.clone(),
     };
-    let session = |_| Http3ClientSession::new(Http3Config::default());
+    let http = Http3Config { max_queued_requests: urls.len(), ..Http3Config::default() };
+    let session = |_| Http3ClientSession::new(http);
     let mut client = ClientEndpoint::connect(connect, session)?;
     let board = Rc::new(RefCell::new(Board {
         outcomes: vec![None; urls.len()],
         progress: Progress::new(options.quiet),
     }));
-    let paths: Vec<_> = urls.iter().map(Uri::path).collect();
-    let names = file_names(&paths);
     for (index, url) in urls.iter().enumerate() {
         let request = request(url, options)?;
         let handler = Handler {
             index,
-            board: board.clone(),
+            board: Rc::clone(&board),
             out: None,
-            name: names[index].clone(),
+            path: url.path().to_owned(),
             destination: options.destination.clone(),
             quiet: options.quiet,
             status: StatusCode::OK,
@@ -90,10 +89,10 @@ pub fn fetch_all(urls: &[Uri], options: &FetchOptions) -> Result<Vec<Outcome>, S
             .enter(|session, cx| session.send_request(cx, request, Box::new(handler)))
             .map_err(|error| format!("{url} cannot be asked for: {error}"))?;
     }
-    run(&mut client, options, &board)?;
+    let ending = run(&mut client, options, &board)?;
     let mut board = board.borrow_mut();
     board.progress.finish();
-    let unfinished = || Err("the connection ended before the response".to_owned());
+    let unfinished = || Err(format!("the response is not whole: {ending}"));
     Ok(board.outcomes.drain(..).map(|outcome| outcome.unwrap_or_else(unfinished)).collect())
 }
 
@@ -107,26 +106,35 @@ fn request(url: &Uri, options: &FetchOptions) -> Result<Request<()>, String> {
     request.body(()).map_err(|error| format!("{url} is no request: {error}"))
 }
 
+/// Runs to the end, and says what it was for requests that have none of their own.
 fn run(
     client: &mut ClientEndpoint<Http3ClientSession>,
     options: &FetchOptions,
-    board: &Rc<RefCell<Board>>,
-) -> Result<(), String> {
-    let mut closing = false;
+    board: &RefCell<Board>,
+) -> Result<String, String> {
+    let mut closing = None;
     loop {
-        client.run_once(Some(Duration::from_secs(1)))?;
+        client.run_once(Some(Duration::from_millis(250)))?;
         if let Some(reason) = client.close_reason() {
             let answered = |outcome: &Option<Outcome>| matches!(outcome, Some(Ok(_)));
             let any = board.borrow().outcomes.iter().any(answered);
-            return if closing || any || client.host().host().connection().is_confirmed() {
-                Ok(())
-            } else {
-                Err(explain(reason, options))
+            let was_connected = any || client.host().host().connection().is_confirmed();
+            return match closing {
+                Some(ending) => Ok(ending),
+                None if was_connected => Ok(reason.to_string()),
+                None => Err(explain(reason, options)),
             };
         }
-        if !closing && board.borrow().outcomes.iter().all(Option::is_some) {
-            closing = true;
+        if closing.is_some() {
+            continue;
+        }
+        let elapsed = board.borrow().progress.elapsed();
+        if board.borrow().outcomes.iter().all(Option::is_some) {
+            closing = Some(String::new());
             client.close(ApplicationError(Http3Code::NO_ERROR.0), "");
+        } else if let Some(timeout) = options.timeout.filter(|timeout| elapsed >= *timeout) {
+            closing = Some(format!("{} s are over", timeout.as_secs_f64()));
+            client.close(ApplicationError(Http3Code::REQUEST_CANCELLED.0), "");
         }
     }
 }
@@ -145,7 +153,7 @@ fn explain(reason: &CloseReason, options: &FetchOptions) -> String {
                     "the server at {address} does not speak {}",
                     String::from_utf8_lossy(ALPN)
                 ),
-                Some(UNKNOWN_CA | BAD_CERTIFICATE | CERTIFICATE_UNKNOWN | CERTIFICATE_EXPIRED) => {
+                Some(_) if error.reason().contains("invalid peer certificate") => {
                     format!(
                         "the certificate of {} is not to be trusted: {}; give --ca_file, or \
                          --disable_certificate_verification for a server of your own",
@@ -164,7 +172,7 @@ struct Handler {
     index: usize,
     board: Rc<RefCell<Board>>,
     out: Option<Box<dyn Write>>,
-    name: String,
+    path: String,
     destination: Destination,
     quiet: bool,
     status: StatusCode,
@@ -186,7 +194,7 @@ impl ResponseHandler for Handler {
         if let Some(length) = length.and_then(|value| value.to_str().ok()?.parse().ok()) {
             self.board.borrow().progress.expect(length);
         }
-        match self.destination.open(&self.name) {
+        match self.destination.open(&self.path) {
             Ok(out) => self.out = Some(out),
             Err(error) => {
                 self.end(Err(error));
@@ -204,6 +212,8 @@ impl ResponseHandler for Handler {
                 return exchange.cancel(Http3Code::REQUEST_CANCELLED);
             }
         }
+        // What has come is shown; how it ends is told by the last flush.
+        let _ = self.out.as_mut().map(Write::flush);
     }
 
     fn on_complete(&mut self, _exchange: &mut ClientExchange<'_>) {
@@ -215,7 +225,10 @@ impl ResponseHandler for Handler {
     }
 
     fn on_failed(&mut self, failure: &RequestFailure) {
-        self.end(Err(failure.to_string()));
+        // Why the connection ended is known only after this.
+        if *failure != RequestFailure::ConnectionClosed {
+            self.end(Err(failure.to_string()));
+        }
     }
 }
 
@@ -227,9 +240,5 @@ fn show_head(response: &Response<()>) {
     eprintln!();
 }
 
-/// TLS alerts (RFC 8446 §6).
-const BAD_CERTIFICATE: u8 = 42;
-const CERTIFICATE_EXPIRED: u8 = 45;
-const CERTIFICATE_UNKNOWN: u8 = 46;
-const UNKNOWN_CA: u8 = 48;
+/// A TLS alert (RFC 7301 §3.2).
 const NO_APPLICATION_PROTOCOL: u8 = 120;

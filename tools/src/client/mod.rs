@@ -6,5 +6,5 @@ mod output;
 mod upload;
 
 pub use fetch::{FetchOptions, Outcome, fetch_all};
-pub use output::{Destination, Progress, file_names};
+pub use output::{Destination, Folder, Progress};
 pub use upload::RequestBody;

@@ -2,7 +2,7 @@
 //! it is sent.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::PathBuf;
 
 use bytes::{Bytes, BytesMut};
@@ -32,40 +32,63 @@ impl RequestBody {
             Self::None => Body::Empty,
             Self::Bytes(bytes) => Body::Full(bytes.clone()),
             Self::File(path) => {
-                let fail = |error| format!("cannot read {}: {error}", path.display());
-                let file = File::open(path).map_err(fail)?;
-                let len = file.metadata().map_err(fail)?.len();
-                Body::source(FileSource { file, len })
+                let metadata = std::fs::metadata(path).and_then(|metadata| {
+                    File::open(path)?; // to say now that it cannot be read
+                    Ok(metadata)
+                });
+                let metadata =
+                    metadata.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+                let left = metadata.is_file().then_some(metadata.len());
+                Body::source(FileSource { path: path.clone(), file: None, left })
             }
         })
     }
 }
 
+/// A file, opened when its turn comes: thousands of requests may wait for theirs.
 struct FileSource {
-    file: File,
-    len: u64,
+    path: PathBuf,
+    file: Option<File>,
+    /// What is still to come, of a file whose length is known.
+    left: Option<u64>,
+}
+
+impl FileSource {
+    fn read(&mut self, max: usize) -> io::Result<Bytes> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(File::open(&self.path)?),
+        };
+        let left = usize::try_from(self.left.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+        let mut buffer = BytesMut::zeroed(max.clamp(1, MAX_READ).min(left));
+        let read = file.read(&mut buffer)?;
+        buffer.truncate(read);
+        if let Some(left) = &mut self.left {
+            if read == 0 && *left > 0 {
+                return Err(io::Error::other("the file has become shorter"));
+            }
+            *left -= read as u64;
+        }
+        Ok(buffer.freeze())
+    }
 }
 
 impl BodySource for FileSource {
     fn poll_chunk(&mut self, max: usize) -> BodyChunk {
-        let mut buffer = BytesMut::zeroed(max.clamp(1, MAX_READ));
-        match self.file.read(&mut buffer) {
-            Ok(0) => BodyChunk::End(None),
-            Ok(read) => {
-                buffer.truncate(read);
-                BodyChunk::Data(buffer.freeze())
-            }
+        match self.read(max) {
+            Ok(chunk) if chunk.is_empty() => BodyChunk::End(None),
+            Ok(chunk) => BodyChunk::Data(chunk),
             Err(error) => {
-                log::error!("the body cannot be read: {error}");
+                log::error!("cannot read {}: {error}", self.path.display());
                 BodyChunk::Failed
             }
         }
     }
 
     fn content_length(&self) -> Option<u64> {
-        Some(self.len)
+        self.left
     }
 }
 
-/// How much of a file is read at a time.
-const MAX_READ: usize = 128 * 1024;
+/// How much of a file is read at a time, in bytes.
+const MAX_READ: usize = 64 * 1024;

@@ -22,11 +22,14 @@ pub struct Recorded {
 
 /// Reads a folder's recorded responses; none if its files are plain ones.
 pub fn load_recorded(root: &Path) -> Result<Vec<Recorded>, String> {
+    let (heads, plain): (Vec<_>, Vec<_>) =
+        files_below(root)?.into_iter().partition(|path| begins_with_head(path));
+    if !heads.is_empty() && !plain.is_empty() {
+        let (first, count) = (plain[0].display(), plain.len());
+        log::warn!("{first} has no recorded head; it is not served, nor are such others ({count})");
+    }
     let mut recorded = Vec::new();
-    for path in files_below(root)? {
-        if !begins_with_head(&path) {
-            continue;
-        }
+    for path in heads {
         let bytes = std::fs::read(&path)
             .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         let relative = path.strip_prefix(root).unwrap_or(&path);

@@ -1,13 +1,16 @@
 //! [`FileBackend`]: plain files of a folder, read piece by piece as they are sent.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_TYPE, HeaderValue, LAST_MODIFIED};
+use http::header::{CONTENT_TYPE, HeaderValue, IF_MODIFIED_SINCE, LAST_MODIFIED, LOCATION};
 use http::{Method, Request, Response, StatusCode};
 use protoquic::http::{Body, BodyChunk, BodySource, ServerExchange};
+
+use super::site::not_allowed;
 
 /// Serves the files below a folder, to any host.
 #[derive(Debug)]
@@ -29,47 +32,86 @@ impl FileBackend {
 
     /// Answers a request if there is a file for it. Returns whether there was.
     pub fn serve(&self, request: &Request<()>, exchange: &mut ServerExchange<'_>) -> bool {
-        let Some((file, len, path)) = self.open(request.uri().path()) else { return false };
-        let mut response = Response::new(Body::Empty);
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-            exchange.respond(response);
-            return true;
-        }
-        let headers = response.headers_mut();
-        let media_type = mime_guess::from_path(&path).first_or_octet_stream();
-        if let Ok(value) = HeaderValue::from_str(media_type.as_ref()) {
-            headers.insert(CONTENT_TYPE, value);
-        }
-        let modified = file.metadata().and_then(|metadata| metadata.modified());
-        if let Ok(modified) = modified
-            && let Ok(value) = HeaderValue::from_str(&httpdate::fmt_http_date(modified))
-        {
-            headers.insert(LAST_MODIFIED, value);
-        }
-        *response.body_mut() = Body::source(FileBody { file, len, left: len });
-        exchange.respond(response);
+        let Some(found) = self.find(request.uri().path()) else { return false };
+        exchange.respond(if matches!(*request.method(), Method::GET | Method::HEAD) {
+            found.into_response(request)
+        } else {
+            not_allowed()
+        });
         true
     }
 
-    /// The file of a path; its index for a folder. Nothing outside of the root, whatever links say.
-    fn open(&self, path: &str) -> Option<(File, u64, PathBuf)> {
-        let decoded = percent_decode(path.trim_start_matches('/'))?;
+    /// What is at a path: a file, a folder's index. Nothing outside of the root, whatever links say.
+    fn find(&self, path: &str) -> Option<Found> {
+        let trimmed = path.trim_start_matches('/');
+        let decoded = percent_decode(trimmed)?;
         let relative = Path::new(&decoded);
         if !relative.components().all(|part| matches!(part, Component::Normal(_))) {
             return None;
         }
         let mut full = self.root.join(relative).canonicalize().ok()?;
-        if full.is_dir() {
+        let is_folder = full.is_dir();
+        if is_folder {
             full = full.join("index.html").canonicalize().ok()?;
         }
         if !full.starts_with(&self.root) || !full.is_file() {
             return None;
         }
+        if is_folder && !path.ends_with('/') {
+            return Some(Found::Folder(format!("/{trimmed}/")));
+        }
         let file = File::open(&full).ok()?;
-        let len = file.metadata().ok()?.len();
-        Some((file, len, full))
+        let metadata = file.metadata().ok()?;
+        Some(Found::File { file, metadata, path: full })
     }
+}
+
+/// What is at a path.
+enum Found {
+    File {
+        file: File,
+        metadata: Metadata,
+        path: PathBuf,
+    },
+    /// A folder whose path lacks the slash that relative links need; here with it.
+    Folder(String),
+}
+
+impl Found {
+    fn into_response(self, request: &Request<()>) -> Response<Body> {
+        let mut response = Response::new(Body::Empty);
+        let (file, metadata, path) = match self {
+            Self::File { file, metadata, path } => (file, metadata, path),
+            Self::Folder(location) => {
+                *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+                if let Ok(location) = HeaderValue::from_str(&location) {
+                    response.headers_mut().insert(LOCATION, location);
+                }
+                return response;
+            }
+        };
+        if let Ok(modified) = metadata.modified() {
+            let value = HeaderValue::from_str(&httpdate::fmt_http_date(modified));
+            response.headers_mut().extend(value.ok().map(|value| (LAST_MODIFIED, value)));
+            if is_fresh(request, modified) {
+                *response.status_mut() = StatusCode::NOT_MODIFIED;
+                return response;
+            }
+        }
+        let media_type = mime_guess::from_path(&path).first_or_octet_stream();
+        let value = HeaderValue::from_str(media_type.as_ref());
+        response.headers_mut().extend(value.ok().map(|value| (CONTENT_TYPE, value)));
+        let len = metadata.len();
+        *response.body_mut() = Body::source(FileBody { file, len, left: len });
+        response
+    }
+}
+
+/// RFC 9110 §13.1.3: whether the client has this version already. Dates have whole seconds.
+fn is_fresh(request: &Request<()>, modified: SystemTime) -> bool {
+    let since = request.headers().get(IF_MODIFIED_SINCE);
+    let since = since.and_then(|value| httpdate::parse_http_date(value.to_str().ok()?).ok());
+    since.is_some_and(|since| modified < since + Duration::from_secs(1))
 }
 
 /// Decodes `%41` and the like; `None` if that is not well done or not text.
@@ -117,8 +159,8 @@ impl BodySource for FileBody {
     }
 }
 
-/// How much of a file is read at a time.
-const MAX_READ: usize = 128 * 1024;
+/// How much of a file is read at a time, in bytes.
+const MAX_READ: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -127,12 +169,12 @@ mod tests {
     #[test]
     fn nothing_outside_of_the_folder_is_found() {
         let backend = FileBackend::new(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
-        assert!(backend.open("/Cargo.toml").is_some());
-        assert!(backend.open("/%43argo.toml").is_some());
+        assert!(backend.find("/Cargo.toml").is_some());
+        assert!(backend.find("/%43argo.toml").is_some());
         for path in
             ["/../Cargo.toml", "/%2e%2e/Cargo.toml", "//etc/passwd", "/src/", "/%zz", "/a%00"]
         {
-            assert!(backend.open(path).is_none(), "{path}");
+            assert!(backend.find(path).is_none(), "{path}");
         }
     }
 }

@@ -9,7 +9,11 @@ pub use cache_dir::{Recorded, load_recorded};
 pub use file_backend::FileBackend;
 pub use site::embedded_site;
 
+use http::Method;
 use protoquic::http::{Backend, MemoryBackend, RequestHandler, ServerExchange};
+
+/// Where POST gives the body back, whatever else is served.
+pub const ECHO_PATH: &str = "/echo";
 
 /// Asks the files first, and memory for what they do not have.
 pub struct SiteBackend {
@@ -31,7 +35,9 @@ impl Backend for SiteBackend {
         request: ::http::Request<()>,
         exchange: &mut ServerExchange<'_>,
     ) -> Option<Box<dyn RequestHandler>> {
+        let is_echo = request.method() == Method::POST && request.uri().path() == ECHO_PATH;
         if let Some(files) = &self.files
+            && !is_echo
             && files.serve(&request, exchange)
         {
             return None;

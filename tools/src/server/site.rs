@@ -1,8 +1,8 @@
 //! The site that the server shows when it is given none.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Request, Response};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
 use protoquic::http::{Backend, Body, RequestHandler, ServerExchange};
 
 /// A backend of three pages, the same on every host, in front of another.
@@ -19,17 +19,27 @@ impl<B: Backend> Backend for EmbeddedSite<B> {
         exchange: &mut ServerExchange<'_>,
     ) -> Option<Box<dyn RequestHandler>> {
         let page = PAGES.iter().find(|(path, ..)| *path == request.uri().path());
-        match page {
-            Some((_, media_type, text)) if request.method() != http::Method::POST => {
-                let mut response = Response::new(Body::from(Bytes::from_static(text.as_bytes())));
-                let headers = response.headers_mut();
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-                exchange.respond(response);
-                None
-            }
-            _ => self.0.on_request(request, exchange),
+        let Some((_, media_type, text)) = page else {
+            return self.0.on_request(request, exchange);
+        };
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            exchange.respond(not_allowed());
+            return None;
         }
+        let mut response = Response::new(Body::from(Bytes::from_static(text.as_bytes())));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        exchange.respond(response);
+        None
     }
+}
+
+/// Nothing but GET and HEAD (RFC 9110 §15.5.6).
+pub(super) fn not_allowed() -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
 }
 
 const PAGES: [(&str, &str, &str); 4] = [
