@@ -15,7 +15,7 @@ use protoquic_tests::evil::{Evil, unchanged};
 use protoquic_tests::evil_hello::parameters;
 use protoquic_tests::mangle::{below, mangle, noise, soup};
 use protoquic_tests::net::{Link, Net, server_address};
-use protoquic_tests::protocols::Factory;
+use protoquic_tests::protocols::echo_factory;
 use protoquic_tests::raw::{RawPeer, bidi, uni};
 use protoquic_tests::tls;
 
