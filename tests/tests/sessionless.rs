@@ -150,24 +150,6 @@ fn a_server_that_stops_drains_the_old_and_refuses_the_new() {
 }
 
 #[test]
-fn a_client_behind_a_nat_that_rebinds_goes_on() {
-    // RFC 9000 §9.3
-    let mut net = net(DispatcherConfig::default());
-    // A client that waits for credit sends nothing: something must show where it is.
-    let keep_alive = Some(Duration::from_millis(500));
-    let config = Config { keep_alive, ..Config::default() };
-    let session = EchoClient::new(1, 3_000_000);
-    net.connect(Arc::new(config), tls::client(&[b"echo"]), session, |writer| Box::new(writer));
-    for port in 20_000..20_005 {
-        net.run_for(Duration::from_millis(100));
-        net.rebind(0, ([10, 0, 1, 1], port).into());
-    }
-    net.rebind(0, ([10, 0, 9, 9], 30_000).into());
-    let done = net.run_until(Duration::from_mins(1), |net| net.clients[0].session().is_done());
-    assert!(done, "{:?}", net.clients[0].session().closed);
-}
-
-#[test]
 fn an_idle_connection_is_forgotten_by_both() {
     // RFC 9000 §10.1
     let mut net = net(DispatcherConfig::default());

@@ -27,6 +27,8 @@ enum Phase {
     /// The header section is not complete.
     Head,
     Running,
+    /// Answered, and of a request without a body only the end is still to come.
+    AwaitingEnd,
     /// Answered, nothing more to read; or given up.
     Over,
 }
@@ -57,6 +59,7 @@ impl RequestStream {
         match self.phase {
             Phase::Head => self.receive_head(http, backend, io),
             Phase::Running => self.call(http, io, |handler, cx| handler.on_body_available(cx)),
+            Phase::AwaitingEnd => self.await_end(http, io),
             Phase::Over => {}
         }
         self.settle(http, io);
@@ -243,10 +246,27 @@ impl RequestStream {
 
     /// The response is complete. What is left of the request is of no interest.
     fn conclude(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) {
+        // Who asks without a body has nothing more to say but the end, which need not be refused:
+        // some clients take the refusal for a failure.
+        let has_no_body = matches!(self.state.method, Method::GET | Method::HEAD);
+        self.handler = None;
+        if has_no_body && !self.state.is_received {
+            self.phase = Phase::AwaitingEnd;
+            return self.await_end(http, io);
+        }
         // RFC 9114 §4.1: an early response.
         self.state.stop_reading(Http3Code::NO_ERROR, http, io);
-        self.handler = None;
         self.phase = Phase::Over;
+    }
+
+    /// Takes the end of an answered request; whatever comes before it is refused after all.
+    fn await_end(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) {
+        if self.state.read_body(http, io).is_some() {
+            self.state.stop_reading(Http3Code::NO_ERROR, http, io);
+            self.phase = Phase::Over;
+        } else if self.state.is_received {
+            self.phase = Phase::Over;
+        }
     }
 
     fn fail(
