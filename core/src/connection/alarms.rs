@@ -20,7 +20,10 @@ impl Connection {
         if self.more_to_write && !self.write_blocked {
             return Some(Time::ZERO);
         }
-        let acks = self.spaces.iter().map(|space| space.acks.ack_deadline());
+        let acks = self.spaces.iter().map(|space| {
+            let waits = |deadline: &Time| self.acks_wait_since.is_some_and(|at| *deadline <= at);
+            space.acks.ack_deadline().filter(|deadline| !waits(deadline))
+        });
         acks.chain([
             self.recovery.deadline(),
             self.pacing_deadline,
