@@ -67,6 +67,10 @@ impl Connection {
         let mtu_changed = fates.mtu_changed;
         self.settle(mtu_changed, None);
         if let TimeoutAction::Probe { space, packets } = action {
+            // RFC 9000 §14.4, RFC 8899 §4.3: while nothing arrives, no loss is detected either.
+            if self.mtu.on_probe_timeouts(self.recovery.pto_count()) {
+                self.on_mtu_changed();
+            }
             self.prepare_probes(now, space, packets);
         }
     }
