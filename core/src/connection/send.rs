@@ -141,7 +141,9 @@ impl Connection {
         if size < MIN_USEFUL_SIZE {
             return None;
         }
-        let probing = self.probes.iter().any(|probes| *probes > 0);
+        // A challenge is a probe as well: while an address is not proven, recovery's timers rest,
+        // and what was lost on the way there may fill the window for ever (RFC 9000 §9.4).
+        let probing = self.probes.iter().any(|probes| *probes > 0) || self.paths.wants_challenge();
         let room = self.recovery.send_allowance(now) >= size as u64;
         let eliciting = probing || room;
         if Space::ALL.into_iter().any(|space| self.wants(now, space, eliciting)) {
