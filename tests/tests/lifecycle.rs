@@ -257,7 +257,7 @@ mod version_negotiation {
             panic!("a long header");
         };
         let mut out = Vec::new();
-        let other = ConnectionId::new(&[1; 16]).unwrap();
+        let other = ConnectionId::new(&[1; 16]).expect("16 bytes");
         let from = if mirrored { header.destination } else { other };
         let (to, from) = (header.source.as_bytes(), from.as_bytes());
         write_version_negotiation(&mut out, to, from, versions, &mut SeededRandom::new(1));
@@ -329,7 +329,7 @@ mod retry {
             write_retry(&mut out, Version::V1, &self.local, source, token, random);
             let tag = retry_integrity_tag(Version::V1, &self.original, &out);
             out.extend(tag);
-            *out.last_mut().unwrap() ^= spoil;
+            *out.last_mut().expect("the tag") ^= spoil;
             self.net.inject(self.address, self.from, out);
             self.net.run_for(SECOND / 20);
             let mail = self.net.take_mail(self.address);
@@ -338,7 +338,7 @@ mod retry {
     }
 
     fn id(n: u8) -> ConnectionId {
-        ConnectionId::new(&[n; 8]).unwrap()
+        ConnectionId::new(&[n; 8]).expect("8 bytes")
     }
 
     #[test]
