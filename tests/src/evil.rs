@@ -13,7 +13,7 @@ use protoquic::wire::{
     Frame, FrameIter, LONG_FORM_BIT, LongType, PacketHeader, PacketType, Version, Writer,
     packet_number, parse_header, patch_length, write_long_header, write_short_header,
 };
-use protoquic::{ConnectionId, RandomGenerator, Role, SeededRandom, Session, Space};
+use protoquic::{ConnectionId, Ecn, RandomGenerator, Role, SeededRandom, Session, Space};
 use rustls::quic::{Keys, Secrets};
 
 use crate::evil_hello::{Parameters, encode};
@@ -30,6 +30,8 @@ pub struct SeenPacket {
     pub number: u64,
     /// Its frames.
     pub payload: Vec<u8>,
+    /// How its datagram was marked.
+    pub ecn: Ecn,
 }
 
 /// A CONNECTION_CLOSE that came.
@@ -62,6 +64,8 @@ pub struct Evil {
     pub token: Vec<u8>,
     /// The next packet number of each space.
     pub next_number: [u64; 3],
+    /// How its datagrams are marked. Not at all at first.
+    pub mark: Ecn,
     /// Whether it acknowledges what comes. On at first.
     pub acknowledges: bool,
     /// Whether it answers a Retry. On at first.
@@ -166,6 +170,7 @@ impl Evil {
             peer_id,
             token: Vec::new(),
             next_number: [0; 3],
+            mark: Ecn::NotEct,
             acknowledges: true,
             follows_retry: true,
             seen: Vec::new(),
@@ -236,7 +241,7 @@ impl Evil {
     /// Sends a datagram as it is.
     pub fn send_datagram<S: Session>(&mut self, net: &mut Net<S>, datagram: Vec<u8>) {
         self.sent_bytes += datagram.len();
-        net.inject(self.address, self.peer, datagram);
+        net.inject_marked(self.address, self.peer, self.mark, datagram);
     }
 
     /// Sends these TLS messages next in a level's CRYPTO stream.
@@ -390,7 +395,7 @@ impl Evil {
                 PacketHeader::Short(short) => (PacketType::OneRtt, short.pn_offset, rest.len()),
                 _ => break,
             };
-            opened |= self.open(ty, &mut rest[..len].to_vec(), number_offset).is_some();
+            opened |= self.open(ty, &mut rest[..len].to_vec(), number_offset, mail.ecn).is_some();
             rest = &rest[len..];
             self.read_tls(net); // the next packet may need the keys of this one
         }
@@ -407,7 +412,13 @@ impl Evil {
         }
     }
 
-    fn open(&mut self, ty: PacketType, packet: &mut [u8], number_offset: usize) -> Option<()> {
+    fn open(
+        &mut self,
+        ty: PacketType,
+        packet: &mut [u8],
+        number_offset: usize,
+        ecn: Ecn,
+    ) -> Option<()> {
         let space = ty.space();
         let keys = self.keys[space as usize].as_ref()?;
         let (_, truncated, len) = unprotect_header(&*keys.remote.header, packet, number_offset)?;
@@ -424,7 +435,7 @@ impl Evil {
                     self.crypto_received[space as usize].1.insert(offset, data.to_vec());
                 }
             }
-            self.seen.push(SeenPacket { space, number, payload });
+            self.seen.push(SeenPacket { space, number, payload, ecn });
         }
         Some(())
     }

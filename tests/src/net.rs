@@ -330,8 +330,12 @@ impl<S: Session> Net<S> {
 
     /// Puts a datagram on the wire from anywhere.
     pub fn inject(&mut self, from: SocketAddr, to: SocketAddr, data: Vec<u8>) {
-        let datagram = Datagram { from, to, ecn: Ecn::NotEct, data };
-        self.schedule(datagram);
+        self.inject_marked(from, to, Ecn::NotEct, data);
+    }
+
+    /// As [`inject`](Self::inject), with an ECN mark.
+    pub fn inject_marked(&mut self, from: SocketAddr, to: SocketAddr, ecn: Ecn, data: Vec<u8>) {
+        self.schedule(Datagram { from, to, ecn, data });
     }
 
     /// Runs until `done` or the time is over. Returns whether it was done.

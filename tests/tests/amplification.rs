@@ -266,3 +266,27 @@ fn a_stopping_server_lets_its_sessions_finish() {
     assert!(net.clients[1].close_reason().is_some());
     assert!(net.server.is_idle(), "the old ones are gone when they have closed");
 }
+
+#[test]
+fn a_server_that_may_send_no_more_waits_in_peace() {
+    // What is due, or paced, cannot be sent to an address that is not proven: that must not keep
+    // the server awake. (The network panics if the time stands still.)
+    let data = pattern(1000, 1);
+    for delay in 0..60 {
+        let mut net = net();
+        let mut evil = evil(&mut net, 5000);
+        assert!(evil.handshake(&mut net));
+        for n in 0..90 {
+            let id = StreamId::from_raw(4 * n);
+            evil.send_frame(&mut net, &Frame::Stream { id, offset: 0, fin: true, data: &data });
+        }
+        evil.run(&mut net, Duration::from_millis(10 + delay));
+        evil.address.set_port(7000); // a NAT, by the looks of it
+        for size in 35..45 {
+            let packet = evil.seal_to(PacketType::OneRtt, &[1], 0, size);
+            evil.send_datagram(&mut net, packet);
+            net.run_for(Duration::from_millis(3));
+        }
+        net.run_for(SECOND * 5);
+    }
+}

@@ -49,6 +49,12 @@ fn a_hundred_streams_and_ten_megabytes_come_back_whole() {
 }
 
 #[test]
+fn a_stream_of_many_send_buffers_comes_back_whole() {
+    // The server asks `writable` and writes no more than that: room must be told of.
+    run(4, Link::default(), 1, 20_000_000);
+}
+
+#[test]
 fn every_byte_survives_loss_reordering_and_duplication() {
     for seed in 10..20 {
         let link = Link { loss: 50, reorder: 100, duplicate: 50, ..Link::default() };

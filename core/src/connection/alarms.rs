@@ -22,7 +22,10 @@ impl Connection {
         }
         // What waits to be written waits for the writer while that is full.
         let can_write = !self.write_blocked;
-        let acks = self.spaces.iter().map(|space| space.acks.ack_deadline());
+        let acks = self.spaces.iter().map(|space| {
+            let waits = |deadline: &Time| self.acks_wait_since.is_some_and(|at| *deadline <= at);
+            space.acks.ack_deadline().filter(|deadline| !waits(deadline))
+        });
         let to_write = acks.chain([self.pacing_deadline]).filter(|_| can_write);
         to_write
             .chain([
@@ -67,6 +70,10 @@ impl Connection {
         let mtu_changed = fates.mtu_changed;
         self.settle(mtu_changed, None);
         if let TimeoutAction::Probe { space, packets } = action {
+            // RFC 9000 §14.4, RFC 8899 §4.3: while nothing arrives, no loss is detected either.
+            if self.mtu.on_probe_timeouts(self.recovery.pto_count()) {
+                self.on_mtu_changed();
+            }
             self.prepare_probes(now, space, packets);
         }
     }

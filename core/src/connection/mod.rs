@@ -107,6 +107,9 @@ pub struct Connection {
     /// The turn's budget ended before the data did.
     more_to_write: bool,
     turn_budget: usize,
+    /// ACKs that were due then could not be written, because the peer's address is not proven and
+    /// may get no more: they wait for a packet from it, not for a time.
+    acks_wait_since: Option<Time>,
     /// When the pacer lets go what waits.
     pacing_deadline: Option<Time>,
     /// How many probes each space owes (RFC 9002 §6.2.4).

@@ -112,6 +112,19 @@ impl MtuDiscovery {
         self.losses_in_a_row >= BLACK_HOLE_LOSSES && self.fall_back()
     }
 
+    /// Probe timeouts expired in a row, so that not even losses are known of: perhaps the path
+    /// carries the base only. The size in use may be probed for again. Returns whether the
+    /// current size changed.
+    pub(super) fn on_probe_timeouts(&mut self, in_a_row: u32) -> bool {
+        let falls = in_a_row >= BLACK_HOLE_TIMEOUTS && self.current > MIN_PACKET_SIZE;
+        if falls {
+            self.losses_in_a_row = 0;
+            self.failures = 0;
+            self.current = MIN_PACKET_SIZE;
+        }
+        falls
+    }
+
     fn fall_back(&mut self) -> bool {
         self.losses_in_a_row = 0;
         self.too_large = self.current;
@@ -124,6 +137,8 @@ impl MtuDiscovery {
 const MIN_STEP: usize = 20;
 /// So many full-sized losses in a row, without an acknowledgement of one, are no accident.
 const BLACK_HOLE_LOSSES: u8 = 48;
+/// So many probe timeouts in a row are worth a try with smaller packets.
+const BLACK_HOLE_TIMEOUTS: u32 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -159,6 +174,15 @@ mod tests {
     #[test]
     fn nothing_is_probed_before_the_handshake_is_confirmed() {
         assert_eq!(MtuDiscovery::new(1200, 1452).next_probe(), None);
+    }
+
+    #[test]
+    fn probe_timeouts_fall_back_to_the_base_which_is_then_probed_upwards() {
+        let mut mtu = MtuDiscovery::new(1452, 1452);
+        mtu.enable();
+        assert!(!mtu.on_probe_timeouts(1));
+        assert!(mtu.on_probe_timeouts(2) && !mtu.on_probe_timeouts(3));
+        assert_eq!((mtu.current(), mtu.next_probe()), (1200, Some(1452)));
     }
 
     #[test]

@@ -82,6 +82,8 @@ impl Connection {
                 Attempt::Nothing => {
                     self.more_to_write = false;
                     self.write_blocked = false;
+                    // What is due and was not written has no room at this address.
+                    self.acks_wait_since = Some(now);
                     return wrote;
                 }
                 Attempt::Blocked => {
@@ -132,17 +134,18 @@ impl Connection {
 
     /// How large the next datagram may be and what it may hold; `None` if there is nothing for it.
     fn allowance(&mut self, now: Time, writer: &dyn PacketWriter) -> Option<Allowance> {
+        self.pacing_deadline = None;
         let limit = self.paths.active().allowance();
         let peer = self.paths.active().address.peer;
         let size = self.mtu.current().min(writer.max_packet_size(peer)).min(limit);
         if size < MIN_USEFUL_SIZE {
             return None;
         }
-        // A path challenge must not wait for the window: what fills it may be lost with the old path.
+        // A challenge is a probe as well: while an address is not proven, recovery's timers rest,
+        // and what was lost on the way there may fill the window for ever (RFC 9000 §9.4).
         let probing = self.probes.iter().any(|probes| *probes > 0) || self.paths.wants_challenge();
         let room = self.recovery.send_allowance(now) >= size as u64;
         let eliciting = probing || room;
-        self.pacing_deadline = None;
         if Space::ALL.into_iter().any(|space| self.wants(now, space, eliciting)) {
             return Some(Allowance { size, eliciting, probe: false });
         }

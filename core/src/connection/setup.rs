@@ -282,6 +282,7 @@ impl Connection {
             write_blocked: false,
             more_to_write: false,
             turn_budget: 0,
+            acks_wait_since: None,
             pacing_deadline: None,
             probes: [0; 3],
             packets_to_skip: u32::from(u8::MAX),

@@ -62,8 +62,9 @@ impl Streams {
         Ok(())
     }
 
-    /// How many bytes `write` would take now.
-    pub fn writable(&self, id: StreamId) -> Result<usize, StreamError> {
+    /// How many bytes `write` would take now. After a 0, a [`StreamEvent::Writable`] comes when half
+    /// the buffer is free.
+    pub fn writable(&mut self, id: StreamId) -> Result<usize, StreamError> {
         if !id.sends(self.role) {
             return Err(StreamError::WrongDirection);
         }
@@ -75,9 +76,15 @@ impl Streams {
             None if self.is_implicit(id) => None,
             None => return Err(StreamError::UnknownStream),
         };
-        part.map_or(Ok(self.config.send_buffer), |part| {
-            part.check_writable().map(|()| part.room(self.config.send_buffer))
-        })
+        let limit = self.config.send_buffer;
+        let room =
+            part.map_or(Ok(limit), |part| part.check_writable().map(|()| part.room(limit)))?;
+        if room == 0
+            && let Some(key) = self.table.find(id)
+        {
+            self.send_part(key).starve();
+        }
+        Ok(room)
     }
 
     /// Ends the stream in order: FIN follows the last byte written.
