@@ -15,7 +15,7 @@ use protoquic_tests::evil::{Evil, unchanged};
 use protoquic_tests::evil_hello::{parameters, parameters_with};
 use protoquic_tests::http3::varint;
 use protoquic_tests::net::{Link, Net};
-use protoquic_tests::protocols::{EchoClient, Factory};
+use protoquic_tests::protocols::{EchoClient, echo_factory};
 use protoquic_tests::tls;
 
 type EchoNet = Net<EchoClient>;
@@ -25,7 +25,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn net_on(link: Link) -> EchoNet {
     let transport = Arc::new(Config::default());
     let config = ServerConfig { transport, tls: tls::server(&[b"echo"]) };
-    Net::new(41, link, Factory::echo(config))
+    Net::new(41, link, echo_factory(config))
 }
 
 fn net() -> EchoNet {
