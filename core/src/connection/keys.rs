@@ -213,7 +213,7 @@ impl KeyRing {
     fn on_failed_open(&mut self) -> OpenError {
         self.failed_opens += 1;
         let limit =
-            self.one_rtt.as_ref().map_or(MAX_FAILED_HANDSHAKE_OPENS, |keys| keys.integrity_limit());
+            self.one_rtt.as_ref().map_or(MAX_FAILED_HANDSHAKE_OPENS, KeyPhases::integrity_limit);
         if self.failed_opens > limit {
             OpenError::Fatal(TransportError::aead_limit_reached(format!(
                 "{} packets could not be authenticated",
