@@ -318,11 +318,9 @@ impl Frame<'_> {
             Self::ConnectionClose(close) => {
                 !close.application || matches!(packet, ZeroRtt | OneRtt)
             }
-            // RFC 9000 §12.5: what answers the server cannot come before the server has spoken.
-            Self::NewToken { .. }
-            | Self::PathResponse(_)
-            | Self::RetireConnectionId { .. }
-            | Self::HandshakeDone => matches!(packet, OneRtt),
+            Self::NewToken { .. } | Self::PathResponse(_) | Self::HandshakeDone => {
+                matches!(packet, OneRtt)
+            }
             _ => matches!(packet, ZeroRtt | OneRtt),
         }
     }
