@@ -213,7 +213,7 @@ impl Datagrams {
                 return Next::NoRoom;
             } else if let Some(first) = self.pop(level) {
                 self.passed_over = false;
-                self.lead = (self.lead + first.data.len() as i64).min(MAX_LEAD);
+                self.lead = (self.lead + (first.data.len() as u64).cast_signed()).min(MAX_LEAD);
                 self.stats.sent += 1;
                 return Next::Fits(first.id, first.data);
             }
@@ -235,7 +235,7 @@ impl Datagrams {
 
     /// A stream sent so much while datagrams waited.
     pub(super) fn on_stream_data(&mut self, len: u64) {
-        self.lead = self.lead.saturating_sub(len as i64).max(-MAX_LEAD);
+        self.lead = self.lead.saturating_sub(len.cast_signed()).max(-MAX_LEAD);
     }
 
     /// A DATAGRAM frame arrived, of so many bytes in all.
