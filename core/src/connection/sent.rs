@@ -20,6 +20,7 @@ pub(super) enum SentFrame {
     PathChallenge,
     MtuProbe,
     Datagram(DatagramId),
+    AckFrequency { sequence: u64 },
 }
 
 /// The frames of a sent packet. Two fit without an allocation: in bulk there is a STREAM frame and
