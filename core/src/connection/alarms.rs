@@ -56,9 +56,7 @@ impl Connection {
             self.idle.on_keep_alive();
             self.pending.ping = true;
         }
-        if self.paths.on_deadline(now) {
-            self.on_old_path(now);
-        }
+        self.on_path_deadlines(now);
         if due(self.recovery.deadline()) {
             self.on_recovery_deadline(now);
         }
