@@ -151,7 +151,7 @@ fn the_server_answers_on_the_path_it_was_asked_on_and_asks_back() {
     evil.run(&mut net, 60 * MS);
     let first = &evil.seen[0].payload;
     let frames: Vec<_> = protoquic::wire::FrameIter::new(first).flatten().collect();
-    assert!(frames.iter().any(|frame| *frame == Frame::PathResponse([7; 8])));
+    assert!(frames.contains(&Frame::PathResponse([7; 8])));
     assert!(frames.iter().any(|frame| matches!(frame, Frame::PathChallenge(_))));
     assert!(frames.iter().all(Frame::is_probing), "nothing but a probe: {frames:?}");
     assert!(first.len() > 1150, "RFC 9000 §8.2.2: {}", first.len());
@@ -304,7 +304,7 @@ fn evil_with_ids(net: &mut EchoNet, parameters: Parameters) -> (Evil, SocketAddr
     let mut evil = Evil::client(net, 5000, b"echo", &parameters, unchanged());
     assert!(evil.handshake(net));
     for sequence in 1..4 {
-        let id = ConnectionId::new(&[0xe0 + sequence as u8; 8]).unwrap();
+        let id = ConnectionId::new(&[0xe0 + sequence as u8; 8]).expect("eight bytes");
         let reset_token = ResetToken([sequence as u8; 16]);
         let frame = Frame::NewConnectionId { sequence, retire_prior_to: 0, id, reset_token };
         evil.send_frame(net, &frame);

@@ -34,6 +34,7 @@ impl Connection {
                 self.idle.keep_alive_deadline().filter(|_| self.handshake_confirmed),
                 self.handshake.deadline(),
                 self.paths.deadline(),
+                self.datagrams.deadline(),
             ])
             .flatten()
             .min()
@@ -57,6 +58,7 @@ impl Connection {
             self.pending.ping = true;
         }
         self.on_path_deadlines(now);
+        self.datagrams.expire(now);
         if due(self.recovery.deadline()) {
             self.on_recovery_deadline(now);
         }

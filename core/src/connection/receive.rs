@@ -71,6 +71,7 @@ impl Connection {
             self.note_drop(now, data.len(), DropReason::Header);
             return;
         }
+        self.keys.on_datagram(now, self.recovery.pto());
         self.process_datagram(&arrival, data);
     }
 

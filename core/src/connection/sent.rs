@@ -4,6 +4,7 @@
 
 use smallvec::SmallVec;
 
+use super::datagrams::DatagramId;
 use crate::streams::StreamRecord;
 
 /// One frame of a sent packet.
@@ -17,6 +18,7 @@ pub(super) enum SentFrame {
     NewConnectionId { sequence: u64 },
     RetireConnectionId { sequence: u64 },
     MtuProbe,
+    Datagram(DatagramId),
 }
 
 /// The frames of a sent packet. Two fit without an allocation: in bulk there is a STREAM frame and
