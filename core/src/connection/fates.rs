@@ -7,7 +7,6 @@ use super::datagrams::Datagrams;
 use super::local_cids::LocalConnectionIds;
 use super::mtu::MtuDiscovery;
 use super::observer::{Observer, PacketInfo};
-use super::path::Paths;
 use super::peer_cids::PeerConnectionIds;
 use super::sent::{SentFrame, SentFrames};
 use super::space::PacketSpace;
@@ -34,7 +33,6 @@ pub(super) struct Fates<'a> {
     pub(super) mtu: &'a mut MtuDiscovery,
     pub(super) local_cids: &'a mut LocalConnectionIds,
     pub(super) peer_cids: &'a mut PeerConnectionIds,
-    pub(super) paths: &'a mut Paths,
     pub(super) pending: &'a mut PendingFrames,
     pub(super) observer: Option<&'a mut (dyn Observer + 'static)>,
     /// Whether the MTU in use has changed.
@@ -87,10 +85,7 @@ impl Fates<'_> {
             SentFrame::MtuProbe => self.mtu_changed |= self.mtu.on_probe_acked(number),
             SentFrame::Datagram(id) => self.datagrams.on_acked(id),
             SentFrame::AckFrequency { sequence } => self.ack_frequency.on_acked(sequence),
-            SentFrame::HandshakeDone
-            | SentFrame::NewToken
-            | SentFrame::NewConnectionId { .. }
-            | SentFrame::PathChallenge => {}
+            SentFrame::HandshakeDone | SentFrame::NewToken | SentFrame::NewConnectionId { .. } => {}
         }
     }
 
@@ -106,7 +101,6 @@ impl Fates<'_> {
             SentFrame::NewConnectionId { sequence } => self.local_cids.on_lost(sequence),
             SentFrame::RetireConnectionId { sequence } => self.peer_cids.on_lost(sequence),
             SentFrame::AckFrequency { sequence } => self.ack_frequency.on_lost(sequence),
-            SentFrame::PathChallenge => self.paths.on_challenge_lost(),
             SentFrame::Ack { .. } | SentFrame::MtuProbe | SentFrame::Datagram(_) => {}
         }
     }
