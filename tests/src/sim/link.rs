@@ -95,13 +95,13 @@ impl Default for Corruption {
 
 impl LinkConfig {
     /// A line of this bandwidth (bits a second) and delay, with a queue of one bandwidth-delay
-    /// product of the round trip and at least 10 packets.
+    /// product of the round trip and at least 20 packets.
     pub fn with_rate(bandwidth: u64, delay: Duration) -> Self {
         let product = (bandwidth as f64 / 8.0 * 2.0 * delay.as_secs_f64()) as usize;
         Self {
             bandwidth: Some(bandwidth),
             delay,
-            queue: QueueConfig::bytes(product.max(15_000)),
+            queue: QueueConfig::bytes(product.max(30_000)),
             ..Self::default()
         }
     }
@@ -330,16 +330,16 @@ mod tests {
 
     use super::*;
 
-    fn datagram(size: usize) -> Box<Datagram> {
+    fn datagram(size: usize) -> Datagram {
         let (address, data) = (([10, 0, 0, 1], 1).into(), BytesMut::zeroed(size - 28));
-        Box::new(Datagram { from: address, to: address, ecn: Ecn::Ect0, sent: Time::ZERO, data })
+        Datagram { from: address, to: address, ecn: Ecn::Ect0, sent: Time::ZERO, data }
     }
 
     /// Offers so many datagrams at once and runs the line until it is free.
     fn run(config: LinkConfig, packets: usize, size: usize) -> (LinkOutput, LinkTally) {
         let mut link = Link::new(config, Time::ZERO, Dice::new(1));
         let mut out = LinkOutput::default();
-        (0..packets).for_each(|_| link.offer(Time::ZERO, datagram(size), &mut out));
+        (0..packets).for_each(|_| link.offer(Time::ZERO, Box::new(datagram(size)), &mut out));
         while let Some(free) = out.line_free.take() {
             link.on_line_free(free, &mut out);
         }

@@ -208,10 +208,10 @@ mod tests {
 
     use super::*;
 
-    fn datagram(ecn: Ecn) -> Box<Datagram> {
+    fn datagram(ecn: Ecn) -> Datagram {
         let address = ([10, 0, 0, 1], 1).into();
         let data = BytesMut::zeroed(1472);
-        Box::new(Datagram { from: address, to: address, ecn, sent: Time::ZERO, data })
+        Datagram { from: address, to: address, ecn, sent: Time::ZERO, data }
     }
 
     fn at(millis: u64) -> Time {
@@ -221,11 +221,11 @@ mod tests {
     #[test]
     fn limits_count_packets_and_bytes() {
         let mut queue = Queue::new(QueueConfig { bytes: 4000, ..QueueConfig::packets(3) });
-        assert!(queue.push(at(0), datagram(Ecn::NotEct)).is_ok());
-        assert!(queue.push(at(0), datagram(Ecn::NotEct)).is_ok());
-        assert!(queue.push(at(0), datagram(Ecn::NotEct)).is_err(), "4500 bytes");
+        assert!(queue.push(at(0), Box::new(datagram(Ecn::NotEct))).is_ok());
+        assert!(queue.push(at(0), Box::new(datagram(Ecn::NotEct))).is_ok());
+        assert!(queue.push(at(0), Box::new(datagram(Ecn::NotEct))).is_err(), "4500 bytes");
         queue.set_config(QueueConfig::packets(2));
-        assert!(queue.push(at(0), datagram(Ecn::NotEct)).is_err(), "three packets");
+        assert!(queue.push(at(0), Box::new(datagram(Ecn::NotEct))).is_err(), "three packets");
     }
 
     #[test]
@@ -233,7 +233,7 @@ mod tests {
         let aqm = Aqm::Step { threshold: Duration::from_millis(1) };
         let mut queue = Queue::new(QueueConfig { aqm, ..QueueConfig::default() });
         for ecn in [Ecn::Ect1, Ecn::Ect1, Ecn::NotEct] {
-            queue.push(at(0), datagram(ecn)).unwrap();
+            queue.push(at(0), Box::new(datagram(ecn))).unwrap();
         }
         let out = |queue: &mut Queue, when| queue.pop(at(when)).next.map(|next| next.ecn);
         assert_eq!(out(&mut queue, 1), Some(Ecn::Ect1));
@@ -246,10 +246,10 @@ mod tests {
         let aqm =
             Aqm::CoDel { target: Duration::from_millis(5), interval: Duration::from_millis(100) };
         let mut queue = Queue::new(QueueConfig { aqm, ..QueueConfig::default() });
-        (0..standing).for_each(|_| queue.push(at(0), datagram(ecn)).unwrap());
+        (0..standing).for_each(|_| queue.push(at(0), Box::new(datagram(ecn))).unwrap());
         let (mut dropped, mut marked) = (0, 0);
         for step in 0..500 {
-            queue.push(at(2 * step), datagram(ecn)).unwrap();
+            queue.push(at(2 * step), Box::new(datagram(ecn))).unwrap();
             let out = queue.pop(at(2 * step));
             dropped += out.dropped.len();
             marked += usize::from(out.marked);

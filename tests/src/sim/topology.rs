@@ -139,18 +139,20 @@ mod tests {
     fn the_shortest_way_is_found_through_routers_and_not_through_hosts() {
         let ip = |last| IpAddr::from([10, 0, 0, last]);
         let mut map = Topology::default();
-        let [a, b, c] = [1, 2, 3].map(|last| map.add(Kind::Host(vec![ip(last)])));
-        let [r, s] = [(); 2].map(|()| map.add(Kind::Router));
-        // a - r - s - c, and b hangs on both routers.
-        for (from, to) in [(a, r), (r, a), (r, s), (s, r), (s, c), (c, s), (b, r), (r, b), (b, s)] {
+        let [left, middle, right] = [1, 2, 3].map(|last| map.add(Kind::Host(vec![ip(last)])));
+        let [near, far] = [(); 2].map(|()| map.add(Kind::Router));
+        // left - near - far - right, and middle hangs on near; it can only send to far.
+        for (from, to) in [(left, near), (near, far), (far, right), (middle, near)] {
             map.lay(from, to);
+            map.lay(to, from);
         }
+        map.lay(middle, far);
         let next = |map: &mut Topology, node, to| {
             map.line_for(node, ip(1), ip(to)).map(|line| map.end_of(line))
         };
-        assert_eq!(next(&mut map, a, 3), Some(r));
-        assert_eq!(next(&mut map, r, 3), Some(s));
-        assert_eq!(next(&mut map, s, 2), Some(r), "no line leads from s to b");
-        assert_eq!(next(&mut map, r, 9), None);
+        assert_eq!(next(&mut map, left, 3), Some(near));
+        assert_eq!(next(&mut map, near, 3), Some(far));
+        assert_eq!(next(&mut map, far, 2), Some(near), "no line leads from far to middle");
+        assert_eq!(next(&mut map, near, 9), None);
     }
 }
