@@ -145,6 +145,14 @@ impl Connection {
         let probing = self.probes.iter().any(|probes| *probes > 0);
         let room = self.recovery.send_allowance(now) >= size as u64;
         let eliciting = probing || room;
+        // Who never runs out of data looks for a larger size all the same.
+        let largest = if limit == usize::MAX { writer.max_packet_size(peer) } else { 0 };
+        if room
+            && !probing
+            && let Some(size) = self.mtu.next_probe().filter(|size| *size <= largest)
+        {
+            return Some(Allowance { size, eliciting: true, probe: true });
+        }
         if Space::ALL.into_iter().any(|space| self.wants(now, space, eliciting)) {
             return Some(Allowance { size, eliciting, probe: false });
         }
@@ -152,13 +160,6 @@ impl Connection {
             self.pacing_deadline = self.recovery.pacing_deadline();
         } else if !probing {
             self.recovery.on_application_limited();
-            if let Some(size) = self
-                .mtu
-                .next_probe()
-                .filter(|size| limit == usize::MAX && *size <= writer.max_packet_size(peer))
-            {
-                return Some(Allowance { size, eliciting: true, probe: true });
-            }
         }
         None
     }
@@ -306,6 +307,7 @@ impl Connection {
         self.stats.bytes_sent += size as u64;
         let in_flight = packet.is_in_flight();
         let mtu_probe = packet.frames.contains(&SentFrame::MtuProbe);
+        let ecn = self.outgoing_ecn(mtu_probe);
         let sent = SentPacket {
             ack_eliciting: packet.ack_eliciting,
             in_flight,
