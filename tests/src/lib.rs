@@ -5,6 +5,7 @@
 pub mod evil;
 pub mod evil_hello;
 pub mod http3;
+pub mod limited_suite;
 pub mod mangle;
 pub mod net;
 pub mod protocols;

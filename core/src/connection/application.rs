@@ -114,6 +114,7 @@ impl Connection {
             smoothed_rtt: self.recovery.rtt().smoothed(),
             congestion_window: self.recovery.algorithm().congestion_window(),
             packet_size: self.mtu.current(),
+            key_updates: self.keys.updates(),
             ..self.stats
         }
     }
@@ -148,7 +149,7 @@ impl Connection {
     /// Begins a key update, if one may be begun now: the handshake is confirmed and the peer has
     /// acknowledged a packet with the present keys (RFC 9001 §6.1). Returns whether it was.
     pub fn initiate_key_update(&mut self) -> bool {
-        self.handshake_confirmed && self.keys.initiate_update()
+        self.keys.initiate_update()
     }
 
     /// Has a PING sent, to see whether the peer is still there.

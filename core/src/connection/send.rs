@@ -233,7 +233,9 @@ impl Connection {
         padding: Padding,
     ) -> usize {
         if space == Space::Application {
-            self.skip_a_number_now_and_then(now);
+            self.skip_a_number_now_and_then();
+            let updated = self.keys.update_if_due();
+            self.close_on_error(now, updated);
         }
         let number = self.recovery.next_packet_number(space);
         let header = HeaderFields {
@@ -274,12 +276,10 @@ impl Connection {
     }
 
     /// Skipping a packet number now and then shows who acknowledges what it has not received
-    /// (RFC 9000 §21.4). As often, the keys' age is looked at (RFC 9001 §6.6).
-    fn skip_a_number_now_and_then(&mut self, now: Time) {
+    /// (RFC 9000 §21.4).
+    fn skip_a_number_now_and_then(&mut self) {
         if self.packets_to_skip == 0 {
             self.recovery.skip_packet_number(Space::Application);
-            let updated = self.keys.update_if_due();
-            self.close_on_error(now, updated);
             self.packets_to_skip = 64 + (self.random.next_u64() % 960) as u32;
         }
         self.packets_to_skip -= 1;
