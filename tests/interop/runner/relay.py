@@ -67,8 +67,7 @@ class Relay:
     """Both directions and their one clock."""
 
     def __init__(self, devices, captures, scenario, seed):
-        started = time.monotonic()
-        to_server, to_client = scenario.models(seed, started)
+        to_server, to_client = scenario.models(seed)
         client, server = devices
         left, right = captures
         self.to_server = Link(scenario, to_server, server, right)
@@ -83,18 +82,14 @@ class Relay:
             for device in readable:
                 self.take(device)
             now = time.monotonic()
-            for link in (self.to_server, self.to_client):
-                link.model.tick(now)
             while self.under_way and self.under_way[0][0] <= now:
                 _, _, link, packet = heapq.heappop(self.under_way)
                 link.arrive(packet, now)
 
     def wait(self):
-        deadlines = [self.to_server.model.deadline()]
-        if self.under_way:
-            deadlines.append(self.under_way[0][0])
-        known = [deadline for deadline in deadlines if deadline is not None]
-        return max(0.0, min(known) - time.monotonic()) if known else 0.5
+        if not self.under_way:
+            return 0.5
+        return max(0.0, self.under_way[0][0] - time.monotonic())
 
     def take(self, device):
         capture, link = self.sides[device]

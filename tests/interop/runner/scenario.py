@@ -1,7 +1,7 @@
 """The simulator's scenario strings: `simple-p2p --delay=15ms --bandwidth=10Mbps --queue=25`.
 
 Each model gets a packet as it arrives at the far end of its link and returns it, changed or
-not, or None if the network loses it. Only UDP is touched.
+not, or None if the network loses it. Only UDP is touched. Times count from the first packet.
 """
 
 import random
@@ -50,9 +50,9 @@ class Scenario:
     def queue(self):
         return int(self.options["queue"])
 
-    def models(self, seed, started):
+    def models(self, seed):
         """The models of the links to the server and to the client."""
-        return MODELS[self.name](self, seed, started)
+        return MODELS[self.name](self, seed)
 
 
 def quantity(text, units):
@@ -65,12 +65,6 @@ class Clear:
 
     def arrive(self, packet, _now):
         return packet
-
-    def deadline(self):
-        return None
-
-    def tick(self, _now):
-        pass
 
 
 class Bursts:
@@ -138,11 +132,12 @@ class DropList(Clear):
 class Blackhole(Clear):
     """blackhole: passes for `on`, loses everything for `off`, so often; then passes."""
 
-    def __init__(self, scenario, started):
+    def __init__(self, scenario):
         self.on, self.off = scenario.seconds("on"), scenario.seconds("off")
-        self.repeat, self.started = int(scenario.options.get("repeat", 1)), started
+        self.repeat, self.started = int(scenario.options.get("repeat", 1)), None
 
     def arrive(self, packet, now):
+        self.started = self.started or now
         rounds, within = divmod(now - self.started, self.on + self.off)
         return None if rounds < self.repeat and within >= self.on else packet
 
@@ -150,14 +145,20 @@ class Blackhole(Clear):
 class Nat:
     """rebind: gives every flow of the client a new port, and perhaps address, now and then."""
 
-    def __init__(self, scenario, rng, started):
+    def __init__(self, scenario, rng):
         self.rng = rng
-        self.next = started + scenario.seconds("first-rebind", "1s")
+        self.first, self.next = scenario.seconds("first-rebind", "1s"), None
         every = scenario.options.get("rebind-freq")
         self.every = quantity(every, SECONDS) if every else None
         self.moves = "rebind-addr" in scenario.options
         self.address = ip.CLIENT_4
         self.outer, self.inner = {}, {}
+
+    def rebind_in_time(self, now):
+        if self.first is not None:
+            self.next, self.first = now + self.first, None
+        elif self.next is not None and now >= self.next:
+            self.rebind()
 
     def out(self, packet):
         if not ip.is_from(packet, ip.CLIENT_4):
@@ -195,51 +196,43 @@ class NatSide(Clear):
     def __init__(self, nat, change):
         self.nat, self.change = nat, change
 
-    def arrive(self, packet, _now):
+    def arrive(self, packet, now):
+        self.nat.rebind_in_time(now)
         return self.change(packet)
 
-    def deadline(self):
-        return self.nat.next
 
-    def tick(self, now):
-        if self.nat.next is not None and now >= self.nat.next:
-            self.nat.rebind()
-
-
-def clear(_scenario, _seed, _started):
+def clear(_scenario, _seed):
     return Clear(), Clear()
 
 
 def each_side(make):
     """Models that know no more than their side and a random generator of their own."""
 
-    def models(scenario, seed, started):
+    def models(scenario, seed):
         sides = ("server", "client")
-        return tuple(
-            make(scenario, side, random.Random(f"{seed} {side}"), started) for side in sides
-        )
+        return tuple(make(scenario, side, random.Random(f"{seed} {side}")) for side in sides)
 
     return models
 
 
-def blackhole(scenario, side, _rng, started):
+def blackhole(scenario, side, _rng):
     hit = scenario.options.get("direction", "both") in ("both", f"to{side}")
-    return Blackhole(scenario, started) if hit else Clear()
+    return Blackhole(scenario) if hit else Clear()
 
 
-def droplist(scenario, side, _rng, _started):
+def droplist(scenario, side, _rng):
     return DropList({int(n) for n in scenario.options.get(f"drops_to_{side}", "").split(",") if n})
 
 
-def rebind(scenario, seed, started):
-    nat = Nat(scenario, random.Random(seed), started)
+def rebind(scenario, seed):
+    nat = Nat(scenario, random.Random(seed))
     return NatSide(nat, nat.out), NatSide(nat, nat.back)
 
 
 MODELS = {
     "simple-p2p": clear,
-    "drop-rate": each_side(lambda s, side, rng, _: Drop(Bursts(s, side, rng))),
-    "corrupt-rate": each_side(lambda s, side, rng, _: Corrupt(Bursts(s, side, rng))),
+    "drop-rate": each_side(lambda s, side, rng: Drop(Bursts(s, side, rng))),
+    "corrupt-rate": each_side(lambda s, side, rng: Corrupt(Bursts(s, side, rng))),
     "droplist": each_side(droplist),
     "blackhole": each_side(blackhole),
     "rebind": rebind,

@@ -145,6 +145,8 @@ class Trace:
             if connection is not None and source not in connection.initial_ids:
                 connection.initial_ids.append(source)
                 self.ids[True][source] = connection
+                # Some clients make another ClientHello then (against RFC 9000 §17.2.5.3).
+                connection.pieces(False, INITIAL).clear()
             return packet
         if kind == INITIAL:
             packet.token = reader.take(reader.varint())
