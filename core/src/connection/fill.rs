@@ -16,9 +16,11 @@ impl Connection {
         builder: &mut PacketBuilder<'_>,
         eliciting: bool,
     ) {
-        let acked = self.write_ack(now, space, builder);
+        // A large datagram may need a packet of its own; the ACK comes in the next one.
+        let alone = eliciting && space == Space::Application && self.datagrams.takes_precedence();
+        let acked = !alone && self.write_ack(now, space, builder);
         if eliciting {
-            self.write_eliciting_frames(space, builder);
+            self.write_eliciting_frames(now, space, builder);
             self.write_probe(now, space, builder);
         }
         if acked {
@@ -26,12 +28,12 @@ impl Connection {
         }
     }
 
-    fn write_eliciting_frames(&mut self, space: Space, builder: &mut PacketBuilder<'_>) {
+    fn write_eliciting_frames(&mut self, now: Time, space: Space, builder: &mut PacketBuilder<'_>) {
         self.write_crypto(space, builder);
         if space == Space::Application {
             self.write_control(builder);
             if self.is_established() {
-                self.streams.write_frames(builder);
+                self.write_data(now, builder);
             }
         }
     }
@@ -42,7 +44,7 @@ impl Connection {
         let at = space as usize;
         if self.probes[at] > 0 && !builder.is_ack_eliciting() {
             self.requeue_oldest(now, space, 1);
-            self.write_eliciting_frames(space, builder);
+            self.write_eliciting_frames(now, space, builder);
         }
         let wants_ping = self.probes[at] > 0 || self.spaces[at].acks.wants_ack_eliciting();
         if wants_ping && !builder.is_ack_eliciting() {

@@ -10,6 +10,7 @@ use crate::time::Time;
 pub struct PathState {
     algorithm: Box<dyn SendAlgorithm>,
     rtt: RttEstimator,
+    delivery: DeliveryTracker,
     max_datagram_size: u16,
 }
 
@@ -26,6 +27,7 @@ impl<F> Recovery<F> {
         let fresh = PathState {
             algorithm,
             rtt: RttEstimator::new(self.config.initial_rtt),
+            delivery: DeliveryTracker::default(),
             max_datagram_size,
         };
         self.restore_path(now, fresh)
@@ -37,11 +39,11 @@ impl<F> Recovery<F> {
         let left = PathState {
             algorithm: std::mem::replace(&mut self.algorithm, state.algorithm),
             rtt: std::mem::replace(&mut self.rtt, state.rtt),
+            delivery: std::mem::replace(&mut self.delivery, state.delivery),
             max_datagram_size: self.max_datagram_size,
         };
         self.path += 1;
         self.bytes_in_flight = 0;
-        self.delivery = DeliveryTracker::default();
         self.ecn.on_new_path(self.config.ecn);
         self.episode = super::Episode::default();
         self.on_max_datagram_size_changed(state.max_datagram_size);
