@@ -306,7 +306,7 @@ impl Connection {
         self.stats.bytes_sent += size as u64;
         let in_flight = packet.is_in_flight();
         let mtu_probe = packet.frames.contains(&SentFrame::MtuProbe);
-        let ecn = self.outgoing_ecn(mtu_probe);
+        let ecn = if mtu_probe { Ecn::NotEct } else { ecn };
         let sent = SentPacket {
             ack_eliciting: packet.ack_eliciting,
             in_flight,
