@@ -35,6 +35,7 @@ impl Connection {
                 self.handshake.deadline(),
                 self.paths.deadline(),
                 self.datagrams.deadline(),
+                self.streams.next_deadline(),
             ])
             .flatten()
             .min()
@@ -59,6 +60,7 @@ impl Connection {
         }
         self.on_path_deadlines(now);
         self.datagrams.expire(now);
+        self.streams.expire(now);
         if due(self.recovery.deadline()) {
             self.on_recovery_deadline(now);
         }

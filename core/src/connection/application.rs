@@ -135,6 +135,7 @@ impl Connection {
             StreamEvent::Writable(id) => Event::StreamWritable(id),
             StreamEvent::Reset { id, code } => Event::StreamReset { id, code },
             StreamEvent::StopSending { id, code } => Event::StreamStopped { id, code },
+            StreamEvent::Expired(id) => Event::StreamExpired(id),
             StreamEvent::SendComplete(id) => Event::StreamAcked(id),
             StreamEvent::Closed(id) => Event::StreamClosed(id),
             StreamEvent::CanOpen(direction) => Event::StreamsAvailable(direction),
@@ -252,6 +253,31 @@ impl Connection {
     ) -> Result<(), StreamError> {
         self.check_open()?;
         self.streams.reset(id, code)
+    }
+
+    /// Abandons the sending part but delivers its first `reliable` bytes (RESET_STREAM_AT).
+    /// [`StreamError::NotSupported`] if the peer does not take that, and nothing happens.
+    pub fn stream_reset_at(
+        &mut self,
+        id: StreamId,
+        code: ApplicationError,
+        reliable: u64,
+    ) -> Result<(), StreamError> {
+        self.check_open()?;
+        self.streams.reset_at(id, code, reliable)
+    }
+
+    /// Gives a stream a deadline, or takes it away: if not all of it was sent by then, it is reset
+    /// with `code` and [`Event::StreamExpired`] tells. What was sent is still delivered if the peer
+    /// takes RESET_STREAM_AT.
+    pub fn stream_set_deadline(
+        &mut self,
+        id: StreamId,
+        deadline: Option<Time>,
+        code: ApplicationError,
+    ) -> Result<(), StreamError> {
+        self.check_open()?;
+        self.streams.set_deadline(id, deadline, code)
     }
 
     /// Asks the peer to abandon its sending part (STOP_SENDING).

@@ -34,6 +34,8 @@ pub enum Event {
         /// The application's code.
         code: ApplicationError,
     },
+    /// A stream's deadline came before all of it was sent: its sending part was reset.
+    StreamExpired(StreamId),
     /// All data and the end of the stream have been acknowledged.
     StreamAcked(StreamId),
     /// Both parts are over; the stream is forgotten.

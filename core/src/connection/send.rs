@@ -64,6 +64,7 @@ impl Connection {
     pub fn write(&mut self, now: Time, writer: &mut dyn PacketWriter) -> bool {
         self.streams.set_time(now, self.recovery.rtt().smoothed());
         self.datagrams.expire(now);
+        self.streams.expire(now);
         let mut wrote = false;
         loop {
             if self.turn_budget == 0 {

@@ -336,6 +336,7 @@ fn our_parameters(config: &Config) -> TransportParameters {
         active_connection_id_limit: config.active_connection_id_limit,
         disable_active_migration: config.disable_active_migration,
         max_datagram_frame_size: config.datagrams.max_frame_size,
+        reset_stream_at: config.reset_stream_at,
         min_ack_delay: config.ack_frequency.then_some(MIN_ACK_DELAY),
         ..TransportParameters::default()
     }

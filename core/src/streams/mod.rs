@@ -16,6 +16,7 @@
 mod application;
 mod config;
 mod events;
+mod expiry;
 mod flow_control;
 mod frames;
 mod id_map;
@@ -26,6 +27,7 @@ mod outgoing;
 mod range_set;
 mod recv_part;
 mod recv_state;
+mod reset_at;
 mod scheduler;
 mod send_buffer;
 mod send_part;
@@ -47,6 +49,7 @@ pub use sequencer::{MAX_GAPS_PER_CONNECTION, MAX_GAPS_PER_STREAM};
 use crate::time::Time;
 use crate::types::{Direction, Role, StreamId};
 use events::Wake;
+use expiry::Expiries;
 use flow_control::{RecvWindow, SendWindow};
 use id_map::StreamTable;
 use limits::{LocalStreams, RemoteStreams};
@@ -80,6 +83,7 @@ pub struct Streams {
     control: List,
     retransmit: List,
     scheduler: Scheduler,
+    expiries: Expiries,
     events: List,
     touched: List,
     stats: StreamsStats,
@@ -110,6 +114,7 @@ impl Streams {
             control: List::new(Lane::Control),
             retransmit: List::new(Lane::Retransmit),
             scheduler: Scheduler::new(),
+            expiries: Expiries::default(),
             events: List::new(Lane::Event),
             touched: List::new(Lane::Touched),
             stats: StreamsStats::default(),
@@ -140,8 +145,10 @@ impl Streams {
             if let Some(part) = &mut stream.send {
                 part.rewind();
                 part.window = SendWindow::new(0);
-                if part.state == send_state::SendState::ResetSent {
+                if part.state == send_state::SendState::ResetSent || part.wants_reset_at() {
                     stream.controls.add(Controls::RESET);
+                } else {
+                    stream.controls.take_away(Controls::RESET);
                 }
             }
             let stopped = stream.recv.as_ref().is_some_and(RecvPart::is_stopping);
@@ -297,6 +304,7 @@ impl Streams {
 
     /// Forgets a stream. A late frame for it will be ignored.
     fn forget(&mut self, key: usize) {
+        self.drop_deadline(key);
         let id = self.table.slab[key].id;
         let slab = &mut self.table.slab;
         self.scheduler.place(slab, key, None);
@@ -326,7 +334,7 @@ impl Streams {
             outlook if allowed && !self.closed => outlook,
             _ => Outlook::Idle,
         };
-        let level = Place::Level(stream.priority.urgency);
+        let level = stream.priority.place();
         let place = match outlook {
             Outlook::Idle | Outlook::Blocked => None,
             Outlook::Data if self.send_window.available() == 0 => Some(Place::Held),
