@@ -179,6 +179,8 @@ pub struct Net<S: Session> {
     pub delivered: u64,
     /// Datagrams to addresses where nobody is: answers to what was injected.
     pub strays: Vec<(SocketAddr, Vec<u8>)>,
+    /// Every datagram that was sent, lost ones too, if asked for: from, to and payload.
+    pub capture: Option<Vec<(SocketAddr, SocketAddr, Vec<u8>)>>,
     alarms: Vec<Alarms>,
     nodes: Vec<Node>,
     mailboxes: BTreeMap<SocketAddr, Vec<Mail>>,
@@ -230,6 +232,7 @@ impl<S: Session> Net<S> {
             clients: Vec::new(),
             delivered: 0,
             strays: Vec::new(),
+            capture: None,
             alarms: vec![Alarms::default()],
             nodes: vec![Node { address: server_address(), visitor: 0 }],
             mailboxes: BTreeMap::new(),
@@ -447,6 +450,9 @@ impl<S: Session> Net<S> {
     }
 
     fn send(&mut self, mut datagram: Datagram) {
+        if let Some(capture) = &mut self.capture {
+            capture.push((datagram.from, datagram.to, datagram.data.clone()));
+        }
         if self.one_in_a_thousand(self.link.loss) || datagram.data.len() > self.link.mtu {
             return;
         }

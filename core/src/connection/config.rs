@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::congestion::{CongestionControl, SendAlgorithmFactory};
 use crate::streams::StreamsConfig;
+use crate::wire::Version;
 
 /// The transport's settings. Start from [`Config::default`] and change what you need; the
 /// connection checks the whole with [`Config::validate`].
@@ -48,6 +49,17 @@ pub struct Config {
     /// Whether to mark packets as ECN-capable, as long as the path proves to carry the marks.
     /// Default on. (RFC 9000 §13.4)
     pub ecn: bool,
+    /// The versions that this end speaks, most wanted first. A client begins with the first; when
+    /// the server speaks others only, it begins again with the first of these that the server
+    /// speaks. Default: versions 1 and 2. (RFC 9000 §6, RFC 9369)
+    pub versions: Vec<Version>,
+    /// Versions to change to without a further round trip, most wanted first: a client offers them
+    /// to the server, and a server changes to the first of them that its client offers. Default:
+    /// none, so that a connection keeps the version it began with. (RFC 9368 §2.3)
+    pub preferred_versions: Vec<Version>,
+    /// Whether reserved versions are named among the real ones, so that no peer comes to depend on
+    /// a fixed list. Default on. (RFC 9368 §3)
+    pub grease: bool,
 }
 
 impl Default for Config {
@@ -68,6 +80,9 @@ impl Default for Config {
             client_connection_id_length: 8,
             pacing: true,
             ecn: true,
+            versions: Version::SUPPORTED.to_vec(),
+            preferred_versions: Vec::new(),
+            grease: true,
         }
     }
 }
@@ -93,6 +108,15 @@ impl Config {
         range("active_connection_id_limit", self.active_connection_id_limit, 2, 8)?;
         range("client_connection_id_length", self.client_connection_id_length as u64, 0, 20)?;
         range("handshake_timeout (ms)", self.handshake_timeout.as_millis() as u64, 1, 3_600_000)?;
+        let known = |list: &[Version]| list.iter().filter(|version| version.is_supported()).count();
+        let len = self.versions.len() as u64;
+        range("versions (how many)", len, 1, Version::SUPPORTED.len() as u64)?;
+        range("versions (how many are supported)", known(&self.versions) as u64, len, len)?;
+        let both = |version: &&Version| self.versions.contains(version);
+        let (len, spoken) =
+            (self.preferred_versions.len(), self.preferred_versions.iter().filter(both).count());
+        range("preferred_versions (how many)", len as u64, 0, Version::SUPPORTED.len() as u64)?;
+        range("preferred_versions among versions", spoken as u64, len as u64, len as u64)?;
         let idle = self.idle_timeout.as_millis() as u64;
         range("idle_timeout (ms)", idle, 0, (1 << 62) - 1)
     }
@@ -132,5 +156,11 @@ mod tests {
         assert!(small.validate().unwrap_err().to_string().contains("initial_packet_size is 1199"));
         let shrinking = Config { initial_packet_size: 1300, max_packet_size: 1250, ..small };
         assert!(shrinking.validate().is_err());
+        let default = Config::default;
+        let (none, unknown) = (Vec::new(), vec![Version::V1, Version(7)]);
+        assert!(Config { versions: none, ..default() }.validate().is_err());
+        assert!(Config { versions: unknown, ..default() }.validate().is_err());
+        let (versions, preferred_versions) = (vec![Version::V1], vec![Version::V2]);
+        assert!(Config { versions, preferred_versions, ..default() }.validate().is_err());
     }
 }

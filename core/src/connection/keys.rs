@@ -5,11 +5,12 @@ use std::ops::Range;
 
 use bytes::BytesMut;
 use rustls::crypto::CryptoProvider;
-use rustls::quic::{Keys, Secrets};
+use rustls::quic::Keys;
 
+use super::initial_keys::InitialKeys;
 use super::packet_builder::BuiltPacket;
 use crate::crypto::{
-    KeyPhases, OpenError, TlsSetupError, initial_keys, open_payload, seal_packet, unprotect_header,
+    KeyPhases, OpenError, TlsSetupError, UpdateSecrets, open_payload, seal_packet, unprotect_header,
 };
 use crate::error::TransportError;
 use crate::types::{ConnectionId, Role, Space};
@@ -26,7 +27,7 @@ pub(super) struct Opened {
 
 pub(super) struct KeyRing {
     role: Role,
-    initial: Option<Keys>,
+    initial: Option<InitialKeys>,
     handshake: Option<Keys>,
     one_rtt: Option<KeyPhases>,
     had_handshake: bool,
@@ -55,7 +56,7 @@ impl KeyRing {
     ) -> Result<Self, TlsSetupError> {
         Ok(Self {
             role,
-            initial: Some(initial_keys(version, destination, role, provider)?),
+            initial: Some(InitialKeys::new(role, version, destination, provider)?),
             handshake: None,
             one_rtt: None,
             had_handshake: false,
@@ -71,7 +72,23 @@ impl KeyRing {
         destination: &ConnectionId,
         provider: &CryptoProvider,
     ) {
-        self.initial = initial_keys(version, destination, self.role, provider).ok();
+        self.initial = InitialKeys::new(self.role, version, destination, provider).ok();
+    }
+
+    /// Initial packets of this version may come as well (RFC 9369 §4.1).
+    pub(super) fn add_initial(&mut self, version: Version, provider: &CryptoProvider) {
+        if let Some(initial) = &mut self.initial
+            && let Err(error) = initial.add(version, provider)
+        {
+            log::debug!("no Initial keys for {version}: {error}");
+        }
+    }
+
+    /// From now on Initial packets are sent in this version, whose keys were added.
+    pub(super) fn send_initial_version(&mut self, version: Version) {
+        if let Some(initial) = &mut self.initial {
+            initial.send_version(version);
+        }
     }
 
     pub(super) fn install_handshake(&mut self, keys: Keys) {
@@ -79,7 +96,7 @@ impl KeyRing {
         self.had_handshake = true;
     }
 
-    pub(super) fn install_one_rtt(&mut self, keys: Keys, next: Secrets) {
+    pub(super) fn install_one_rtt(&mut self, keys: Keys, next: UpdateSecrets) {
         self.one_rtt = Some(KeyPhases::new(keys, next));
     }
 
@@ -129,7 +146,10 @@ impl KeyRing {
         let (offset, len, number) = packet.number_field();
         match space {
             Space::Initial | Space::Handshake => {
-                let keys = if space == Space::Initial { &self.initial } else { &self.handshake };
+                let keys = match space {
+                    Space::Initial => self.initial.as_ref().and_then(InitialKeys::current),
+                    _ => self.handshake.as_ref(),
+                };
                 if let Some(keys) = keys {
                     seal_packet(&keys.local, bytes, offset, len, number);
                 }
@@ -142,16 +162,18 @@ impl KeyRing {
         }
     }
 
-    /// Removes a packet's protection, in place.
+    /// Removes a packet's protection, in place. Only Initial packets may differ in their version.
     pub(super) fn open(
         &mut self,
         ty: PacketType,
+        version: Version,
         data: &mut BytesMut,
         number_offset: usize,
         largest: Option<u64>,
     ) -> Result<Opened, OpenError> {
+        let initial = self.initial.as_ref().and_then(|initial| initial.of(version));
         let header_key = match ty {
-            PacketType::Initial => self.initial.as_ref().map(|keys| &*keys.remote.header),
+            PacketType::Initial => initial.map(|keys| &*keys.remote.header),
             PacketType::Handshake => self.handshake.as_ref().map(|keys| &*keys.remote.header),
             PacketType::OneRtt => self.one_rtt.as_ref().map(KeyPhases::remote_header),
             PacketType::ZeroRtt => None,
@@ -162,7 +184,7 @@ impl KeyRing {
         let number = packet_number::decode(largest, truncated, number_len);
         let start = number_offset + number_len;
         let len = match ty {
-            PacketType::Initial => Self::open_long(self.initial.as_ref(), data, start, number),
+            PacketType::Initial => Self::open_long(initial, data, start, number),
             PacketType::Handshake => Self::open_long(self.handshake.as_ref(), data, start, number),
             PacketType::OneRtt => {
                 let keys = self.one_rtt.as_mut().ok_or(OpenError::Drop)?;

@@ -27,6 +27,7 @@ mod frames;
 mod glitches;
 mod handshake;
 mod idle;
+mod initial_keys;
 mod keys;
 mod local_cids;
 mod mtu;
@@ -40,6 +41,7 @@ mod sent;
 mod setup;
 mod space;
 mod stats;
+mod versions;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -54,6 +56,7 @@ pub use first_flight::{FirstFlight, refusal};
 pub use observer::{DropReason, Metrics, Observer, PacketInfo};
 pub use setup::{ClientSetup, ServerSetup, SetupError};
 pub use stats::ConnectionStats;
+pub use versions::negotiated_version;
 
 use crate::crypto::ResetKey;
 use crate::error::{CloseReason, TransportError};
@@ -75,11 +78,13 @@ use path::Paths;
 use peer_cids::PeerConnectionIds;
 use sent::SentFrames;
 use space::PacketSpace;
+use versions::Versions;
 
 /// One QUIC connection.
 pub struct Connection {
     role: Role,
     version: Version,
+    versions: Versions,
     config: Arc<Config>,
     random: Box<dyn RandomGenerator>,
     observer: Option<Box<dyn Observer>>,

@@ -22,6 +22,9 @@ use super::mtu::MtuDiscovery;
 use super::path::Paths;
 use super::peer_cids::PeerConnectionIds;
 use super::stats::ConnectionStats;
+use super::versions::{
+    ClientRestart, Versions, client_information, negotiated_version, server_information,
+};
 use super::{Connection, Observer, new_space};
 use crate::congestion::{AlgorithmParams, SendAlgorithm};
 use crate::crypto::{ResetKey, Tls, TlsSetupError};
@@ -57,6 +60,9 @@ pub struct ServerSetup {
     pub config: ServerConfig,
     /// The version of the client's packet.
     pub version: Version,
+    /// What the client's first flight is compatible with, read from its ClientHello; empty if that
+    /// is not known, and then the version stays. (RFC 9368 §3)
+    pub offered_versions: Vec<Version>,
     /// From where to where.
     pub path: PathAddress,
     /// Our connection ID for it, made by `ids`.
@@ -108,6 +114,8 @@ pub enum SetupError {
     Config(ConfigError),
     /// TLS does not accept its settings.
     Tls(TlsSetupError),
+    /// A server's settings do not allow the client's version.
+    Version(Version),
 }
 
 impl fmt::Display for SetupError {
@@ -115,6 +123,7 @@ impl fmt::Display for SetupError {
         match self {
             Self::Config(error) => write!(f, "transport settings: {error}"),
             Self::Tls(error) => write!(f, "TLS settings: {error}"),
+            Self::Version(version) => write!(f, "{version} is not among the settings' versions"),
         }
     }
 }
@@ -137,6 +146,7 @@ impl From<TlsSetupError> for SetupError {
 struct Parts {
     role: Role,
     version: Version,
+    versions: Versions,
     config: Arc<Config>,
     path: PathAddress,
     validated: bool,
@@ -157,18 +167,15 @@ impl Connection {
     pub fn client(now: Time, setup: ClientSetup) -> Result<Self, SetupError> {
         let ClientSetup { config, tls, server_name, path, token, mut random, observer } = setup;
         config.validate()?;
-        let version = Version::V1;
+        let version = config.versions[0];
         let mut ids = RandomConnectionIds::new(config.client_connection_id_length);
         let local_id = ids.generate(&mut *random);
-        // RFC 9000 §7.2: unpredictable and at least 8 bytes.
-        let destination = RandomConnectionIds::new(FIRST_DESTINATION_LEN).generate(&mut *random);
-        let mut parameters = our_parameters(&config);
-        parameters.initial_source_connection_id = Some(local_id);
-        let mut encoded = Vec::new();
-        parameters.encode(Role::Client, &mut *random, &mut encoded);
+        let destination = first_destination(&mut *random);
         let provider = tls.crypto_provider().clone();
         let keys = KeyRing::new(Role::Client, version, &destination, &provider)?;
-        let tls = Tls::client(tls, server_name, encoded)?;
+        let restart = ClientRestart { tls, server_name };
+        let tls = client_tls(&config, version, local_id, &restart, &mut *random)?;
+        let versions = Versions::client(&config, version, restart);
         let reset_key = Arc::new(ResetKey::generate(&mut *random));
         let deadline = now + config.handshake_timeout;
         let mut connection = Self::assemble(
@@ -176,6 +183,7 @@ impl Connection {
             Parts {
                 role: Role::Client,
                 version,
+                versions,
                 config,
                 path,
                 // RFC 9000 §8.1: a client need not limit itself.
@@ -210,7 +218,13 @@ impl Connection {
         let mut random = setup.random;
         let ServerConfig { transport: config, tls } = setup.config;
         config.validate()?;
+        if !config.versions.contains(&setup.version) {
+            return Err(SetupError::Version(setup.version));
+        }
+        let version = negotiated_version(&config, setup.version, &setup.offered_versions);
         let mut parameters = our_parameters(&config);
+        let information = server_information(&config, version, &mut *random);
+        parameters.version_information = Some(information);
         parameters.initial_source_connection_id = Some(setup.local_id);
         parameters.original_destination_connection_id = Some(setup.original_destination);
         parameters.retry_source_connection_id = setup.retry_source;
@@ -218,14 +232,21 @@ impl Connection {
         let mut encoded = Vec::new();
         parameters.encode(Role::Server, &mut *random, &mut encoded);
         let provider = tls.crypto_provider().clone();
-        let keys = KeyRing::new(Role::Server, setup.version, &setup.destination, &provider)?;
-        let tls = Tls::server(tls, encoded)?;
+        let mut keys = KeyRing::new(Role::Server, setup.version, &setup.destination, &provider)?;
+        let changes = version != setup.version;
+        if changes {
+            keys.add_initial(version, &provider);
+            keys.send_initial_version(version);
+        }
+        let mut tls = Tls::server(tls, setup.version, changes, encoded)?;
+        tls.set_version(version);
         let deadline = now + config.handshake_timeout;
         Ok(Self::assemble(
             now,
             Parts {
                 role: Role::Server,
-                version: setup.version,
+                version,
+                versions: Versions::server(setup.version),
                 config,
                 path: setup.path,
                 validated: setup.address_validated,
@@ -256,6 +277,7 @@ impl Connection {
         Self {
             role: parts.role,
             version: parts.version,
+            versions: parts.versions,
             random: parts.random,
             observer: parts.observer,
             life: Lifecycle::new(),
@@ -264,11 +286,7 @@ impl Connection {
             handshake_confirmed: false,
             keys: parts.keys,
             spaces: Space::ALL.map(|space| new_space(&config, space)),
-            recovery: Recovery::new(
-                parts.role,
-                &recovery_config(&config),
-                new_algorithm(now, &config),
-            ),
+            recovery: new_recovery(now, parts.role, &config),
             streams: Streams::new(parts.role, &config.streams),
             paths: Paths::new(parts.path, parts.validated),
             mtu: MtuDiscovery::new(config.initial_packet_size, config.max_packet_size),
@@ -297,6 +315,34 @@ impl Connection {
             config,
         }
     }
+}
+
+/// A client's handshake in this version.
+pub(super) fn client_tls(
+    config: &Config,
+    version: Version,
+    local_id: ConnectionId,
+    start: &ClientRestart,
+    random: &mut dyn RandomGenerator,
+) -> Result<Tls, TlsSetupError> {
+    let mut parameters = our_parameters(config);
+    parameters.version_information = Some(client_information(config, version, random));
+    parameters.initial_source_connection_id = Some(local_id);
+    let mut encoded = Vec::new();
+    parameters.encode(Role::Client, random, &mut encoded);
+    let may_change = !config.preferred_versions.is_empty();
+    Tls::client(start.tls.clone(), version, may_change, start.server_name.clone(), encoded)
+}
+
+/// A ledger with nothing in it.
+pub(super) fn new_recovery<F: Default>(now: Time, role: Role, config: &Config) -> Recovery<F> {
+    Recovery::new(role, &recovery_config(config), new_algorithm(now, config))
+}
+
+/// A client's destination before the server names one: unpredictable and long enough
+/// (RFC 9000 §7.2).
+pub(super) fn first_destination(random: &mut dyn RandomGenerator) -> ConnectionId {
+    RandomConnectionIds::new(FIRST_DESTINATION_LEN).generate(random)
 }
 
 /// The congestion controller of a new path.

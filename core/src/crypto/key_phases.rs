@@ -3,9 +3,10 @@
 //! an update takes no longer than any packet (§9.5). Counts what each key has done against the
 //! AEAD's limits (§6.6).
 
-use rustls::quic::{HeaderProtectionKey, Keys, PacketKey, PacketKeySet, Secrets};
+use rustls::quic::{HeaderProtectionKey, Keys, PacketKey, PacketKeySet};
 
 use super::packet_protection::{open_payload, seal_packet_with};
+use super::tls::UpdateSecrets;
 use crate::error::TransportError;
 
 /// What opening a packet came to.
@@ -24,7 +25,7 @@ pub struct KeyPhases {
     previous: Option<Box<dyn PacketKey>>,
     current: PacketKeySet,
     next: PacketKeySet,
-    secrets: Secrets,
+    secrets: UpdateSecrets,
     phase: bool,
     /// The first packet number that we sent, and the lowest that we received, in this phase.
     first_sent: Option<u64>,
@@ -43,7 +44,7 @@ impl std::fmt::Debug for KeyPhases {
 
 impl KeyPhases {
     /// Starts with the keys of the handshake.
-    pub fn new(keys: Keys, mut secrets: Secrets) -> Self {
+    pub fn new(keys: Keys, mut secrets: UpdateSecrets) -> Self {
         let next = secrets.next_packet_keys();
         Self {
             local_header: keys.local.header,

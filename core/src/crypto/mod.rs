@@ -3,10 +3,12 @@
 
 mod client_hello;
 mod config;
+mod derived_keys;
 mod key_phases;
 mod packet_protection;
 mod reset_token;
 mod retry;
+mod secret_tap;
 mod tls;
 mod token;
 
@@ -19,5 +21,5 @@ pub use key_phases::{KeyPhases, OpenError};
 pub use packet_protection::{TAG_LEN, open_payload, seal_packet, unprotect_header};
 pub use reset_token::ResetKey;
 pub use retry::{retry_integrity_tag, retry_tag_is_valid};
-pub use tls::{NewKeys, Tls, TlsSetupError, initial_keys};
+pub use tls::{NewKeys, Tls, TlsSetupError, UpdateSecrets, initial_keys};
 pub use token::{TokenLifetimes, TokenSealer, TokenVerdict};
