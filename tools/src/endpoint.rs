@@ -161,6 +161,11 @@ impl<S: Session> ClientEndpoint<S> {
         self.host.close_reason()
     }
 
+    /// The time now, by its event loop's clock.
+    pub fn now(&self) -> Time {
+        self.event_loop.now()
+    }
+
     /// Runs `f` with the session and its context.
     pub fn enter<R>(&mut self, f: impl FnOnce(&mut S, &mut SessionContext<'_, S>) -> R) -> R {
         let now = self.event_loop.now();

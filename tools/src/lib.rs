@@ -5,6 +5,7 @@ pub mod arguments;
 pub mod certificate;
 pub mod client;
 pub mod endpoint;
+pub mod interop;
 pub mod perf;
 pub mod qpack_offline;
 pub mod server;

@@ -281,6 +281,7 @@ impl Connection {
 
     fn on_handshake_confirmed(&mut self, now: Time) {
         self.handshake_confirmed = true;
+        self.keys.on_handshake_confirmed();
         let mut state = self.recovery.handshake_state();
         state.confirmed = true;
         self.recovery.set_handshake_state(now, state);

@@ -2,6 +2,7 @@
 //! must be forgotten (RFC 9001 §4.9). This file must not know what packets hold.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use rustls::crypto::CryptoProvider;
@@ -10,9 +11,11 @@ use rustls::quic::Keys;
 use super::initial_keys::InitialKeys;
 use super::packet_builder::BuiltPacket;
 use crate::crypto::{
-    KeyPhases, OpenError, TlsSetupError, UpdateSecrets, open_payload, seal_packet, unprotect_header,
+    KeyPhases, KeyTime, OpenError, TlsSetupError, UpdateSecrets, open_payload, seal_packet,
+    unprotect_header,
 };
 use crate::error::TransportError;
+use crate::time::Time;
 use crate::types::{ConnectionId, Role, Space};
 use crate::wire::{KEY_PHASE_BIT, PacketType, Version, packet_number};
 
@@ -33,7 +36,10 @@ pub(super) struct KeyRing {
     had_handshake: bool,
     /// RFC 9001 §5.7: nothing at 1-RTT is opened before the handshake is complete.
     complete: bool,
+    confirmed: bool,
+    /// Packets of all levels that were not authentic.
     failed_opens: u64,
+    time: KeyTime,
 }
 
 impl std::fmt::Debug for KeyRing {
@@ -61,7 +67,9 @@ impl KeyRing {
             one_rtt: None,
             had_handshake: false,
             complete: false,
+            confirmed: false,
             failed_opens: 0,
+            time: KeyTime { now: Time::ZERO, retention: Duration::ZERO },
         })
     }
 
@@ -102,6 +110,18 @@ impl KeyRing {
 
     pub(super) fn on_handshake_complete(&mut self) {
         self.complete = true;
+    }
+
+    pub(super) fn on_handshake_confirmed(&mut self) {
+        self.confirmed = true;
+    }
+
+    /// A datagram came: keys whose time is over are forgotten before it is looked at.
+    pub(super) fn on_datagram(&mut self, now: Time, pto: Duration) {
+        self.time = KeyTime { now, retention: 3 * pto };
+        if let Some(keys) = &mut self.one_rtt {
+            keys.expire(now);
+        }
     }
 
     /// Forgets a level. Returns whether there was anything to forget.
@@ -183,33 +203,42 @@ impl KeyRing {
             unprotect_header(header_key, data, number_offset).ok_or(OpenError::Drop)?;
         let number = packet_number::decode(largest, truncated, number_len);
         let start = number_offset + number_len;
-        let len = match ty {
+        let opened = match ty {
             PacketType::Initial => Self::open_long(initial, data, start, number),
             PacketType::Handshake => Self::open_long(self.handshake.as_ref(), data, start, number),
-            PacketType::OneRtt => {
-                let keys = self.one_rtt.as_mut().ok_or(OpenError::Drop)?;
-                return keys
-                    .open(data, start, number, first_byte & KEY_PHASE_BIT != 0)
-                    .map(|len| Opened { first_byte, number, payload: start..start + len });
-            }
-            PacketType::ZeroRtt => None,
+            PacketType::OneRtt => match &mut self.one_rtt {
+                Some(keys) => {
+                    keys.open(self.time, data, start, number, first_byte & KEY_PHASE_BIT != 0)
+                }
+                None => Err(OpenError::Drop),
+            },
+            PacketType::ZeroRtt => Err(OpenError::Drop),
         };
-        match len {
-            Some(len) => Ok(Opened { first_byte, number, payload: start..start + len }),
-            None => Err(self.on_failed_open()),
+        match opened {
+            Ok(len) => Ok(Opened { first_byte, number, payload: start..start + len }),
+            Err(OpenError::Drop) => Err(self.on_failed_open()),
+            Err(fatal) => Err(fatal),
         }
     }
 
-    fn open_long(keys: Option<&Keys>, data: &mut [u8], start: usize, number: u64) -> Option<usize> {
-        open_payload(&*keys?.remote.packet, data, start, number)
+    fn open_long(
+        keys: Option<&Keys>,
+        data: &mut [u8],
+        start: usize,
+        number: u64,
+    ) -> Result<usize, OpenError> {
+        let key = &*keys.ok_or(OpenError::Drop)?.remote.packet;
+        open_payload(key, data, start, number).ok_or(OpenError::Drop)
     }
 
-    /// RFC 9001 §6.6: forgeries at the handshake's levels are counted too.
+    /// RFC 9001 §6.6: what fails is counted over all keys, the handshake's too.
     fn on_failed_open(&mut self) -> OpenError {
         self.failed_opens += 1;
-        if self.failed_opens > MAX_FAILED_HANDSHAKE_OPENS {
+        let limit =
+            self.one_rtt.as_ref().map_or(MAX_FAILED_HANDSHAKE_OPENS, KeyPhases::integrity_limit);
+        if self.failed_opens > limit {
             OpenError::Fatal(TransportError::aead_limit_reached(format!(
-                "{} handshake packets could not be authenticated",
+                "{} packets could not be authenticated",
                 self.failed_opens
             )))
         } else {
@@ -227,9 +256,12 @@ impl KeyRing {
     /// Updates the keys when the AEAD's limit comes near (RFC 9001 §6.6). An error when it is
     /// reached and the peer does not let us.
     pub(super) fn update_if_due(&mut self) -> Result<(), TransportError> {
-        let Some(keys) = &mut self.one_rtt else { return Ok(()) };
-        if keys.wants_update() {
-            keys.initiate_update();
+        let Some(keys) = self.one_rtt.as_mut().filter(|keys| keys.wants_update()) else {
+            return Ok(());
+        };
+        // §6.1: not before the handshake is confirmed.
+        if self.confirmed && keys.initiate_update() {
+            return Ok(());
         }
         if keys.is_exhausted() {
             return Err(TransportError::aead_limit_reached(
@@ -241,10 +273,15 @@ impl KeyRing {
 
     /// Begins a key update, if one may be begun now (RFC 9001 §6.1).
     pub(super) fn initiate_update(&mut self) -> bool {
-        self.complete && self.one_rtt.as_mut().is_some_and(KeyPhases::initiate_update)
+        self.confirmed && self.one_rtt.as_mut().is_some_and(KeyPhases::initiate_update)
+    }
+
+    /// How many key updates there were, by either side.
+    pub(super) fn updates(&self) -> u64 {
+        self.one_rtt.as_ref().map_or(0, KeyPhases::updates)
     }
 }
 
-/// The integrity limit of the weakest suite is 2^36 (ChaCha20-Poly1305, RFC 9001 §6.6); a handshake
-/// that fails so often is under attack long before.
+/// Before a suite is agreed on, nothing tells its limit; the weakest suite's is 2^36
+/// (ChaCha20-Poly1305, RFC 9001 §6.6), and a handshake that fails so often is under attack.
 const MAX_FAILED_HANDSHAKE_OPENS: u64 = 1 << 20;

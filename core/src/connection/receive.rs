@@ -82,6 +82,7 @@ impl Connection {
         if !moved {
             self.paths.set_local(&path);
         }
+        self.keys.on_datagram(now, self.recovery.pto());
         self.process_datagram(&arrival, data);
     }
 

@@ -57,12 +57,14 @@ impl Connection {
     /// Ends a turn: what the application has left unread is moved out of the receive buffers.
     pub fn end_turn(&mut self) {
         self.streams.end_turn();
+        self.datagrams.end_turn();
     }
 
     /// Writes what there is to send and may be sent now. Returns whether anything was written.
     /// The caller flushes the writer.
     pub fn write(&mut self, now: Time, writer: &mut dyn PacketWriter) -> bool {
         self.streams.set_time(now, self.recovery.rtt().smoothed());
+        self.datagrams.expire(now);
         let mut wrote = false;
         loop {
             if self.turn_budget == 0 {
@@ -186,7 +188,8 @@ impl Connection {
             || self.local_cids.wants_to_send()
             || self.peer_cids.wants_to_send()
             || self.paths.wants_challenge()
-            || (self.is_established() && self.streams.wants_to_send())
+            || (self.is_established()
+                && (self.streams.wants_to_send() || self.datagrams.wants_to_send()))
     }
 
     /// Builds and seals the packets of one datagram. Returns its length.
@@ -233,7 +236,9 @@ impl Connection {
         padding: Padding,
     ) -> usize {
         if space == Space::Application {
-            self.skip_a_number_now_and_then(now);
+            self.skip_a_number_now_and_then();
+            let updated = self.keys.update_if_due();
+            self.close_on_error(now, updated);
         }
         let number = self.recovery.next_packet_number(space);
         let header = HeaderFields {
@@ -274,12 +279,10 @@ impl Connection {
     }
 
     /// Skipping a packet number now and then shows who acknowledges what it has not received
-    /// (RFC 9000 §21.4). As often, the keys' age is looked at (RFC 9001 §6.6).
-    fn skip_a_number_now_and_then(&mut self, now: Time) {
+    /// (RFC 9000 §21.4).
+    fn skip_a_number_now_and_then(&mut self) {
         if self.packets_to_skip == 0 {
             self.recovery.skip_packet_number(Space::Application);
-            let updated = self.keys.update_if_due();
-            self.close_on_error(now, updated);
             self.packets_to_skip = 64 + (self.random.next_u64() % 960) as u32;
         }
         self.packets_to_skip -= 1;

@@ -30,6 +30,8 @@ pub struct ConnectionStats {
     pub congestion_window: u64,
     /// The UDP payload size in use, in bytes.
     pub packet_size: usize,
+    /// Key updates by either side (RFC 9001 §6).
+    pub key_updates: u64,
 }
 
 pub(super) fn metrics<F>(recovery: &Recovery<F>) -> Metrics {

@@ -1,13 +1,16 @@
 //! [`KeyPhases`]: the keys of 1-RTT packets through key updates (RFC 9001 §6). Three generations at
 //! most: the previous one for packets under way, the current, and the next, made beforehand so that
-//! an update takes no longer than any packet (§9.5). Counts what each key has done against the
-//! AEAD's limits (§6.6).
+//! an update takes no longer than any packet (§9.5). Counts what each key has sealed against the
+//! AEAD's limit (§6.6). This file must not know the handshake or when it is time for what.
+
+use std::time::Duration;
 
 use rustls::quic::{HeaderProtectionKey, Keys, PacketKey, PacketKeySet};
 
 use super::packet_protection::{open_payload, seal_packet_with};
 use super::tls::UpdateSecrets;
 use crate::error::TransportError;
+use crate::time::Time;
 
 /// What opening a packet came to.
 #[derive(Debug)]
@@ -18,11 +21,22 @@ pub enum OpenError {
     Fatal(TransportError),
 }
 
+/// When a packet came, and how long old keys are worth keeping after it.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyTime {
+    /// Now.
+    pub now: Time,
+    /// Three probe timeouts (RFC 9001 §6.5).
+    pub retention: Duration,
+}
+
 /// The keys of the 1-RTT level.
 pub struct KeyPhases {
     local_header: Box<dyn HeaderProtectionKey>,
     remote_header: Box<dyn HeaderProtectionKey>,
     previous: Option<Box<dyn PacketKey>>,
+    /// When the previous keys are forgotten; unknown until the peer has used the present ones.
+    previous_expires: Option<Time>,
     current: PacketKeySet,
     next: PacketKeySet,
     secrets: UpdateSecrets,
@@ -33,7 +47,11 @@ pub struct KeyPhases {
     /// A packet of ours in this phase was acknowledged: the next update may be begun (§6.1).
     acknowledged: bool,
     sealed: u64,
-    failed_opens: u64,
+    /// How many packets one key may seal, and how many may fail to open in all (§6.6).
+    confidentiality_limit: u64,
+    integrity_limit: u64,
+    /// How often keys were updated.
+    updates: u64,
 }
 
 impl std::fmt::Debug for KeyPhases {
@@ -46,10 +64,13 @@ impl KeyPhases {
     /// Starts with the keys of the handshake.
     pub fn new(keys: Keys, mut secrets: UpdateSecrets) -> Self {
         let next = secrets.next_packet_keys();
+        let confidentiality_limit = keys.local.packet.confidentiality_limit();
+        let integrity_limit = keys.remote.packet.integrity_limit();
         Self {
             local_header: keys.local.header,
             remote_header: keys.remote.header,
             previous: None,
+            previous_expires: None,
             current: PacketKeySet { local: keys.local.packet, remote: keys.remote.packet },
             next,
             secrets,
@@ -58,8 +79,20 @@ impl KeyPhases {
             first_received: None,
             acknowledged: false,
             sealed: 0,
-            failed_opens: 0,
+            confidentiality_limit,
+            integrity_limit,
+            updates: 0,
         }
+    }
+
+    /// How many packets of a connection, over all its keys, may fail to open (§6.6).
+    pub fn integrity_limit(&self) -> u64 {
+        self.integrity_limit
+    }
+
+    /// How many key updates there were.
+    pub fn updates(&self) -> u64 {
+        self.updates
     }
 
     /// The key phase bit to send.
@@ -86,68 +119,99 @@ impl KeyPhases {
         seal_packet_with(key, header, packet, number_offset, number_len, number);
     }
 
+    /// Forgets the previous keys when their time is over (§6.5).
+    pub fn expire(&mut self, now: Time) {
+        if self.previous_expires.is_some_and(|end| end <= now) {
+            self.previous = None;
+            self.previous_expires = None;
+        }
+    }
+
     /// Decrypts a packet in place, following the peer's key updates. The plaintext's length.
     pub fn open(
         &mut self,
+        time: KeyTime,
         packet: &mut [u8],
         payload_offset: usize,
         number: u64,
         phase: bool,
     ) -> Result<usize, OpenError> {
-        let current = phase == self.phase;
+        if phase == self.phase {
+            let opened = open_payload(&*self.current.remote, packet, payload_offset, number);
+            let len = opened.ok_or(OpenError::Drop)?;
+            self.on_current_opened(time, number);
+            return Ok(len);
+        }
         // §6.5: of the other phase, numbers before the current phase's first belong to the
         // previous keys, the rest to the next.
-        let old = !current
-            && self.previous.is_some()
-            && self.first_received.is_none_or(|first| number < first);
-        let key = match (&self.previous, current, old) {
-            (_, true, _) => &self.current.remote,
-            (Some(previous), false, true) => previous,
-            _ => &self.next.remote,
-        };
-        let limit = key.integrity_limit();
-        let Some(len) = open_payload(&**key, packet, payload_offset, number) else {
-            self.failed_opens += 1;
-            // §6.6
-            return Err(if self.failed_opens > limit {
-                OpenError::Fatal(TransportError::aead_limit_reached(format!(
-                    "{} packets could not be authenticated",
-                    self.failed_opens
-                )))
-            } else {
-                OpenError::Drop
-            });
-        };
-        if current {
-            self.first_received = Some(self.first_received.map_or(number, |f| f.min(number)));
-        } else if !old {
-            self.follow_update(number)?;
+        if let Some(previous) = &self.previous {
+            if self.first_received.is_none_or(|first| number < first) {
+                let opened = open_payload(&**previous, packet, payload_offset, number);
+                return opened.ok_or(OpenError::Drop);
+            }
+            // §6.4: whether it was sealed with old keys can only be told from the sealed bytes.
+            let sealed = packet.to_vec();
+            return self.follow_update(time, packet, payload_offset, number, Some(sealed));
         }
-        Ok(len)
+        self.follow_update(time, packet, payload_offset, number, None)
     }
 
-    /// The peer has updated its keys, and so do we (§6.2).
-    fn follow_update(&mut self, number: u64) -> Result<(), OpenError> {
-        // §6.2: a second update before the first was acknowledged.
-        if self.first_sent.is_none() && self.sealed == 0 && self.previous.is_some() {
+    fn on_current_opened(&mut self, time: KeyTime, number: u64) {
+        if self.first_received.is_none() && self.previous.is_some() {
+            self.previous_expires = Some(time.now + time.retention);
+        }
+        self.first_received = Some(self.first_received.map_or(number, |f| f.min(number)));
+    }
+
+    /// If the packet opens with the next keys, the peer has updated its own, and so do we (§6.2).
+    fn follow_update(
+        &mut self,
+        time: KeyTime,
+        packet: &mut [u8],
+        payload_offset: usize,
+        number: u64,
+        sealed: Option<Vec<u8>>,
+    ) -> Result<usize, OpenError> {
+        let Some(len) = open_payload(&*self.next.remote, packet, payload_offset, number) else {
+            return Err(self.judge_unopened(payload_offset, number, sealed));
+        };
+        // §6.2: a second update before anything acknowledged the first.
+        if self.updates > 0 && self.first_sent.is_none() {
             return Err(OpenError::Fatal(TransportError::key_update(format!(
                 "packet {number} updates keys that nothing was sent with yet"
             ))));
         }
         self.rotate();
-        self.first_received = Some(number);
-        Ok(())
+        self.on_current_opened(time, number);
+        Ok(len)
+    }
+
+    /// §6.4: old keys on a packet whose number is above one with newer keys.
+    fn judge_unopened(&self, offset: usize, number: u64, sealed: Option<Vec<u8>>) -> OpenError {
+        let (Some(mut sealed), Some(previous)) = (sealed, &self.previous) else {
+            return OpenError::Drop;
+        };
+        match open_payload(&**previous, &mut sealed, offset, number) {
+            Some(_) => OpenError::Fatal(TransportError::key_update(format!(
+                "packet {number} has older keys than packet {}",
+                self.first_received.unwrap_or_default()
+            ))),
+            None => OpenError::Drop,
+        }
     }
 
     fn rotate(&mut self) {
+        // §9.5: the keys after the next are made now, not when a packet asks for them.
         let next = std::mem::replace(&mut self.next, self.secrets.next_packet_keys());
         let old = std::mem::replace(&mut self.current, next);
         self.previous = Some(old.remote);
+        self.previous_expires = None;
         self.phase = !self.phase;
         self.first_sent = None;
         self.first_received = None;
         self.acknowledged = false;
         self.sealed = 0;
+        self.updates += 1;
     }
 
     /// Our packet of this number was acknowledged.
@@ -155,8 +219,8 @@ impl KeyPhases {
         self.acknowledged |= self.first_sent.is_some_and(|first| number >= first);
     }
 
-    /// Begins a key update, if one may be begun (§6.1): the handshake is confirmed, and the peer
-    /// has acknowledged a packet of this phase. Returns whether it was.
+    /// Begins a key update, if the peer has acknowledged a packet of this phase (§6.1). The caller
+    /// sees to it that the handshake is confirmed. Returns whether one was begun.
     pub fn initiate_update(&mut self) -> bool {
         let allowed = self.acknowledged;
         if allowed {
@@ -167,11 +231,14 @@ impl KeyPhases {
 
     /// Whether the current key has been used so often that an update is due (§6.6).
     pub fn wants_update(&self) -> bool {
-        self.sealed >= self.current.local.confidentiality_limit() / 2
+        self.sealed >= self.confidentiality_limit / 2
     }
 
-    /// Whether the current key must not be used any more (§6.6).
+    /// Whether the current key may seal no more than a last close (§6.6).
     pub fn is_exhausted(&self) -> bool {
-        self.sealed >= self.current.local.confidentiality_limit()
+        self.sealed >= self.confidentiality_limit.saturating_sub(CLOSING_RESERVE)
     }
 }
+
+/// How many packets are left to a key when the connection is closed for its limit.
+const CLOSING_RESERVE: u64 = 8;

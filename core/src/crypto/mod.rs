@@ -17,7 +17,7 @@ mod tests;
 
 pub use client_hello::{ClientHello, parse_client_hello};
 pub use config::{ClientTls, Identity, ServerTls, ServerTrust, ring_provider};
-pub use key_phases::{KeyPhases, OpenError};
+pub use key_phases::{KeyPhases, KeyTime, OpenError};
 pub use packet_protection::{TAG_LEN, open_payload, seal_packet, unprotect_header};
 pub use reset_token::ResetKey;
 pub use retry::{retry_integrity_tag, retry_tag_is_valid};

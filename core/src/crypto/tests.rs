@@ -1,6 +1,9 @@
 //! The crypto room through its own doors: the RFC's vectors, tokens under every kind of misuse,
 //! ClientHellos cut at every byte.
 
+mod key_phases;
+mod vectors;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

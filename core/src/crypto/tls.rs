@@ -70,7 +70,7 @@ impl fmt::Debug for UpdateSecrets {
 /// Why TLS could not be set up.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TlsSetupError {
-    /// The crypto provider has no TLS13_AES_128_GCM_SHA256 for QUIC, which Initial packets need
+    /// The crypto provider's TLS13_AES_128_GCM_SHA256 is not for QUIC; Initial packets need it
     /// (RFC 9001 §5.2).
     NoInitialCipher,
     /// rustls refuses the configuration.
@@ -81,7 +81,7 @@ impl fmt::Display for TlsSetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoInitialCipher => f.write_str(
-                "the crypto provider has no TLS13_AES_128_GCM_SHA256 for QUIC; Initial packets \
+                "the crypto provider's TLS13_AES_128_GCM_SHA256 is not for QUIC; Initial packets \
                  need it",
             ),
             Self::Rustls(error) => error.fmt(f),
@@ -268,7 +268,9 @@ pub fn initial_keys(
 ) -> Result<Keys, TlsSetupError> {
     let aes_128 =
         |suite: &&SupportedCipherSuite| suite.suite() == CipherSuite::TLS13_AES_128_GCM_SHA256;
-    let suite = provider.cipher_suites.iter().find(aes_128);
+    // A provider may leave AES out of what it agrees on; Initial packets have no choice.
+    let fallback = [&rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256];
+    let suite = provider.cipher_suites.iter().chain(fallback).find(aes_128);
     let suite =
         suite.and_then(SupportedCipherSuite::tls13).and_then(rustls::Tls13CipherSuite::quic_suite);
     let suite = suite.ok_or(TlsSetupError::NoInitialCipher)?;
