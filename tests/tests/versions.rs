@@ -38,7 +38,7 @@ fn net_with(seed: u64, link: Link, dispatcher: DispatcherConfig, server: Config)
     let (transport, tls) = (Arc::new(server), tls::server(&[b"echo"]));
     let factory = echo_factory(ServerConfig { transport, tls });
     let mut net = Net::with_dispatcher(seed, link, dispatcher, vec![Box::new(factory)]);
-    net.capture = Some(Vec::new());
+    net.tap = Some(Vec::new());
     net
 }
 
@@ -62,10 +62,10 @@ fn end(net: &EchoNet) -> Option<&CloseReason> {
 /// Every long header that was sent: whether by the server, its type and its version.
 fn long_headers(net: &EchoNet) -> Vec<(bool, LongType, Version)> {
     let mut all = Vec::new();
-    for (from, _, data) in net.capture.iter().flatten() {
-        let mut rest = &data[..];
+    for sent in net.tap.iter().flatten() {
+        let mut rest = &sent.data[..];
         while let Ok(PacketHeader::Long(header)) = parse_header(rest, 0) {
-            all.push((*from == server_address(), header.ty, header.version));
+            all.push((sent.from == server_address(), header.ty, header.version));
             rest = &rest[header.packet_len..];
         }
     }
@@ -293,8 +293,8 @@ mod negotiation_packet {
         let mut net = only(V2);
         connect(&mut net, config(&[V1, V2], &[]));
         assert!(net.run_until(SECOND * 5, is_done));
-        let sent = net.capture.iter().flatten().filter(|(_, to, _)| *to == server_address());
-        let destinations: Vec<_> = sent.take(2).map(|(_, _, data)| ids(data).0).collect();
+        let sent = net.tap.iter().flatten().filter(|sent| sent.to == server_address());
+        let destinations: Vec<_> = sent.take(2).map(|sent| ids(&sent.data).0).collect();
         assert_ne!(destinations[0], destinations[1]);
     }
 
@@ -341,8 +341,8 @@ mod negotiation_packet {
         // RFC 9368 §4: the server speaks both, and the client would rather have had version 1.
         let mut net = net(Config::default());
         connect(&mut net, config(&[V1, V2], &[]));
-        let (client, server, first) = net.capture.iter().flatten().next().expect("sent").clone();
-        net.inject(server, client, negotiation(&first, &[V2]));
+        let first = net.tap.iter().flatten().next().expect("sent").clone();
+        net.inject(first.to, first.from, negotiation(&first.data, &[V2]));
         net.run_for(SECOND);
         let Some(CloseReason::Transport(error)) = end(&net) else { panic!("{:?}", end(&net)) };
         assert_eq!(error.code(), Code::VERSION_NEGOTIATION_ERROR);
@@ -353,8 +353,8 @@ mod negotiation_packet {
         // RFC 9368 §4: the client would rather have version 2, which the server speaks as well.
         let mut net = net(Config::default());
         connect(&mut net, config(&[V1, V2], &[V2]));
-        let (client, server, first) = net.capture.iter().flatten().next().expect("sent").clone();
-        net.inject(server, client, negotiation(&first, &[V2]));
+        let first = net.tap.iter().flatten().next().expect("sent").clone();
+        net.inject(first.to, first.from, negotiation(&first.data, &[V2]));
         assert!(net.run_until(SECOND * 5, is_done), "{:?}", end(&net));
         assert_eq!(net.clients[0].host().connection().version(), V2);
     }
