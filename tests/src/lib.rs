@@ -4,6 +4,7 @@
 
 pub mod evil;
 pub mod evil_hello;
+pub mod filter;
 pub mod http3;
 pub mod limited_suite;
 pub mod mangle;

@@ -29,7 +29,7 @@ impl Connection {
         self.write_crypto(space, builder);
         if space == Space::Application {
             self.write_control(builder);
-            if self.is_established() {
+            if self.may_send_streams() {
                 self.streams.write_frames(builder);
             }
         }

@@ -35,6 +35,7 @@ mod packet_builder;
 mod path;
 mod peer_cids;
 mod receive;
+mod resumption;
 mod send;
 mod sent;
 mod setup;
@@ -52,6 +53,7 @@ pub use config::{Config, ConfigError, MAX_PACKET_SIZE, MIN_PACKET_SIZE};
 pub use event::Event;
 pub use first_flight::{FirstFlight, refusal};
 pub use observer::{DropReason, Metrics, Observer, PacketInfo};
+pub use resumption::{EarlyData, EarlyDataGuard};
 pub use setup::{ClientSetup, ServerSetup, SetupError};
 pub use stats::ConnectionStats;
 
@@ -73,6 +75,7 @@ use local_cids::LocalConnectionIds;
 use mtu::MtuDiscovery;
 use path::Paths;
 use peer_cids::PeerConnectionIds;
+use resumption::Resumption;
 use sent::SentFrames;
 use space::PacketSpace;
 
@@ -86,6 +89,7 @@ pub struct Connection {
     life: Lifecycle,
     handshake: Handshake,
     handshake_confirmed: bool,
+    resumption: Resumption,
     keys: KeyRing,
     spaces: [PacketSpace; 3],
     recovery: Recovery<SentFrames>,

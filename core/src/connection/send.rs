@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::Connection;
 use super::close::State;
 use super::config::MIN_PACKET_SIZE;
+use super::keys::Level;
 use super::observer::PacketInfo;
 use super::packet_builder::{BuiltPacket, HeaderFields, PacketBuilder};
 use super::path::Response;
@@ -143,7 +144,9 @@ impl Connection {
         }
         // A challenge is a probe as well: while an address is not proven, recovery's timers rest,
         // and what was lost on the way there may fill the window for ever (RFC 9000 §9.4).
-        let probing = self.probes.iter().any(|probes| *probes > 0) || self.paths.wants_challenge();
+        let probing = self.probes.iter().any(|probes| *probes > 0)
+            || self.paths.wants_challenge()
+            || self.finished_waits();
         let room = self.recovery.send_allowance(now) >= size as u64;
         let eliciting = probing || room;
         if Space::ALL.into_iter().any(|space| self.wants(now, space, eliciting)) {
@@ -186,7 +189,7 @@ impl Connection {
             || self.local_cids.wants_to_send()
             || self.peer_cids.wants_to_send()
             || self.paths.wants_challenge()
-            || (self.is_established() && self.streams.wants_to_send())
+            || (self.may_send_streams() && self.streams.wants_to_send())
     }
 
     /// Builds and seals the packets of one datagram. Returns its length.
@@ -248,7 +251,11 @@ impl Connection {
             number,
             number_len: packet_number::encoded_len(number, self.recovery.largest_acked(space)),
         };
-        let Some(mut builder) = PacketBuilder::new(buffer, &header) else { return 0 };
+        let builder = match self.keys.level() {
+            Level::ZeroRtt if space == Space::Application => PacketBuilder::zero_rtt,
+            _ => PacketBuilder::new,
+        };
+        let Some(mut builder) = builder(buffer, &header) else { return 0 };
         if allowance.probe {
             builder.frame(&Frame::Ping, Some(SentFrame::MtuProbe));
         } else {
@@ -380,7 +387,10 @@ impl Connection {
         let mut buffer = vec![0; MIN_PACKET_SIZE];
         let mut len = 0;
         for space in Space::ALL {
-            let superfluous = self.handshake_confirmed && space != Space::Application;
+            let superfluous = match space {
+                Space::Application => self.keys.level() == Level::ZeroRtt,
+                _ => self.handshake_confirmed,
+            };
             if !self.keys.can_seal(space) || superfluous {
                 continue;
             }
