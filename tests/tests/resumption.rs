@@ -162,13 +162,13 @@ fn nothing_is_sent_early_unless_the_session_does() {
     let zero_rtt = Arc::new(Mutex::new(0));
     let count = zero_rtt.clone();
     let fate = move |datagram: &[u8]| {
-        *count.lock().unwrap() += usize::from(is_zero_rtt(datagram));
+        *count.lock().expect("nobody panics") += usize::from(is_zero_rtt(datagram));
         Fate::Pass
     };
     let session = EchoClient::new(1, 5000);
     world.net.connect(config, tls, session, |w| Box::new(FilterWriter::new(w, fate)));
     assert_eq!(world.finish(1), 2 * ROUND_TRIP);
-    assert_eq!(*zero_rtt.lock().unwrap(), 0);
+    assert_eq!(*zero_rtt.lock().expect("nobody panics"), 0);
 }
 
 #[test]
@@ -189,10 +189,13 @@ fn rejected_early_data_is_sent_again_from_the_start() {
 fn lost_early_data_is_sent_again() {
     let mut world = World::new();
     world.warm_up();
-    let client = world.connect_through(7000, |datagram| match is_zero_rtt(datagram) {
-        true => Fate::Drop,
-        false => Fate::Pass,
-    });
+    let client =
+        world.connect_through(
+            7000,
+            |datagram| {
+                if is_zero_rtt(datagram) { Fate::Drop } else { Fate::Pass }
+            },
+        );
     world.finish(client);
     assert_eq!(world.early_data(client), EarlyData::Accepted);
 }
@@ -291,12 +294,12 @@ struct Hoarder(Mutex<Vec<(Vec<u8>, Vec<u8>)>>);
 
 impl rustls::server::StoresServerSessions for Hoarder {
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
-        self.0.lock().unwrap().push((key, value));
+        self.0.lock().expect("nobody panics").push((key, value));
         true
     }
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        let kept = self.0.lock().unwrap();
+        let kept = self.0.lock().expect("nobody panics");
         kept.iter().find(|(known, _)| known == key).map(|(_, value)| value.clone())
     }
 
@@ -318,7 +321,7 @@ fn executions(tls: rustls::ServerConfig, copies: usize) -> usize {
     let factory = Factory::new(&[b"echo"], server, move |connection| {
         let count = count.clone();
         let mut peer = RawPeer::new([]);
-        peer.on_stream = Some(Box::new(move || *count.lock().unwrap() += 1));
+        peer.on_stream = Some(Box::new(move || *count.lock().expect("nobody panics") += 1));
         Box::new(SessionHost::new(connection, peer))
     });
     let mut net = Net::new(6, Link::default(), factory);
@@ -329,12 +332,12 @@ fn executions(tls: rustls::ServerConfig, copies: usize) -> usize {
     let flight = Arc::new(Mutex::new(Vec::new()));
     let copy = flight.clone();
     let fate = move |datagram: &[u8]| {
-        copy.lock().unwrap().push(datagram.to_vec());
+        copy.lock().expect("nobody panics").push(datagram.to_vec());
         Fate::Pass
     };
     let peer = RawPeer { is_early: true, ..RawPeer::new([bidi("request")]) };
     net.connect(transport, client_tls, peer, |w| Box::new(FilterWriter::new(w, fate)));
-    let flight = flight.lock().unwrap().clone();
+    let flight = flight.lock().expect("nobody panics").clone();
     net.run_for(SECOND / 100);
     for copy in 0..copies {
         for datagram in &flight {
@@ -344,7 +347,7 @@ fn executions(tls: rustls::ServerConfig, copies: usize) -> usize {
         net.run_for(SECOND / 50);
         net.server.forget_everything(); // so that the connection ID is no obstacle
     }
-    *seen.lock().unwrap()
+    *seen.lock().expect("nobody panics")
 }
 
 #[test]
