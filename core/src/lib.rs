@@ -27,8 +27,9 @@ pub mod wire;
 
 pub use alarm::{Alarm, AlarmFactory, AlarmOwner};
 pub use connection::{
-    ClientSetup, Config, ConfigError, Connection, ConnectionStats, EarlyData, EarlyDataGuard,
-    Event, Metrics, Observer, PacketInfo, ServerSetup, SetupError,
+    ClientSetup, Config, ConfigError, Connection, ConnectionStats, DatagramConfig, DatagramError,
+    DatagramId, DatagramOptions, EarlyData, EarlyDataGuard, Event, Metrics, Observer, PacketInfo,
+    ServerSetup, SetupError,
 };
 pub use error::{ApplicationError, CloseReason, StreamError, TransportError, TransportErrorCode};
 pub use event_loop::EventLoopVisitor;

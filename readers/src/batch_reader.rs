@@ -9,12 +9,10 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use protoquic_core::{
-    Ecn, PacketReader, PacketSink, PathAddress, ReadOutcome, ReceivedPacket, Time,
-};
+use protoquic_core::{PacketReader, PacketSink, ReadOutcome, ReceivedPacket, Time};
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
 
-use crate::socket::normalize;
+use crate::arrival;
 
 /// Reads datagrams in batches.
 #[derive(Debug)]
@@ -44,8 +42,7 @@ impl BatchReader {
         let mut count = 0;
         for (buffer, meta) in self.buffers.iter_mut().zip(&meta[..received]) {
             let mut data = buffer.split_to(meta.len);
-            let path = path(self.local, meta);
-            let ecn = meta.ecn.map_or(Ecn::NotEct, |ecn| Ecn::from_bits(ecn as u8));
+            let (path, ecn) = (arrival::path(self.local, meta), arrival::ecn(meta));
             let stride = meta.stride.max(1);
             // An empty datagram counts as one, so that a flood of them cannot hold the loop.
             loop {
@@ -68,23 +65,7 @@ impl PacketReader for BatchReader {
         budget: usize,
         sink: &mut dyn PacketSink,
     ) -> io::Result<ReadOutcome> {
-        let mut left = budget;
-        while left > 0 {
-            match self.read_once(now, sink) {
-                Ok(count) => left = left.saturating_sub(count),
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => return Ok(ReadOutcome::Drained),
-                    // What ICMP says of an earlier datagram, or a signal: no word about this read.
-                    io::ErrorKind::ConnectionRefused
-                    | io::ErrorKind::ConnectionReset
-                    | io::ErrorKind::HostUnreachable
-                    | io::ErrorKind::NetworkUnreachable
-                    | io::ErrorKind::Interrupted => left -= 1,
-                    _ => return Err(error),
-                },
-            }
-        }
-        Ok(ReadOutcome::MoreAvailable)
+        arrival::read_within(budget, || self.read_once(now, sink))
     }
 }
 
@@ -104,12 +85,6 @@ fn prepare(buffer: &mut BytesMut) {
         // had been split off the same allocation.
         unsafe { buffer.set_len(BUFFER_SIZE) };
     }
-}
-
-fn path(local: SocketAddr, meta: &RecvMeta) -> PathAddress {
-    let ip = meta.dst_ip.unwrap_or(local.ip());
-    let local = normalize(SocketAddr::new(ip, local.port()));
-    PathAddress::new(local, normalize(meta.addr))
 }
 
 /// How many GRO batches one system call may bring.

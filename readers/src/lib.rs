@@ -5,6 +5,7 @@
 //! calls an [`EventLoopVisitor`](protoquic_core::EventLoopVisitor): a dispatcher, or a client's
 //! session. [`VirtualTime`] stands in for its clock in tests.
 
+mod arrival;
 mod batch_reader;
 mod clock;
 mod event_loop;

@@ -102,6 +102,13 @@ fn attack(net: &mut RawNet, evil: &mut Evil, random: &mut SeededRandom, to: Sock
     net.inject(from, to, datagram);
 }
 
+/// What this process holds, where the system tells (Linux).
+fn resident_kilobytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
 #[test]
 fn a_server_survives_random_and_mutated_datagrams() {
     let seed = seed();
@@ -110,13 +117,18 @@ fn a_server_survives_random_and_mutated_datagrams() {
     let mut net = net(seed);
     let mut evil = new_attacker(&mut net, &mut random);
     let mut sessions = 0;
+    let mut memory = Vec::new();
     for round in 0..rounds {
+        if round.is_multiple_of((rounds / 10).max(1)) {
+            memory.extend(resident_kilobytes());
+        }
         attack(&mut net, &mut evil, &mut random, server_address());
         if below(&mut random, 10) == 0 {
             net.run_for(Duration::from_millis(1));
         }
         if below(&mut random, 60) == 0 {
             net.take_mail(evil.address);
+            net.strays.clear();
             evil = new_attacker(&mut net, &mut random);
             let stats = net.server.stats();
             sessions = sessions.max(stats.sessions);
@@ -126,6 +138,12 @@ fn a_server_survives_random_and_mutated_datagrams() {
         }
     }
     println!("at most {sessions} sessions; {:?}", net.server.stats());
+    println!("kilobytes of memory after each tenth: {memory:?}");
+    if rounds >= 1_000_000
+        && let [_, _, settled, .., last] = memory[..]
+    {
+        assert!(last < settled + 2048, "seed {seed}: memory grows: {memory:?}");
+    }
     net.run_for(Duration::from_mins(1));
     assert!(net.server.is_idle(), "seed {seed}: all sessions end: {:?}", net.server.stats());
     let mut honest = Evil::client(&mut net, 5000, b"echo", &parameters(), unchanged());

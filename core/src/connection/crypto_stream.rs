@@ -117,7 +117,8 @@ impl CryptoStream {
 
     pub(super) fn on_acked(&mut self, range: Range<u64>) {
         subtract(&mut self.lost, &range);
-        add(&mut self.acked_ahead, range);
+        // What was sent twice is acknowledged twice: only what is new counts.
+        add(&mut self.acked_ahead, range.start.max(self.acked)..range.end.max(self.acked));
         if let Some(first) = self.acked_ahead.first()
             && first.start <= self.acked
         {
@@ -180,6 +181,21 @@ mod tests {
 
     fn read_all(stream: &mut CryptoStream) -> Vec<u8> {
         std::iter::from_fn(|| stream.read()).flatten().collect()
+    }
+
+    #[test]
+    fn a_late_acknowledgement_of_what_was_sent_again_changes_nothing() {
+        let mut stream = CryptoStream::default();
+        stream.write(&[7; 1000]);
+        let first = stream.next_range(600).unwrap();
+        stream.on_lost(first.clone());
+        let (again, rest) = (stream.next_range(600).unwrap(), stream.next_range(600).unwrap());
+        stream.on_acked(again);
+        stream.on_acked(rest);
+        stream.on_acked(first);
+        assert!(!stream.wants_to_send());
+        stream.write(&[8; 10]);
+        assert_eq!(stream.next_range(100), Some(1000..1010));
     }
 
     #[test]

@@ -83,6 +83,11 @@ impl Handshake {
         (!self.complete).then_some(self.deadline)
     }
 
+    /// Until the peer's transport parameters are known, these hold (RFC 9000 §7.4.1).
+    pub(super) fn remember_parameters(&mut self, remembered: TransportParameters) {
+        self.defaults = remembered;
+    }
+
     /// The peer's transport parameters, or the defaults while they are unknown.
     pub(super) fn peer_parameters(&self) -> &TransportParameters {
         self.peer_parameters.as_ref().unwrap_or(&self.defaults)

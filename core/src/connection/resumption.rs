@@ -132,9 +132,9 @@ impl Connection {
         }
     }
 
-    /// Whether streams' frames may be written: after the handshake, and before it where the
+    /// Whether streams and datagrams may be written: after the handshake, and before it where the
     /// packets are 0-RTT, or answer such.
-    pub(super) fn may_send_streams(&self) -> bool {
+    pub(super) fn may_send_data(&self) -> bool {
         let early = match self.role {
             Role::Client => self.keys.level() == keys::Level::ZeroRtt,
             Role::Server => self.resumption.early == EarlyData::Accepted,
@@ -158,6 +158,7 @@ impl Connection {
         self.streams.set_peer_parameters(peer_limits(&remembered));
         self.mtu.limit(usize::try_from(remembered.max_udp_payload_size).unwrap_or(usize::MAX));
         self.resumption.early = EarlyData::Offered;
+        self.handshake.remember_parameters(remembered.clone());
         self.resumption.remembered = Some(Box::new(remembered));
         self.events.push_back(Event::EarlyDataReady);
     }

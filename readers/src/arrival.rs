@@ -1,0 +1,47 @@
+//! What the readers of real sockets have in common: the budget, the errors that are no errors, and
+//! what a control message says of a datagram's way.
+
+use std::io;
+use std::net::SocketAddr;
+
+use protoquic_core::{Ecn, PathAddress, ReadOutcome};
+use quinn_udp::RecvMeta;
+
+use crate::socket::normalize;
+
+/// Reads by `read_once`, which tells how many datagrams it brought, until about `budget` have come
+/// or there are none.
+pub(crate) fn read_within(
+    budget: usize,
+    mut read_once: impl FnMut() -> io::Result<usize>,
+) -> io::Result<ReadOutcome> {
+    let mut left = budget;
+    while left > 0 {
+        match read_once() {
+            Ok(count) => left = left.saturating_sub(count),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => return Ok(ReadOutcome::Drained),
+                // What ICMP says of an earlier datagram, or a signal: no word about this read.
+                io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkUnreachable
+                | io::ErrorKind::Interrupted => left -= 1,
+                _ => return Err(error),
+            },
+        }
+    }
+    Ok(ReadOutcome::MoreAvailable)
+}
+
+/// Between which addresses a datagram came, as far as the host tells which of ours it was.
+pub(crate) fn path(local: SocketAddr, meta: &RecvMeta) -> PathAddress {
+    let ip = meta.dst_ip.unwrap_or(local.ip());
+    let local = normalize(SocketAddr::new(ip, local.port()));
+    PathAddress::new(local, normalize(meta.addr))
+}
+
+/// How the network marked a datagram.
+pub(crate) fn ecn(meta: &RecvMeta) -> Ecn {
+    meta.ecn.map_or(Ecn::NotEct, |ecn| Ecn::from_bits(ecn as u8))
+}
