@@ -3,8 +3,8 @@
 
 use bytes::{Bytes, BytesMut};
 use protoquic::{
-    ApplicationError, CloseReason, Direction, FnFactory, Refuse, ServerConfig, Session,
-    SessionContext, SessionFactory, SessionHost, Stream, StreamContext, StreamId,
+    ApplicationError, CloseReason, Direction, FnFactory, PathAddress, Refuse, ServerConfig,
+    Session, SessionContext, SessionFactory, SessionHost, Stream, StreamContext, StreamId,
 };
 
 /// Sends everything back.
@@ -67,6 +67,21 @@ pub struct EchoClient {
     /// What became of early data.
     pub early_settled: Option<bool>,
     opened: bool,
+    /// What became of paths, in its order.
+    pub paths: Vec<PathNews>,
+    /// How many bytes have come back.
+    pub received: usize,
+}
+
+/// What became of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathNews {
+    /// It was proven.
+    Validated(PathAddress),
+    /// It was not.
+    Failed(PathAddress),
+    /// It came into use.
+    Changed(PathAddress),
 }
 
 /// One stream of it.
@@ -89,6 +104,8 @@ impl EchoClient {
             early: false,
             early_settled: None,
             opened: false,
+            paths: Vec::new(),
+            received: 0,
         }
     }
 
@@ -154,6 +171,18 @@ impl Session for EchoClient {
         self.early_settled = Some(accepted);
     }
 
+    fn on_path_validated(&mut self, path: &PathAddress, _cx: &mut SessionContext<'_, Self>) {
+        self.paths.push(PathNews::Validated(*path));
+    }
+
+    fn on_path_failed(&mut self, path: &PathAddress, _cx: &mut SessionContext<'_, Self>) {
+        self.paths.push(PathNews::Failed(*path));
+    }
+
+    fn on_path_changed(&mut self, path: &PathAddress, _cx: &mut SessionContext<'_, Self>) {
+        self.paths.push(PathNews::Changed(*path));
+    }
+
     fn on_connection_closed(&mut self, why: &CloseReason) {
         self.closed = Some(why.clone());
     }
@@ -162,6 +191,7 @@ impl Session for EchoClient {
 impl Stream<EchoClient> for EchoClientStream {
     fn on_data_available(&mut self, cx: &mut StreamContext<'_, EchoClient>) {
         while let Some(chunk) = cx.read() {
+            cx.session().received += chunk.len();
             let expected = self.expected.split_to(chunk.len().min(self.expected.len()));
             assert!(expected == chunk, "{} brought other bytes than were sent", cx.id());
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
 use protoquic::crypto::{ClientTls, ServerTls, ServerTrust};
 use protoquic::{ConnectionStats, ServerConfig};
@@ -38,6 +39,9 @@ enum Role {
         /// The private key in PEM.
         #[arg(long, requires = "certificate_file")]
         key_file: Option<PathBuf>,
+        /// The congestion control algorithm: reno, cubic or bbr.
+        #[arg(long, default_value = "cubic")]
+        congestion_control: CongestionControl,
     },
     /// Transfers bytes, prints the rate and ends.
     Client {
@@ -53,6 +57,9 @@ enum Role {
         /// How many streams at once, up to the server's limit.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
         streams: u64,
+        /// The congestion control algorithm: reno, cubic or bbr.
+        #[arg(long, default_value = "cubic")]
+        congestion_control: CongestionControl,
         /// Prints one line of JSON instead of words.
         #[arg(long)]
         json: bool,
@@ -68,16 +75,23 @@ enum Mode {
 fn main() -> ExitCode {
     let arguments: Arguments = arguments::parse();
     arguments::run("quic_perf", || match arguments.role {
-        Role::Server { listen, certificate_file, key_file } => {
-            serve(listen, certificate_file.zip(key_file))
+        Role::Server { listen, certificate_file, key_file, congestion_control } => {
+            serve(listen, certificate_file.zip(key_file), transport(congestion_control))
         }
-        Role::Client { connect, mode, bytes, streams, json } => {
-            transfer(connect, mode, bytes, streams, json)
+        Role::Client { connect, mode, bytes, streams, congestion_control, json } => {
+            let share = bytes.div_ceil(streams);
+            let (down, up) = if mode == Mode::Down { (share, 0) } else { (0, share) };
+            let work = PerfWork { down, up, streams };
+            transfer(connect, mode, work, transport(congestion_control), json)
         }
     })
 }
 
-fn serve(listen: SocketAddr, files: Option<(PathBuf, PathBuf)>) -> Result<(), String> {
+fn serve(
+    listen: SocketAddr,
+    files: Option<(PathBuf, PathBuf)>,
+    transport: Arc<Config>,
+) -> Result<(), String> {
     let identity = match files {
         Some((certificate, key)) => certificate::load_identity(&certificate, &key)?,
         None => certificate::self_made()?.identity,
@@ -90,7 +104,7 @@ fn serve(listen: SocketAddr, files: Option<(PathBuf, PathBuf)>) -> Result<(), St
         key_log: true,
     };
     let tls = tls.build().map_err(|error| certificate::explain_tls_error(&error))?;
-    let config = ServerConfig { transport: transport(), tls: Arc::new(tls) };
+    let config = ServerConfig { transport, tls: Arc::new(tls) };
     let factory = perf_factory(config);
     let mut server = ServerEndpoint::bind(
         listen,
@@ -104,8 +118,8 @@ fn serve(listen: SocketAddr, files: Option<(PathBuf, PathBuf)>) -> Result<(), St
 }
 
 /// Windows that a fast local path can fill.
-fn transport() -> Arc<Config> {
-    let mut config = Config::default();
+fn transport(congestion_control: CongestionControl) -> Arc<Config> {
+    let mut config = Config { congestion: Arc::new(congestion_control), ..Config::default() };
     config.streams.max_data = 24 << 20;
     config.streams.max_stream_data_bidi_local = 16 << 20;
     config.streams.max_stream_data_bidi_remote = 16 << 20;
@@ -116,8 +130,8 @@ fn transport() -> Arc<Config> {
 fn transfer(
     connect: SocketAddr,
     mode: Mode,
-    bytes: u64,
-    streams: u64,
+    work: PerfWork,
+    transport: Arc<Config>,
     json: bool,
 ) -> Result<(), String> {
     let tls = ClientTls {
@@ -131,12 +145,10 @@ fn transfer(
     let options = ClientOptions {
         server_name: "localhost".try_into().map_err(|error| format!("localhost: {error}"))?,
         address: connect,
-        config: transport(),
+        config: transport,
         tls: Arc::new(tls),
     };
-    let share = bytes.div_ceil(streams);
-    let (down, up) = if mode == Mode::Down { (share, 0) } else { (0, share) };
-    let work = PerfWork { down, up, streams };
+    let streams = work.streams;
     let mut client = ClientEndpoint::connect(options, |now| PerfClient::new(now, work))?;
     let report = loop {
         client.run_once(Some(Duration::from_secs(1)))?;
