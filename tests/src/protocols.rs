@@ -4,7 +4,7 @@
 use bytes::{Bytes, BytesMut};
 use protoquic::{
     ApplicationError, CloseReason, Direction, FnFactory, Refuse, ServerConfig, Session,
-    SessionContext, SessionFactory, SessionHost, Stream, StreamContext, StreamId,
+    SessionContext, SessionFactory, SessionHost, Stream, StreamContext, StreamError, StreamId,
 };
 
 /// Sends everything back.
@@ -114,7 +114,10 @@ impl Session for EchoClient {
                 let data = pattern(total, id.as_u64());
                 EchoClientStream { to_send: data.clone(), sent: false, expected: data }
             });
-            opened.expect("the server allows as many streams as the test opens");
+            // A server may have broken a rule since.
+            if opened != Err(StreamError::ConnectionClosed) {
+                opened.expect("the server allows as many streams as the test opens");
+            }
         }
     }
 
