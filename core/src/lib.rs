@@ -26,8 +26,8 @@ pub mod wire;
 
 pub use alarm::{Alarm, AlarmFactory, AlarmOwner};
 pub use connection::{
-    ClientSetup, Config, ConfigError, Connection, ConnectionStats, Event, Metrics, Observer,
-    PacketInfo, ServerSetup, SetupError,
+    ClientSetup, Config, ConfigError, Connection, ConnectionStats, DatagramConfig, DatagramError,
+    DatagramId, DatagramOptions, Event, Metrics, Observer, PacketInfo, ServerSetup, SetupError,
 };
 pub use error::{ApplicationError, CloseReason, StreamError, TransportError, TransportErrorCode};
 pub use event_loop::EventLoopVisitor;

@@ -2,6 +2,7 @@
 //! between real sockets ([`relay`]), certificates made once per process, and small protocols to run
 //! over them. Public seams only.
 
+pub mod datagrams;
 pub mod evil;
 pub mod evil_hello;
 pub mod http3;

@@ -395,7 +395,7 @@ fn a_frame_that_is_cut_off() {
 #[test]
 fn datagrams_that_were_not_agreed_on() {
     // RFC 9221 §3
-    frame_closes_with(&Frame::Datagram { data: b"x" }, Code::PROTOCOL_VIOLATION);
+    frame_closes_with(&Frame::Datagram { data: b"x", has_length: true }, Code::PROTOCOL_VIOLATION);
 }
 
 #[test]

@@ -34,6 +34,7 @@ impl Connection {
                 self.idle.keep_alive_deadline().filter(|_| self.handshake_confirmed),
                 self.handshake.deadline(),
                 self.paths.deadline(),
+                self.datagrams.deadline(),
             ])
             .flatten()
             .min()
@@ -56,6 +57,7 @@ impl Connection {
             self.idle.on_keep_alive();
             self.pending.ping = true;
         }
+        self.datagrams.expire(now);
         if self.paths.on_deadline(now) {
             self.on_old_path(now);
         }

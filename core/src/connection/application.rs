@@ -12,7 +12,7 @@ use super::stats::ConnectionStats;
 use crate::error::{
     ApplicationError, CloseReason, StreamError, TransportError, TransportErrorCode,
 };
-use crate::streams::StreamEvent;
+use crate::streams::{Priority, StreamEvent};
 use crate::time::Time;
 use crate::types::{ConnectionId, Direction, PathAddress, Role, Space, StreamId};
 use crate::wire::{ConnectionCloseFrame, TransportParameters, Version};
@@ -121,12 +121,12 @@ impl Connection {
 
     /// Whether there is anything for [`poll_event`](Self::poll_event).
     pub fn has_events(&self) -> bool {
-        !self.events.is_empty() || self.streams.has_events()
+        !self.events.is_empty() || self.streams.has_events() || self.datagrams.has_events()
     }
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        if let Some(event) = self.events.pop_front() {
+        if let Some(event) = self.events.pop_front().or_else(|| self.datagrams.poll_event()) {
             return Some(event);
         }
         Some(match self.streams.poll_event()? {
@@ -262,6 +262,17 @@ impl Connection {
     ) -> Result<(), StreamError> {
         self.check_open()?;
         self.streams.stop_sending(id, code)
+    }
+
+    /// Ranks a stream's data against that of others (RFC 9218): streams of a smaller urgency first,
+    /// those of one urgency one after the other or, if incremental, in turns.
+    pub fn stream_set_priority(
+        &mut self,
+        id: StreamId,
+        priority: Priority,
+    ) -> Result<(), StreamError> {
+        self.check_open()?;
+        self.streams.set_priority(id, priority)
     }
 
     fn check_open(&self) -> Result<(), StreamError> {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::datagrams::DatagramConfig;
 use crate::congestion::{CongestionControl, SendAlgorithmFactory};
 use crate::streams::StreamsConfig;
 
@@ -22,6 +23,8 @@ pub struct Config {
     pub keep_alive: Option<Duration>,
     /// Windows, stream counts and buffers.
     pub streams: StreamsConfig,
+    /// Unreliable datagrams (RFC 9221). Default: none are taken.
+    pub datagrams: DatagramConfig,
     /// Which congestion controller to use.
     pub congestion: Arc<dyn SendAlgorithmFactory>,
     /// The UDP payload size to start with, 1200 to 65527 bytes. Default 1200.
@@ -57,6 +60,7 @@ impl Default for Config {
             handshake_timeout: Duration::from_secs(10),
             keep_alive: None,
             streams: StreamsConfig::default(),
+            datagrams: DatagramConfig::default(),
             congestion: Arc::new(CongestionControl::default()),
             initial_packet_size: MIN_PACKET_SIZE,
             max_packet_size: 1452,
@@ -92,6 +96,7 @@ impl Config {
         range("ack_threshold", self.ack_threshold.into(), 2, 255)?;
         range("active_connection_id_limit", self.active_connection_id_limit, 2, 8)?;
         range("client_connection_id_length", self.client_connection_id_length as u64, 0, 20)?;
+        range("datagrams.max_frame_size", self.datagrams.max_frame_size, 0, MAX_DATAGRAM_FRAME)?;
         range("handshake_timeout (ms)", self.handshake_timeout.as_millis() as u64, 1, 3_600_000)?;
         let idle = self.idle_timeout.as_millis() as u64;
         range("idle_timeout (ms)", idle, 0, (1 << 62) - 1)
@@ -118,6 +123,8 @@ impl std::error::Error for ConfigError {}
 
 /// The size that every QUIC path must carry, in bytes of UDP payload (RFC 9000 §14).
 pub const MIN_PACKET_SIZE: usize = 1200;
+/// The largest max_datagram_frame_size: what takes everything (RFC 9221 §3).
+const MAX_DATAGRAM_FRAME: u64 = 65_535;
 /// The largest UDP payload there is, in bytes (RFC 9000 §18.2).
 pub const MAX_PACKET_SIZE: usize = 65_527;
 

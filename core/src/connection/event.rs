@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use super::datagrams::DatagramId;
 use crate::error::ApplicationError;
 use crate::types::{ConnectionId, Direction, StreamId};
 
@@ -39,6 +40,14 @@ pub enum Event {
     StreamClosed(StreamId),
     /// More streams of this direction may be opened than when `open_stream` last refused.
     StreamsAvailable(Direction),
+    /// A datagram came (RFC 9221). It may be a slice of a batch of packets: copy what you keep long.
+    DatagramReceived(Bytes),
+    /// A datagram of ours was acknowledged: the peer's QUIC has it.
+    DatagramAcked(DatagramId),
+    /// The packet with a datagram of ours was declared lost. It is not sent again.
+    DatagramLost(DatagramId),
+    /// A datagram of ours was never sent: its deadline came first, or packets became too small.
+    DatagramDropped(DatagramId),
     /// The server sent a token for later connections.
     NewToken(Bytes),
     /// A connection ID of ours came into use.

@@ -2,6 +2,7 @@
 //! Borrows the mechanisms, beside the ledger that knows. This file must not know why a packet is
 //! deemed lost.
 
+use super::datagrams::Datagrams;
 use super::local_cids::LocalConnectionIds;
 use super::mtu::MtuDiscovery;
 use super::observer::{Observer, PacketInfo};
@@ -26,6 +27,7 @@ pub(super) struct PendingFrames {
 pub(super) struct Fates<'a> {
     pub(super) now: Time,
     pub(super) streams: &'a mut Streams,
+    pub(super) datagrams: &'a mut Datagrams,
     pub(super) spaces: &'a mut [PacketSpace; 3],
     pub(super) mtu: &'a mut MtuDiscovery,
     pub(super) local_cids: &'a mut LocalConnectionIds,
@@ -58,6 +60,9 @@ impl FrameSink<SentFrames> for Fates<'_> {
         }
         for frame in &packet.frames {
             self.on_frame_lost(space, frame);
+            if let SentFrame::Datagram(id) = *frame {
+                self.datagrams.on_lost(id); // RFC 9221 §5.2: told, not sent again
+            }
         }
         if let Some(observer) = &mut self.observer {
             let info = PacketInfo { space, number, size: packet.size.into() };
@@ -78,6 +83,7 @@ impl Fates<'_> {
             }
             SentFrame::RetireConnectionId { .. } => self.peer_cids.on_acked(),
             SentFrame::MtuProbe => self.mtu_changed |= self.mtu.on_probe_acked(number),
+            SentFrame::Datagram(id) => self.datagrams.on_acked(id),
             SentFrame::HandshakeDone
             | SentFrame::NewToken
             | SentFrame::NewConnectionId { .. }
@@ -97,7 +103,7 @@ impl Fates<'_> {
             SentFrame::NewConnectionId { sequence } => self.local_cids.on_lost(sequence),
             SentFrame::RetireConnectionId { sequence } => self.peer_cids.on_lost(sequence),
             SentFrame::PathChallenge => self.paths.on_challenge_lost(),
-            SentFrame::Ack { .. } | SentFrame::MtuProbe => {}
+            SentFrame::Ack { .. } | SentFrame::MtuProbe | SentFrame::Datagram(_) => {}
         }
     }
 }

@@ -16,21 +16,23 @@ impl Connection {
         builder: &mut PacketBuilder<'_>,
         eliciting: bool,
     ) {
-        let acked = self.write_ack(now, space, builder);
+        // A large datagram may need a packet of its own; the ACK comes in the next one.
+        let alone = eliciting && space == Space::Application && self.datagrams.takes_precedence();
+        let acked = !alone && self.write_ack(now, space, builder);
         if eliciting {
-            self.write_eliciting_frames(space, builder);
+            self.write_eliciting_frames(now, space, builder);
         }
         if acked {
             self.spaces[space as usize].acks.on_ack_sent(builder.is_ack_eliciting());
         }
     }
 
-    fn write_eliciting_frames(&mut self, space: Space, builder: &mut PacketBuilder<'_>) {
+    fn write_eliciting_frames(&mut self, now: Time, space: Space, builder: &mut PacketBuilder<'_>) {
         self.write_crypto(space, builder);
         if space == Space::Application {
             self.write_control(builder);
             if self.is_established() {
-                self.streams.write_frames(builder);
+                self.write_data(now, builder);
             }
         }
         let at = space as usize;

@@ -142,9 +142,8 @@ impl Connection {
                 self.on_connection_close(arrival.now, &close);
                 Ok(())
             }
-            // We never advertise max_datagram_frame_size (RFC 9221 §3).
-            Frame::Datagram { .. } => {
-                Err(TransportError::protocol_violation("DATAGRAM frames were not agreed on"))
+            Frame::Datagram { data, .. } => {
+                self.datagrams.on_frame(payload.slice_ref(data), frame.encoded_len())
             }
         }
     }

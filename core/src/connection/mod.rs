@@ -19,6 +19,8 @@ mod cid_generator;
 mod close;
 mod config;
 mod crypto_stream;
+mod data;
+mod datagrams;
 mod event;
 mod fates;
 mod fill;
@@ -49,6 +51,9 @@ use rustls::crypto::CryptoProvider;
 
 pub use cid_generator::{ConnectionIdGenerator, RandomConnectionIds};
 pub use config::{Config, ConfigError, MAX_PACKET_SIZE, MIN_PACKET_SIZE};
+pub use datagrams::{
+    DATAGRAM_OVERHEAD, DatagramConfig, DatagramError, DatagramId, DatagramOptions, DatagramStats,
+};
 pub use event::Event;
 pub use first_flight::{FirstFlight, refusal};
 pub use observer::{DropReason, Metrics, Observer, PacketInfo};
@@ -64,6 +69,7 @@ use crate::time::Time;
 use crate::types::{Role, Space};
 use crate::wire::Version;
 use close::Lifecycle;
+use datagrams::Datagrams;
 use fates::{Fates, PendingFrames};
 use glitches::GlitchBudget;
 use handshake::Handshake;
@@ -90,6 +96,7 @@ pub struct Connection {
     spaces: [PacketSpace; 3],
     recovery: Recovery<SentFrames>,
     streams: Streams,
+    datagrams: Datagrams,
     paths: Paths,
     mtu: MtuDiscovery,
     local_cids: LocalConnectionIds,
@@ -147,6 +154,7 @@ impl Connection {
         let fates = Fates {
             now,
             streams: &mut self.streams,
+            datagrams: &mut self.datagrams,
             spaces: &mut self.spaces,
             mtu: &mut self.mtu,
             local_cids: &mut self.local_cids,
@@ -212,6 +220,7 @@ impl Connection {
             self.note_close(now, &reason);
             self.life.close(now, reason, pto);
             self.streams.on_connection_closed();
+            self.datagrams.on_connection_closed();
         }
     }
 
@@ -220,6 +229,7 @@ impl Connection {
         self.note_close(now, &reason);
         self.life.drain(now, reason, pto);
         self.streams.on_connection_closed();
+        self.datagrams.on_connection_closed();
     }
 
     /// Ends the connection without a word to the peer.
@@ -228,6 +238,7 @@ impl Connection {
             log::debug!("closed: {reason}");
             self.life.forget(reason);
             self.streams.on_connection_closed();
+            self.datagrams.on_connection_closed();
         }
     }
 

@@ -57,12 +57,14 @@ impl Connection {
     /// Ends a turn: what the application has left unread is moved out of the receive buffers.
     pub fn end_turn(&mut self) {
         self.streams.end_turn();
+        self.datagrams.end_turn();
     }
 
     /// Writes what there is to send and may be sent now. Returns whether anything was written.
     /// The caller flushes the writer.
     pub fn write(&mut self, now: Time, writer: &mut dyn PacketWriter) -> bool {
         self.streams.set_time(now, self.recovery.rtt().smoothed());
+        self.datagrams.expire(now);
         let mut wrote = false;
         loop {
             if self.turn_budget == 0 {
@@ -186,7 +188,8 @@ impl Connection {
             || self.local_cids.wants_to_send()
             || self.peer_cids.wants_to_send()
             || self.paths.wants_challenge()
-            || (self.is_established() && self.streams.wants_to_send())
+            || (self.is_established()
+                && (self.streams.wants_to_send() || self.datagrams.wants_to_send()))
     }
 
     /// Builds and seals the packets of one datagram. Returns its length.

@@ -4,6 +4,7 @@
 
 use smallvec::SmallVec;
 
+use super::datagrams::DatagramId;
 use crate::streams::StreamRecord;
 
 /// One frame of a sent packet.
@@ -18,6 +19,7 @@ pub(super) enum SentFrame {
     RetireConnectionId { sequence: u64 },
     PathChallenge,
     MtuProbe,
+    Datagram(DatagramId),
 }
 
 /// The frames of a sent packet. Two fit without an allocation: in bulk there is a STREAM frame and

@@ -12,6 +12,7 @@ use rustls::pki_types::ServerName;
 use super::cid_generator::{ConnectionIdGenerator, RandomConnectionIds};
 use super::close::Lifecycle;
 use super::config::{Config, ConfigError};
+use super::datagrams::Datagrams;
 use super::fates::PendingFrames;
 use super::glitches::GlitchBudget;
 use super::handshake::{Handshake, HandshakeStart};
@@ -270,6 +271,7 @@ impl Connection {
                 new_algorithm(now, &config),
             ),
             streams: Streams::new(parts.role, &config.streams),
+            datagrams: Datagrams::new(config.datagrams),
             paths: Paths::new(parts.path, parts.validated),
             mtu: MtuDiscovery::new(config.initial_packet_size, config.max_packet_size),
             peer_cids: PeerConnectionIds::new(parts.peer_id, config.active_connection_id_limit),
@@ -329,6 +331,7 @@ fn our_parameters(config: &Config) -> TransportParameters {
         initial_max_streams_uni: streams.max_streams_uni,
         max_ack_delay: config.max_ack_delay,
         active_connection_id_limit: config.active_connection_id_limit,
+        max_datagram_frame_size: config.datagrams.max_frame_size,
         ..TransportParameters::default()
     }
 }

@@ -5,8 +5,9 @@
 use bytes::Bytes;
 
 use super::{Session, StreamMap};
-use crate::connection::Connection;
+use crate::connection::{Connection, DatagramError, DatagramId, DatagramOptions};
 use crate::error::{ApplicationError, StreamError};
+use crate::streams::Priority;
 use crate::time::Time;
 use crate::types::{Direction, StreamId};
 
@@ -67,6 +68,49 @@ impl<S: Session> SessionContext<'_, S> {
     /// Writes all of `data` to a stream, whatever room it has. For small, bounded things.
     pub fn write_all_to(&mut self, id: StreamId, data: Bytes) -> Result<(), StreamError> {
         self.connection.stream_write_all(id, data)
+    }
+
+    /// Queues an unreliable datagram, see [`Connection::send_datagram`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use bytes::Bytes;
+    /// use protoquic_core::connection::DatagramOptions;
+    /// # use protoquic_core::{Refuse, Session, SessionContext, StreamId, Stream, StreamContext};
+    /// # struct NoStream;
+    /// # impl Stream<Mirror> for NoStream {
+    /// #     fn on_data_available(&mut self, _cx: &mut StreamContext<'_, Mirror>) {}
+    /// # }
+    ///
+    /// /// Sends datagrams back, urgently, or not at all if that takes more than 20 ms.
+    /// struct Mirror;
+    ///
+    /// impl Session for Mirror {
+    ///     type Stream = NoStream;
+    ///     # fn create_incoming_stream(
+    ///     #     &mut self, _: StreamId, _: &mut SessionContext<'_, Self>,
+    ///     # ) -> Result<NoStream, Refuse> { Err(Refuse::default()) }
+    ///     fn on_datagram_received(&mut self, data: Bytes, cx: &mut SessionContext<'_, Self>) {
+    ///         let deadline = Some(cx.now() + Duration::from_millis(20));
+    ///         // An error says that it cannot be sent now; nobody promised that it would be.
+    ///         let _ = cx.send_datagram(data, DatagramOptions { urgency: 1, deadline });
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// The peer must be told that datagrams are welcome, by
+    /// [`Config::datagrams`](crate::Config::datagrams).
+    pub fn send_datagram(
+        &mut self,
+        data: Bytes,
+        options: DatagramOptions,
+    ) -> Result<DatagramId, DatagramError> {
+        self.connection.send_datagram(data, options)
+    }
+
+    /// How many bytes a datagram may have now; `None` if the peer takes none.
+    pub fn max_datagram_size(&self) -> Option<usize> {
+        self.connection.max_datagram_size()
     }
 
     /// Has [`Session::on_alarm`] called at `deadline`, or not at all.
@@ -157,6 +201,11 @@ impl<'a, S: Session> StreamContext<'a, S> {
     /// a 0, [`on_can_write`](super::Stream::on_can_write) tells when there is room.
     pub fn writable(&mut self) -> usize {
         self.inner.connection.stream_writable(self.id).unwrap_or(0)
+    }
+
+    /// Ranks this stream's data against that of others (RFC 9218).
+    pub fn set_priority(&mut self, priority: Priority) -> Result<(), StreamError> {
+        self.inner.connection.stream_set_priority(self.id, priority)
     }
 
     /// Ends the sending part; what was written before is still delivered.

@@ -248,6 +248,18 @@ impl<S: Session> SessionHost<S> {
             Event::StreamsAvailable(direction) => self.with_session(now, |session, cx| {
                 session.on_can_create_outgoing_stream(direction, cx);
             }),
+            Event::DatagramReceived(data) => {
+                self.with_session(now, |session, cx| session.on_datagram_received(data, cx));
+            }
+            Event::DatagramAcked(id) => {
+                self.with_session(now, |session, cx| session.on_datagram_acked(id, cx));
+            }
+            Event::DatagramLost(id) => {
+                self.with_session(now, |session, cx| session.on_datagram_lost(id, cx));
+            }
+            Event::DatagramDropped(id) => {
+                self.with_session(now, |session, cx| session.on_datagram_dropped(id, cx));
+            }
             Event::NewToken(token) => {
                 self.with_session(now, |session, cx| session.on_new_token(token, cx));
             }

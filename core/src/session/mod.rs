@@ -15,6 +15,7 @@ pub use host::{Host, Notice, SessionHost};
 pub use single_host::SingleHost;
 pub use stream_map::StreamMap;
 
+use crate::connection::DatagramId;
 use crate::error::{ApplicationError, CloseReason};
 use crate::types::{Direction, StreamId};
 
@@ -105,6 +106,26 @@ pub trait Session: Sized + 'static {
     /// The server sent a token to present at the next connection to it (RFC 9000 §8.1.3).
     fn on_new_token(&mut self, token: bytes::Bytes, cx: &mut SessionContext<'_, Self>) {
         let _ = (token, cx);
+    }
+
+    /// A datagram came (RFC 9221). Copy what you keep for long: it may be a slice of a batch.
+    fn on_datagram_received(&mut self, data: bytes::Bytes, cx: &mut SessionContext<'_, Self>) {
+        let _ = (data, cx);
+    }
+
+    /// A datagram of ours was acknowledged: it reached the peer, if not its application.
+    fn on_datagram_acked(&mut self, id: DatagramId, cx: &mut SessionContext<'_, Self>) {
+        let _ = (id, cx);
+    }
+
+    /// A datagram of ours is deemed lost. It is not sent again.
+    fn on_datagram_lost(&mut self, id: DatagramId, cx: &mut SessionContext<'_, Self>) {
+        let _ = (id, cx);
+    }
+
+    /// A datagram of ours was never sent: its deadline came first, or packets became too small.
+    fn on_datagram_dropped(&mut self, id: DatagramId, cx: &mut SessionContext<'_, Self>) {
+        let _ = (id, cx);
     }
 
     /// The endpoint wants to stop. A session that can tell its peer so does, and closes when its

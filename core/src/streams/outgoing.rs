@@ -27,12 +27,29 @@ impl Streams {
 
     /// Writes frames until the packet is full or nothing is left.
     pub fn write_frames(&mut self, sink: &mut impl FrameSink) {
-        let roomy = self.write_connection_controls(sink)
-            && self.write_stream_controls(sink)
-            && self.write_lost(sink);
-        if roomy {
-            self.write_new(sink);
+        if self.write_controls(sink) {
+            while self.write_one(sink).is_some() {}
         }
+    }
+
+    /// Writes all control frames. Returns false when the packet is full.
+    pub fn write_controls(&mut self, sink: &mut impl FrameSink) -> bool {
+        self.write_connection_controls(sink) && self.write_stream_controls(sink)
+    }
+
+    /// Writes one STREAM frame: lost data first, then new data in the scheduler's order. Returns its
+    /// length; `None` if there is nothing to write or the packet is full.
+    pub fn write_one(&mut self, sink: &mut impl FrameSink) -> Option<u64> {
+        match self.retransmit.front() {
+            Some(key) => self.write_lost(key, sink),
+            None => self.write_new(self.scheduler.front()?, sink),
+        }
+    }
+
+    /// The urgency of the stream that `write_one` would write next.
+    pub fn urgency(&self) -> Option<u8> {
+        let key = self.retransmit.front().or_else(|| self.scheduler.front())?;
+        Some(self.table.slab[key].priority.urgency)
     }
 
     /// A frame's packet was acknowledged.
@@ -213,55 +230,49 @@ impl Streams {
         true
     }
 
-    /// Returns false when the packet is full.
-    fn write_lost(&mut self, sink: &mut impl FrameSink) -> bool {
-        while let Some(key) = self.retransmit.front() {
-            let stream = &mut self.table.slab[key];
-            let (id, part) = (stream.id, stream.send.as_mut());
-            if let Some(part) = part
-                && let Some(span) = part.buffer.first_lost()
-            {
-                let room = sink.stream_room(id, span.start).min(MAX_FRAME);
-                if room == 0 {
-                    return false;
-                }
-                let len = span.len().min(room as u64);
-                let fin = part.ends_at(span.start + len);
-                let mut fill = |out: &mut [u8]| part.buffer.copy(span.start, out);
-                let last = len == room as u64;
-                sink.stream(id, span.start, fin, len as usize, &mut fill, last);
-                part.buffer.on_resent(len);
-                part.on_frame(fin);
-                self.stats.bytes_resent += len;
-            }
-            self.reschedule(key);
+    fn write_lost(&mut self, key: usize, sink: &mut impl FrameSink) -> Option<u64> {
+        let stream = &mut self.table.slab[key];
+        let id = stream.id;
+        let part = stream.send.as_mut()?;
+        let span = part.buffer.first_lost()?;
+        let room = sink.stream_room(id, span.start).min(MAX_FRAME);
+        if room == 0 {
+            return None;
         }
-        true
+        let len = span.len().min(room as u64);
+        let fin = part.ends_at(span.start + len);
+        let mut fill = |out: &mut [u8]| part.buffer.copy(span.start, out);
+        let last = len == room as u64;
+        sink.stream(id, span.start, fin, len as usize, &mut fill, last);
+        part.buffer.on_resent(len);
+        part.on_frame(fin);
+        self.stats.bytes_resent += len;
+        self.reschedule(key);
+        Some(len)
     }
 
-    fn write_new(&mut self, sink: &mut impl FrameSink) {
-        while let Some(key) = self.scheduler.front() {
-            let credit = self.send_window.available();
-            let stream = &mut self.table.slab[key];
-            if let (id, Some(part)) = (stream.id, stream.send.as_mut()) {
-                let offset = part.buffer.sent();
-                let room = sink.stream_room(id, offset).min(MAX_FRAME);
-                if room == 0 {
-                    return;
-                }
-                let allowed = credit.min(part.window.available()).min(room as u64);
-                let len = part.buffer.unsent().min(allowed);
-                let fin = part.ends_at(offset + len);
-                if len > 0 || fin {
-                    let mut fill = |out: &mut [u8]| part.buffer.copy(offset, out);
-                    let last = len == room as u64;
-                    sink.stream(id, offset, fin, len as usize, &mut fill, last);
-                    part.on_sent(len, fin);
-                    self.after_new(key, len);
-                }
-            }
-            self.reschedule(key);
+    fn write_new(&mut self, key: usize, sink: &mut impl FrameSink) -> Option<u64> {
+        let credit = self.send_window.available();
+        let stream = &mut self.table.slab[key];
+        let id = stream.id;
+        let part = stream.send.as_mut()?;
+        let offset = part.buffer.sent();
+        let room = sink.stream_room(id, offset).min(MAX_FRAME);
+        if room == 0 {
+            return None;
         }
+        let allowed = credit.min(part.window.available()).min(room as u64);
+        let len = part.buffer.unsent().min(allowed);
+        let fin = part.ends_at(offset + len);
+        if len > 0 || fin {
+            let mut fill = |out: &mut [u8]| part.buffer.copy(offset, out);
+            let last = len == room as u64;
+            sink.stream(id, offset, fin, len as usize, &mut fill, last);
+            part.on_sent(len, fin);
+            self.after_new(key, len);
+        }
+        self.reschedule(key);
+        Some(len)
     }
 
     /// Counts new data, and tells a writer of the room it made.

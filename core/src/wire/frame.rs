@@ -118,6 +118,8 @@ pub enum Frame<'a> {
     Datagram {
         /// The application's datagram; may be empty.
         data: &'a [u8],
+        /// Whether there is a Length field. Without it the data runs to the end of the packet.
+        has_length: bool,
     },
 }
 
@@ -252,7 +254,7 @@ pub mod frame_type {
 }
 
 impl Frame<'_> {
-    /// The type with which [`Frame::write`] writes this frame: STREAM and DATAGRAM frames with a
+    /// The type with which [`Frame::write`] writes this frame: STREAM frames with a
     /// Length field, whatever they were parsed from.
     pub const fn frame_type(&self) -> u64 {
         match self {
@@ -282,7 +284,8 @@ impl Frame<'_> {
             }
             Self::ConnectionClose(_) => frame_type::CONNECTION_CLOSE,
             Self::HandshakeDone => frame_type::HANDSHAKE_DONE,
-            Self::Datagram { .. } => frame_type::DATAGRAM_LEN,
+            Self::Datagram { has_length: true, .. } => frame_type::DATAGRAM_LEN,
+            Self::Datagram { .. } => frame_type::DATAGRAM,
         }
     }
 

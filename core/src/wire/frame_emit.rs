@@ -50,7 +50,10 @@ impl Frame<'_> {
                 to.varint(offset);
                 to.prefixed(data);
             }
-            Self::NewToken { token: data } | Self::Datagram { data } => to.prefixed(data),
+            Self::NewToken { token: data } | Self::Datagram { data, has_length: true } => {
+                to.prefixed(data);
+            }
+            Self::Datagram { data, .. } => to.bytes(data),
             Self::MaxData(value)
             | Self::DataBlocked(value)
             | Self::MaxStreams { max: value, .. }
@@ -248,8 +251,8 @@ mod tests {
         w.bytes(b"fgh");
         let expected = [
             Frame::Crypto { offset: 1000, data: b"abc" },
-            Frame::Datagram { data: b"de" },
-            Frame::Datagram { data: b"fgh" },
+            Frame::Datagram { data: b"de", has_length: true },
+            Frame::Datagram { data: b"fgh", has_length: false },
         ];
         assert!(FrameIter::new(w.written()).eq(expected.map(Ok)));
         assert_eq!((datagram_header_len(Some(2)), datagram_header_len(None)), (2, 1));

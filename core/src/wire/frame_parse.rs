@@ -75,8 +75,10 @@ impl<'a> Body<'_, 'a> {
             }
             ty::PADDING => Ok(self.padding()),
             ty::CRYPTO => self.crypto(),
-            ty::DATAGRAM => Ok(Frame::Datagram { data: self.0.take_rest() }),
-            ty::DATAGRAM_LEN => Ok(Frame::Datagram { data: self.varint_bytes()? }),
+            ty::DATAGRAM => Ok(Frame::Datagram { data: self.0.take_rest(), has_length: false }),
+            ty::DATAGRAM_LEN => {
+                Ok(Frame::Datagram { data: self.varint_bytes()?, has_length: true })
+            }
             ty::PING => Ok(Frame::Ping),
             ty::HANDSHAKE_DONE => Ok(Frame::HandshakeDone),
             ty::RESET_STREAM | ty::STOP_SENDING | ty::MAX_DATA..=ty::STREAMS_BLOCKED_UNI => {

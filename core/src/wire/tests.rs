@@ -68,7 +68,7 @@ fn random_frames(random: &mut SeededRandom) -> Vec<Frame<'static>> {
             reason: data(r),
         }),
         Frame::HandshakeDone,
-        Frame::Datagram { data: data(r) },
+        Frame::Datagram { data: data(r), has_length: true },
     ]
 }
 
