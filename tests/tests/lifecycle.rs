@@ -181,6 +181,7 @@ fn a_closing_client_repeats_itself_ever_more_rarely() {
     let before = evil.datagrams;
     for _ in 0..100 {
         evil.send_frame(&mut net, &Frame::Ping);
+        evil.run(&mut net, SECOND / 2000);
     }
     evil.run(&mut net, SECOND / 25);
     let count = evil.datagrams - before;
@@ -457,6 +458,12 @@ fn a_reset_token_of_a_new_id_ends_the_connection() {
     net.run_for(SECOND / 10);
     assert_eq!(end(&net), None, "the token is not known yet");
     let frame = Frame::NewConnectionId { sequence: 1, retire_prior_to: 0, id, reset_token };
+    evil.send_frame(&mut net, &frame);
+    net.run_for(SECOND / 10);
+    evil.send_datagram(&mut net, reset.clone());
+    net.run_for(SECOND / 10);
+    assert_eq!(end(&net), None, "nothing was sent to this ID");
+    let frame = Frame::NewConnectionId { sequence: 1, retire_prior_to: 1, id, reset_token };
     evil.send_frame(&mut net, &frame);
     net.run_for(SECOND / 10);
     evil.send_datagram(&mut net, reset);

@@ -55,7 +55,7 @@ fn bulk_transfers_move_what_was_asked_for() {
         for streams in ["1", "50"] {
             let options = ["--mode", mode, "--bytes", "20000000", "--streams", streams];
             let json = server.measure(&options);
-            assert!(number(&json, "bytes") == 20e6 && number(&json, "gbps") > 0.0, "{json}");
+            assert!(json.contains("\"bytes\":20000000,") && number(&json, "gbps") > 0.0, "{json}");
         }
     }
 }
@@ -79,7 +79,7 @@ fn handshakes_are_counted() {
 fn idle_connections_all_get_their_answer() {
     let server = Server::start();
     let json = server.measure(&["--mode", "idle", "--secs", "0.1", "--connections", "100"]);
-    assert!(number(&json, "connections") == 100.0, "{json}");
+    assert!(json.contains("\"connections\":100,"), "{json}");
     #[cfg(unix)]
     assert!(number(&json, "cpu_seconds") > 0.0 && number(&json, "peak_memory") > 1e6, "{json}");
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use crate::congestion::{Cubic, NewReno, SendAlgorithm};
+use crate::congestion::{Bbr, Cubic, NewReno, SendAlgorithm};
 use crate::time::Time;
 
 /// What an algorithm is started with.
@@ -29,13 +29,57 @@ pub enum CongestionControl {
     /// RFC 9438, with HyStart++ (RFC 9406).
     #[default]
     Cubic,
+    /// BBRv3 (draft-ietf-ccwg-bbr).
+    Bbr,
 }
+
+/// The names `reno`, `cubic` and `bbr`.
+impl std::str::FromStr for CongestionControl {
+    type Err = UnknownAlgorithm;
+
+    fn from_str(name: &str) -> Result<Self, UnknownAlgorithm> {
+        match name {
+            "reno" => Ok(Self::NewReno),
+            "cubic" => Ok(Self::Cubic),
+            "bbr" => Ok(Self::Bbr),
+            _ => Err(UnknownAlgorithm),
+        }
+    }
+}
+
+/// A name that is none of [`CongestionControl`]'s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownAlgorithm;
+
+impl std::fmt::Display for UnknownAlgorithm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("congestion control is one of reno, cubic, bbr")
+    }
+}
+
+impl std::error::Error for UnknownAlgorithm {}
 
 impl SendAlgorithmFactory for CongestionControl {
     fn create(&self, params: &AlgorithmParams) -> Box<dyn SendAlgorithm> {
         match self {
             Self::NewReno => Box::new(NewReno::new(params.max_datagram_size)),
             Self::Cubic => Box::new(Cubic::new(params.max_datagram_size)),
+            Self::Bbr => Box::new(Bbr::new(params.now, params.max_datagram_size)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_algorithms_are_picked_by_name() {
+        let params = AlgorithmParams { now: Time::ZERO, max_datagram_size: 1200 };
+        for (name, algorithm) in [("reno", "new_reno"), ("cubic", "cubic"), ("bbr", "bbr")] {
+            let picked: CongestionControl = name.parse().unwrap();
+            assert_eq!(picked.create(&params).name(), algorithm);
+        }
+        assert_eq!("vegas".parse::<CongestionControl>(), Err(UnknownAlgorithm));
     }
 }

@@ -1,10 +1,11 @@
 //! The congestion room: how much may be in flight, and how fast it may leave.
 //!
-//! [`SendAlgorithm`] is the plug; [`NewReno`] and [`Cubic`] are the real ones, [`FixedWindow`] is
-//! for tests. Nothing here knows packets' contents, streams, timers or packet number spaces: the
+//! [`SendAlgorithm`] is the plug; [`NewReno`], [`Cubic`] and [`Bbr`] are the real ones,
+//! [`FixedWindow`] is for tests. Nothing here knows packets' contents, streams, timers or packet number spaces: the
 //! recovery room tells an algorithm what was sent, acknowledged and lost.
 
 mod bandwidth;
+mod bbr;
 mod cubic;
 mod delivery;
 mod factory;
@@ -15,9 +16,10 @@ mod send_algorithm;
 mod window;
 
 pub use bandwidth::Bandwidth;
+pub use bbr::Bbr;
 pub use cubic::Cubic;
 pub use delivery::{DeliveryState, DeliveryTracker, RateSample};
-pub use factory::{AlgorithmParams, CongestionControl, SendAlgorithmFactory};
+pub use factory::{AlgorithmParams, CongestionControl, SendAlgorithmFactory, UnknownAlgorithm};
 pub use fixed::FixedWindow;
 pub use hystart::HystartPlusPlus;
 pub use new_reno::NewReno;

@@ -76,6 +76,11 @@ pub trait SendAlgorithm: Debug {
     /// Whether the window is still doubling.
     fn in_slow_start(&self) -> bool;
 
+    /// What the algorithm is up to, in a word of its own, for logs and traces.
+    fn phase(&self) -> &'static str {
+        if self.in_slow_start() { "slow_start" } else { "congestion_avoidance" }
+    }
+
     /// When the latest recovery period began (RFC 9002 §7.3.2), if one did. Bytes acknowledged
     /// of packets sent up to then are left out of [`CongestionEvent::acked_bytes_for_growth`].
     fn recovery_start(&self) -> Option<Time> {
@@ -87,8 +92,8 @@ pub trait SendAlgorithm: Debug {
         self.recovery_start().is_some_and(|start| sent <= start)
     }
 
-    /// Whether [`CongestionEvent::acked`] and [`CongestionEvent::lost`] should be filled. Asked
-    /// once for each ACK frame; an algorithm that is content with sums costs nothing per packet.
+    /// Whether [`CongestionEvent::acked`] should be filled. Asked once for each ACK frame; an
+    /// algorithm that is content with sums costs nothing per packet.
     fn wants_packets(&self) -> bool {
         false
     }
@@ -121,12 +126,16 @@ pub struct CongestionEvent<'a> {
     pub ce_count: u64,
     /// Packets newly reported as received with ECT(0) or ECT(1), likewise.
     pub ect_count: u64,
-    /// The delivery rate seen by the newest acknowledged packet.
+    /// What the newest acknowledged packet says of the path; `None` if none was acknowledged.
     pub rate_sample: Option<RateSample>,
+    /// Bytes acknowledged on this path so far, this event's included.
+    pub total_delivered: u64,
+    /// Bytes declared lost on this path so far, this event's included.
+    pub total_lost: u64,
     /// The acknowledged packets, by rising send time; empty unless
     /// [`SendAlgorithm::wants_packets`].
     pub acked: &'a [AckedPacket],
-    /// The lost packets, likewise.
+    /// The lost packets that `lost_bytes` counts, by rising send time; always filled.
     pub lost: &'a [LostPacket],
 }
 
@@ -255,6 +264,8 @@ pub(crate) mod test_support {
                 ce_count: 0,
                 ect_count: 0,
                 rate_sample: None,
+                total_delivered: 0,
+                total_lost: 0,
                 acked: &[],
                 lost: &[],
             };

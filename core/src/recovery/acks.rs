@@ -174,6 +174,7 @@ impl<F> Recovery<F> {
         let first_sample = self.rtt.first_sample();
         let (tally, ecn) = (&mut self.tally, &mut self.ecn);
         let (episode, stats) = (&mut self.episode, &mut self.stats);
+        let delivery = &mut self.delivery;
         let ledger = &mut self.ledgers[space as usize];
         ledger.take_lost(now, delay, expires, |number, packet, run| {
             tally.newly_lost += 1;
@@ -185,6 +186,7 @@ impl<F> Recovery<F> {
                 ecn.on_packet_lost(packet.ecn);
                 if !packet.mtu_probe {
                     tally.on_congestion_loss(number, &packet);
+                    delivery.on_packet_lost(packet.size);
                     belongs_to = episode.on_lost(now, packet.time_sent, stats);
                 }
                 // RFC 9002 §7.6.2: only packets sent after the first RTT sample
@@ -227,6 +229,8 @@ impl<F> Recovery<F> {
                 ce_count: marks.ce,
                 ect_count: marks.ect0.saturating_add(marks.ect1),
                 rate_sample,
+                total_delivered: self.delivery.delivered(),
+                total_lost: self.delivery.lost(),
                 acked: &tally.acked,
                 lost: &tally.lost,
             });

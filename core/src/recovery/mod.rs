@@ -155,7 +155,7 @@ impl<F> Recovery<F> {
         packet.time_sent = now;
         packet.path = self.path;
         if packet.in_flight {
-            packet.delivery = self.delivery.on_packet_sent(now, self.bytes_in_flight == 0);
+            packet.delivery = self.delivery.on_packet_sent(now, self.bytes_in_flight, packet.size);
             self.bytes_in_flight += u64::from(packet.size);
             self.algorithm.on_packet_sent(now, self.bytes_in_flight, packet.size);
             self.pacer.on_packet_sent(packet.size);

@@ -72,14 +72,12 @@ impl Tally {
     pub(super) fn on_congestion_loss<F>(&mut self, number: u64, packet: &SentPacket<F>) {
         self.lost_bytes += u64::from(packet.size);
         self.newest_lost_sent = self.newest_lost_sent.max(Some(packet.time_sent));
-        if self.wants_packets {
-            self.lost.push(LostPacket {
-                packet_number: number,
-                bytes: packet.size,
-                time_sent: packet.time_sent,
-                delivery: packet.delivery,
-            });
-        }
+        self.lost.push(LostPacket {
+            packet_number: number,
+            bytes: packet.size,
+            time_sent: packet.time_sent,
+            delivery: packet.delivery,
+        });
     }
 
     pub(super) fn release_memory(&mut self) {

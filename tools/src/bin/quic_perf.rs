@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
 use protoquic::crypto::{ClientTls, ServerTls, ServerTrust};
 use protoquic::{ConnectionStats, ServerConfig};
@@ -39,6 +40,9 @@ enum Role {
         /// The private key in PEM.
         #[arg(long, requires = "certificate_file")]
         key_file: Option<PathBuf>,
+        /// The congestion control algorithm: reno, cubic or bbr.
+        #[arg(long, default_value = "cubic")]
+        congestion_control: CongestionControl,
     },
     /// Measures, prints the figures and ends.
     Client(ClientArguments),
@@ -67,6 +71,9 @@ struct ClientArguments {
     /// How many connections at once [hs; default 16], or in all [idle; default 1000].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     connections: Option<u32>,
+    /// The congestion control algorithm: reno, cubic or bbr.
+    #[arg(long, default_value = "cubic")]
+    congestion_control: CongestionControl,
     /// Prints one line of JSON instead of words.
     #[arg(long)]
     json: bool,
@@ -84,14 +91,18 @@ enum Mode {
 fn main() -> ExitCode {
     let arguments: Arguments = arguments::parse();
     arguments::run("quic_perf", || match arguments.role {
-        Role::Server { listen, certificate_file, key_file } => {
-            serve(listen, certificate_file.zip(key_file))
+        Role::Server { listen, certificate_file, key_file, congestion_control } => {
+            serve(listen, certificate_file.zip(key_file), transport(congestion_control))
         }
         Role::Client(client) => measure(&client),
     })
 }
 
-fn serve(listen: SocketAddr, files: Option<(PathBuf, PathBuf)>) -> Result<(), String> {
+fn serve(
+    listen: SocketAddr,
+    files: Option<(PathBuf, PathBuf)>,
+    transport: Arc<Config>,
+) -> Result<(), String> {
     let identity = match files {
         Some((certificate, key)) => certificate::load_identity(&certificate, &key)?,
         None => certificate::self_made()?.identity,
@@ -104,7 +115,7 @@ fn serve(listen: SocketAddr, files: Option<(PathBuf, PathBuf)>) -> Result<(), St
         key_log: true,
     };
     let tls = tls.build().map_err(|error| certificate::explain_tls_error(&error))?;
-    let config = ServerConfig { transport: transport(), tls: Arc::new(tls) };
+    let config = ServerConfig { transport, tls: Arc::new(tls) };
     let factory = perf_factory(config);
     let mut server = ServerEndpoint::bind(
         listen,
@@ -127,8 +138,8 @@ fn serve(listen: SocketAddr, files: Option<(PathBuf, PathBuf)>) -> Result<(), St
 }
 
 /// Windows that a fast local path can fill.
-fn transport() -> Arc<Config> {
-    let mut config = Config::default();
+fn transport(congestion_control: CongestionControl) -> Arc<Config> {
+    let mut config = Config { congestion: Arc::new(congestion_control), ..Config::default() };
     config.streams.max_data = 24 << 20;
     config.streams.max_stream_data_bidi_local = 16 << 20;
     config.streams.max_stream_data_bidi_remote = 16 << 20;
@@ -148,7 +159,7 @@ fn measure(arguments: &ClientArguments) -> Result<(), String> {
     let options = ClientOptions {
         server_name: "localhost".try_into().map_err(|error| format!("localhost: {error}"))?,
         address: arguments.connect,
-        config: transport(),
+        config: transport(arguments.congestion_control),
         tls: Arc::new(tls),
     };
     let time = Duration::try_from_secs_f64(arguments.secs)

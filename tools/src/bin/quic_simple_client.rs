@@ -10,6 +10,7 @@ use bytes::Bytes;
 use clap::Parser;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Uri};
+use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
 use protoquic::crypto::{ClientTls, ServerTrust};
 use protoquic::http::ALPN;
@@ -77,6 +78,9 @@ struct Arguments {
     /// The UDP payload size to start with.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1200..=65527))]
     initial_mtu: Option<u16>,
+    /// The congestion control algorithm: reno, cubic or bbr.
+    #[arg(long, default_value = "cubic")]
+    congestion_control: CongestionControl,
     /// How long all requests of a connection may take, in seconds. Without it, a silent server is
     /// given up by the handshake's and the idle timeout.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
@@ -191,7 +195,8 @@ struct Common {
 }
 
 fn common_options(arguments: &Arguments, responses: usize) -> Result<Common, String> {
-    let mut config = Config::default();
+    let congestion = Arc::new(arguments.congestion_control);
+    let mut config = Config { congestion, ..Config::default() };
     if let Some(mtu) = arguments.initial_mtu {
         config.initial_packet_size = mtu.into();
         config.max_packet_size = config.max_packet_size.max(mtu.into());

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use clap::Parser;
+use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
 use protoquic::crypto::ServerTls;
 use protoquic::dispatcher::{AddressValidation, DispatcherConfig};
@@ -52,6 +53,9 @@ struct Arguments {
     /// How long a silent connection is kept, in seconds; 0 is for ever.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=10_000_000))]
     idle_timeout: u64,
+    /// The congestion control algorithm: reno, cubic or bbr.
+    #[arg(long, default_value = "cubic")]
+    congestion_control: CongestionControl,
 }
 
 fn main() -> ExitCode {
@@ -75,7 +79,8 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     };
     let tls = tls.build().map_err(|error| certificate::explain_tls_error(&error))?;
     let idle_timeout = Duration::from_secs(arguments.idle_timeout);
-    let transport = Config { idle_timeout, ..Config::default() };
+    let congestion = Arc::new(arguments.congestion_control);
+    let transport = Config { idle_timeout, congestion, ..Config::default() };
     let config = ServerConfig { transport: Arc::new(transport), tls: Arc::new(tls) };
     let factory = Http3ServerFactory::new(backend(arguments)?, config, Http3Config::default());
     let mut limits = DispatcherConfig::default();

@@ -1,0 +1,61 @@
+//! What each congestion controller makes of a bottleneck: the share of the link it uses.
+
+use std::time::Duration;
+
+use super::link::{Link, World};
+use crate::congestion::{AlgorithmParams, CongestionControl, SendAlgorithm, SendAlgorithmFactory};
+
+pub(super) fn algorithm(kind: CongestionControl) -> Box<dyn SendAlgorithm> {
+    kind.create(&AlgorithmParams { now: World::START, max_datagram_size: 1200 })
+}
+
+/// The share that one flow uses of a link over half a minute after its first ten seconds.
+fn share(kind: CongestionControl, link: Link) -> f64 {
+    let mut world = World::new(link);
+    world.add(algorithm(kind));
+    world.run(Duration::from_secs(10));
+    let (since, before) = (world.now, world.flows[0].delivered);
+    world.run(Duration::from_secs(30));
+    world.share(0, since, before)
+}
+
+const LINKS: [(u64, u64); 7] =
+    [(10, 10), (10, 50), (10, 300), (100, 10), (100, 50), (100, 300), (1000, 10)];
+
+fn check(kind: CongestionControl, loss: u64, least: f64) {
+    for (mbit, rtt_ms) in LINKS {
+        let share = share(kind, Link { loss, ..Link::new(mbit, rtt_ms) });
+        assert!(share >= least, "{kind:?} uses {share:.3} of {mbit} Mbit/s at {rtt_ms} ms");
+    }
+}
+
+#[test]
+fn bbr_uses_95_percent_of_a_link_without_loss() {
+    check(CongestionControl::Bbr, 0, 0.95);
+}
+
+#[test]
+fn bbr_uses_85_percent_of_a_link_that_loses_one_packet_in_a_hundred() {
+    check(CongestionControl::Bbr, 100, 0.85);
+}
+
+#[test]
+fn cubic_uses_95_percent_of_a_link_without_loss() {
+    check(CongestionControl::Cubic, 0, 0.95);
+}
+
+#[test]
+fn two_flows_share_a_link() {
+    for (kind, most) in [(CongestionControl::Cubic, 0.6), (CongestionControl::Bbr, 0.7)] {
+        let mut world = World::new(Link::new(50, 40));
+        world.add(algorithm(kind));
+        world.run(Duration::from_secs(5));
+        world.add(algorithm(kind));
+        world.run(Duration::from_secs(20)); // they converge
+        let before = [world.flows[0].delivered, world.flows[1].delivered];
+        world.run(Duration::from_mins(1));
+        let [a, b] = [0, 1].map(|flow| (world.flows[flow].delivered - before[flow]) as f64);
+        let larger = a.max(b) / (a + b);
+        assert!(larger <= most, "{kind:?} {larger:.2}");
+    }
+}
