@@ -4,7 +4,8 @@
 use bytes::{Bytes, BytesMut};
 use protoquic::{
     ApplicationError, CloseReason, Direction, FnFactory, PathAddress, Refuse, ServerConfig,
-    Session, SessionContext, SessionFactory, SessionHost, Stream, StreamContext, StreamId,
+    Session, SessionContext, SessionFactory, SessionHost, Stream, StreamContext, StreamError,
+    StreamId,
 };
 
 /// Sends everything back.
@@ -122,7 +123,10 @@ impl EchoClient {
                 let data = pattern(total, id.as_u64());
                 EchoClientStream { to_send: data.clone(), sent: false, expected: data }
             });
-            opened.expect("the server allows as many streams as the test opens");
+            // A server may have broken a rule since.
+            if opened != Err(StreamError::ConnectionClosed) {
+                opened.expect("the server allows as many streams as the test opens");
+            }
         }
     }
 
