@@ -41,6 +41,7 @@ mod path_packets;
 mod paths;
 mod peer_cids;
 mod receive;
+mod resumption;
 mod send;
 mod sent;
 mod setup;
@@ -64,6 +65,7 @@ pub use event::Event;
 pub use first_flight::{FirstFlight, refusal};
 pub use migration::MigrationError;
 pub use observer::{DropReason, Metrics, Observer, PacketInfo};
+pub use resumption::{EarlyData, EarlyDataGuard};
 pub use setup::{ClientSetup, ServerSetup, SetupError};
 pub use stats::ConnectionStats;
 pub use versions::negotiated_version;
@@ -88,6 +90,7 @@ use local_cids::LocalConnectionIds;
 use mtu::MtuDiscovery;
 use paths::Paths;
 use peer_cids::PeerConnectionIds;
+use resumption::Resumption;
 use sent::SentFrames;
 use space::PacketSpace;
 use versions::Versions;
@@ -103,6 +106,7 @@ pub struct Connection {
     life: Lifecycle,
     handshake: Handshake,
     handshake_confirmed: bool,
+    resumption: Resumption,
     keys: KeyRing,
     spaces: [PacketSpace; 3],
     recovery: Recovery<SentFrames>,

@@ -23,6 +23,7 @@ use super::local_cids::LocalConnectionIds;
 use super::mtu::MtuDiscovery;
 use super::paths::Paths;
 use super::peer_cids::PeerConnectionIds;
+use super::resumption::{Resumption, client_tls};
 use super::stats::ConnectionStats;
 use super::versions::{
     ClientRestart, Versions, client_information, negotiated_version, server_information,
@@ -153,6 +154,7 @@ struct Parts {
     path: PathAddress,
     validated: bool,
     start: HandshakeStart,
+    resumption: Resumption,
     keys: KeyRing,
     ids: Box<dyn ConnectionIdGenerator>,
     peer_id: ConnectionId,
@@ -175,9 +177,12 @@ impl Connection {
         let destination = first_destination(&mut *random);
         let provider = tls.crypto_provider().clone();
         let keys = KeyRing::new(Role::Client, version, &destination, &provider)?;
-        let restart = ClientRestart { tls, server_name };
-        let tls = client_tls(&config, version, local_id, &restart, &mut *random)?;
+        let resumption = Resumption::for_client(&config, &server_name);
+        let restart = ClientRestart { tls: client_tls(&config, tls), server_name };
+        let tls = begin_tls(&config, version, local_id, &restart, &mut *random)?;
         let versions = Versions::client(&config, version, restart);
+        let token =
+            if token.is_empty() { resumption.take_token().unwrap_or_default() } else { token };
         let reset_key = Arc::new(ResetKey::generate(&mut *random));
         let deadline = now + config.handshake_timeout;
         let mut connection = Self::assemble(
@@ -199,6 +204,7 @@ impl Connection {
                     retry_source: None,
                     deadline,
                 },
+                resumption,
                 keys,
                 ids: Box::new(ids),
                 peer_id: destination,
@@ -210,6 +216,7 @@ impl Connection {
                 provider,
             },
         );
+        connection.offer_early_data();
         let started = connection.drive_handshake(now);
         connection.close_on_error(now, started);
         Ok(connection)
@@ -242,6 +249,10 @@ impl Connection {
         }
         let mut tls = Tls::server(tls, setup.version, changes, encoded)?;
         tls.set_version(version);
+        let resumption = Resumption::for_server(&config, &parameters);
+        if !resumption.takes_early_data() {
+            tls.refuse_early_data();
+        }
         let deadline = now + config.handshake_timeout;
         Ok(Self::assemble(
             now,
@@ -261,6 +272,7 @@ impl Connection {
                     retry_source: setup.retry_source,
                     deadline,
                 },
+                resumption,
                 keys,
                 ids: setup.ids,
                 peer_id: setup.peer_id,
@@ -286,6 +298,7 @@ impl Connection {
             local_cids: LocalConnectionIds::new(parts.start.local_id, parts.ids),
             handshake: Handshake::new(parts.start),
             handshake_confirmed: false,
+            resumption: parts.resumption,
             keys: parts.keys,
             spaces: Space::ALL.map(|space| new_space(&config, space)),
             recovery: new_recovery(now, parts.role, &config),
@@ -323,7 +336,7 @@ impl Connection {
 }
 
 /// A client's handshake in this version.
-pub(super) fn client_tls(
+pub(super) fn begin_tls(
     config: &Config,
     version: Version,
     local_id: ConnectionId,

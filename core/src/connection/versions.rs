@@ -10,7 +10,7 @@ use rustls::pki_types::ServerName;
 
 use super::config::Config;
 use super::keys::KeyRing;
-use super::setup::{SetupError, client_tls, first_destination, new_recovery};
+use super::setup::{SetupError, begin_tls, first_destination, new_recovery};
 use super::{Connection, new_space};
 use crate::error::{CloseReason, TransportError, TransportErrorCode};
 use crate::helper::RandomGenerator;
@@ -123,6 +123,12 @@ impl Connection {
             LongType::Handshake => version == self.version || self.versions.may_become(version),
             LongType::ZeroRtt | LongType::Retry => version == self.versions.original,
         }
+    }
+
+    /// What the long header of a packet of this space says. RFC 9369 §4.1: 0-RTT packets stay with
+    /// the original version, and so do their keys.
+    pub(super) fn version_to_send(&self, space: Space) -> Version {
+        if space == Space::Application { self.versions.original } else { self.version }
     }
 
     /// A packet of this version is about to be opened.
@@ -238,10 +244,15 @@ impl Connection {
     /// A new first flight, in another version, to a new destination (RFC 9368 §2.1). Returns whether
     /// there is one.
     fn begin_again(&mut self, now: Time, version: Version) -> Result<bool, SetupError> {
-        let Some(restart) = self.versions.restart.take() else { return Ok(false) };
+        let Some(mut restart) = self.versions.restart.take() else { return Ok(false) };
+        // RFC 9369 §5: a session of one version is not resumed under another.
+        let tls = Arc::make_mut(&mut restart.tls);
+        tls.resumption = rustls::client::Resumption::disabled();
+        tls.enable_early_data = false;
+        self.give_up_early_data(now);
         let destination = first_destination(&mut *self.random);
         let local_id = self.handshake.local_id();
-        let tls = client_tls(&self.config, version, local_id, &restart, &mut *self.random)?;
+        let tls = begin_tls(&self.config, version, local_id, &restart, &mut *self.random)?;
         self.keys = KeyRing::new(Role::Client, version, &destination, &self.provider)?;
         self.handshake.restart(tls, destination);
         self.peer_cids.replace_first(destination);
