@@ -151,8 +151,10 @@ impl Connection {
         if Space::ALL.into_iter().any(|space| self.wants(now, space, eliciting)) {
             return Some(Allowance { size, eliciting, probe: false });
         }
-        if !eliciting {
+        if !eliciting && Space::ALL.into_iter().any(|space| self.wants(now, space, true)) {
             self.pacing_deadline = self.recovery.pacing_deadline();
+        } else if !eliciting {
+            self.recovery.on_application_limited(); // pacing holds nothing back
         } else if !probing {
             self.recovery.on_application_limited();
             if let Some(size) = self
