@@ -60,6 +60,19 @@ pub struct Mail {
     pub data: Vec<u8>,
 }
 
+/// A datagram that was put on the wire, see [`Net::tap`].
+#[derive(Clone, Debug)]
+pub struct Tapped {
+    /// When it was.
+    pub at: Time,
+    /// Who sent it, as the network sees it.
+    pub from: SocketAddr,
+    /// To whom.
+    pub to: SocketAddr,
+    /// Its payload.
+    pub data: Vec<u8>,
+}
+
 type Wire = Arc<Mutex<Vec<Datagram>>>;
 
 /// Puts packets on the wire.
@@ -75,7 +88,9 @@ impl PacketWriter for WireWriter {
             unreachable!("this writer lends no location")
         };
         let data = data.to_vec();
-        let datagram = Datagram { from: self.from, to: packet.path.peer, ecn: packet.ecn, data };
+        let local = packet.path.local;
+        let from = if local.ip().is_unspecified() { self.from } else { local };
+        let datagram = Datagram { from, to: packet.path.peer, ecn: packet.ecn, data };
         self.wire.lock().expect("no test panics while it holds the wire").push(datagram);
         WriteResult::Ok
     }
@@ -160,8 +175,12 @@ impl ConnectionHelper for TestHelper {
     }
 }
 
+/// An address of somebody's.
 struct Node {
+    /// As the network sees it.
     address: SocketAddr,
+    /// As its owner does, which may be behind a NAT.
+    local: SocketAddr,
     visitor: usize,
 }
 
@@ -179,6 +198,8 @@ pub struct Net<S: Session> {
     pub delivered: u64,
     /// Datagrams to addresses where nobody is: answers to what was injected.
     pub strays: Vec<(SocketAddr, Vec<u8>)>,
+    /// What was sent, lost or not, while this is not `None`.
+    pub tap: Option<Vec<Tapped>>,
     alarms: Vec<Alarms>,
     nodes: Vec<Node>,
     mailboxes: BTreeMap<SocketAddr, Vec<Mail>>,
@@ -230,8 +251,9 @@ impl<S: Session> Net<S> {
             clients: Vec::new(),
             delivered: 0,
             strays: Vec::new(),
+            tap: None,
             alarms: vec![Alarms::default()],
-            nodes: vec![Node { address: server_address(), visitor: 0 }],
+            nodes: vec![new_node(server_address(), 0)],
             mailboxes: BTreeMap::new(),
             wire,
             wall,
@@ -270,8 +292,8 @@ impl<S: Session> Net<S> {
 
     /// Takes a client off the network. What is sent to it goes to a mailbox.
     pub fn replace_by_mailbox(&mut self, client: usize) -> SocketAddr {
-        let address = self.nodes[client + 1].address;
-        self.nodes[client + 1].address = ([0, 0, 0, 0], 0).into();
+        let node = self.node_mut(client + 1);
+        let address = std::mem::replace(&mut node.address, ([0, 0, 0, 0], 0).into());
         self.open_mailbox(address);
         address
     }
@@ -312,7 +334,7 @@ impl<S: Session> Net<S> {
         let writer = wrap(WireWriter { wire: self.wire.clone(), from: address });
         self.clients.push(SingleHost::new(SessionHost::new(connection, session), writer));
         self.alarms.push(Alarms::default());
-        self.nodes.push(Node { address, visitor: index + 1 });
+        self.nodes.push(new_node(address, index + 1));
         self.turn(index + 1);
         index
     }
@@ -325,7 +347,27 @@ impl<S: Session> Net<S> {
 
     /// The client's NAT gives it another port (and address, if asked for).
     pub fn rebind(&mut self, client: usize, address: SocketAddr) {
-        self.nodes[client + 1].address = address;
+        self.node_mut(client + 1).address = address;
+    }
+
+    /// The client has one more address.
+    pub fn add_client_address(&mut self, client: usize, address: SocketAddr) {
+        self.nodes.push(new_node(address, client + 1));
+    }
+
+    /// The server has one more address.
+    pub fn add_server_address(&mut self, address: SocketAddr) {
+        self.nodes.push(new_node(address, 0));
+    }
+
+    /// What is sent to this address, or from it, is lost from now on.
+    pub fn remove_address(&mut self, address: SocketAddr) {
+        self.nodes.retain(|node| node.local != address);
+    }
+
+    fn node_mut(&mut self, visitor: usize) -> &mut Node {
+        let mut nodes = self.nodes.iter_mut();
+        nodes.find(|node| node.visitor == visitor).expect("it was added with an address")
     }
 
     /// Puts a datagram on the wire from anywhere.
@@ -409,12 +451,8 @@ impl<S: Session> Net<S> {
             self.strays.push((datagram.to, datagram.data.clone()));
             return None;
         };
-        let visitor = node.visitor;
+        let (visitor, local) = (node.visitor, node.local);
         self.delivered += 1;
-        let local = match visitor {
-            0 => server_address(),
-            client => SocketAddr::from(([10, 0, 1, 1], 9_999 + client as u16)),
-        };
         let packet = ReceivedPacket {
             path: PathAddress::new(local, datagram.from),
             ecn: datagram.ecn,
@@ -439,14 +477,20 @@ impl<S: Session> Net<S> {
         }
         let sent = std::mem::take(&mut *self.wire.lock().expect("the wire is whole"));
         for mut datagram in sent {
-            if visitor > 0 {
-                datagram.from = self.nodes[visitor].address; // the NAT's
+            let mut nodes = self.nodes.iter();
+            let owned = nodes.find(|n| n.visitor == visitor && n.local == datagram.from);
+            if let Some(node) = owned {
+                datagram.from = node.address; // the NAT's
+                self.send(datagram);
             }
-            self.send(datagram);
         }
     }
 
     fn send(&mut self, mut datagram: Datagram) {
+        if let Some(tap) = &mut self.tap {
+            let Datagram { from, to, ref data, .. } = datagram;
+            tap.push(Tapped { at: self.now, from, to, data: data.clone() });
+        }
         if self.one_in_a_thousand(self.link.loss) || datagram.data.len() > self.link.mtu {
             return;
         }
@@ -480,6 +524,10 @@ impl<S: Session> Net<S> {
             client => &mut self.clients[client - 1],
         }
     }
+}
+
+fn new_node(address: SocketAddr, visitor: usize) -> Node {
+    Node { address, local: address, visitor }
 }
 
 fn new_server(

@@ -3,8 +3,8 @@
 
 use bytes::{Bytes, BytesMut};
 use protoquic::{
-    ApplicationError, CloseReason, Direction, FnFactory, Refuse, ServerConfig, Session,
-    SessionContext, SessionFactory, SessionHost, Stream, StreamContext, StreamId,
+    ApplicationError, CloseReason, Direction, FnFactory, PathAddress, Refuse, ServerConfig,
+    Session, SessionContext, SessionFactory, SessionHost, Stream, StreamContext, StreamId,
 };
 
 /// Sends everything back.
@@ -62,6 +62,21 @@ pub struct EchoClient {
     pub closed: Option<CloseReason>,
     /// Whether to close when all is done.
     pub close_when_done: bool,
+    /// What became of paths, in its order.
+    pub paths: Vec<PathNews>,
+    /// How many bytes have come back.
+    pub received: usize,
+}
+
+/// What became of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathNews {
+    /// It was proven.
+    Validated(PathAddress),
+    /// It was not.
+    Failed(PathAddress),
+    /// It came into use.
+    Changed(PathAddress),
 }
 
 /// One stream of it.
@@ -75,7 +90,15 @@ pub struct EchoClientStream {
 impl EchoClient {
     /// So many streams of so many bytes each.
     pub fn new(streams: u64, total: usize) -> Self {
-        Self { streams, total, done: 0, closed: None, close_when_done: true }
+        Self {
+            streams,
+            total,
+            done: 0,
+            closed: None,
+            close_when_done: true,
+            paths: Vec::new(),
+            received: 0,
+        }
     }
 
     /// Whether every stream came back whole.
@@ -118,6 +141,18 @@ impl Session for EchoClient {
         }
     }
 
+    fn on_path_validated(&mut self, path: &PathAddress, _cx: &mut SessionContext<'_, Self>) {
+        self.paths.push(PathNews::Validated(*path));
+    }
+
+    fn on_path_failed(&mut self, path: &PathAddress, _cx: &mut SessionContext<'_, Self>) {
+        self.paths.push(PathNews::Failed(*path));
+    }
+
+    fn on_path_changed(&mut self, path: &PathAddress, _cx: &mut SessionContext<'_, Self>) {
+        self.paths.push(PathNews::Changed(*path));
+    }
+
     fn on_connection_closed(&mut self, why: &CloseReason) {
         self.closed = Some(why.clone());
     }
@@ -126,6 +161,7 @@ impl Session for EchoClient {
 impl Stream<EchoClient> for EchoClientStream {
     fn on_data_available(&mut self, cx: &mut StreamContext<'_, EchoClient>) {
         while let Some(chunk) = cx.read() {
+            cx.session().received += chunk.len();
             let expected = self.expected.split_to(chunk.len().min(self.expected.len()));
             assert!(expected == chunk, "{} brought other bytes than were sent", cx.id());
         }

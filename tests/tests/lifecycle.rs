@@ -459,6 +459,12 @@ fn a_reset_token_of_a_new_id_ends_the_connection() {
     let frame = Frame::NewConnectionId { sequence: 1, retire_prior_to: 0, id, reset_token };
     evil.send_frame(&mut net, &frame);
     net.run_for(SECOND / 10);
+    evil.send_datagram(&mut net, reset.clone());
+    net.run_for(SECOND / 10);
+    assert_eq!(end(&net), None, "nothing was sent to this ID");
+    let frame = Frame::NewConnectionId { sequence: 1, retire_prior_to: 1, id, reset_token };
+    evil.send_frame(&mut net, &frame);
+    net.run_for(SECOND / 10);
     evil.send_datagram(&mut net, reset);
     net.run_for(SECOND);
     assert_eq!(end(&net), Some(&CloseReason::StatelessReset));

@@ -57,10 +57,8 @@ impl Connection {
             self.idle.on_keep_alive();
             self.pending.ping = true;
         }
+        self.on_path_deadlines(now);
         self.datagrams.expire(now);
-        if self.paths.on_deadline(now) {
-            self.on_old_path(now);
-        }
         if due(self.recovery.deadline()) {
             self.on_recovery_deadline(now);
         }

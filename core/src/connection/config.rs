@@ -46,6 +46,10 @@ pub struct Config {
     /// How long the connection IDs are that a client gives itself, 0 to 20 bytes. Default 8. (A
     /// server's come from its dispatcher's generator.)
     pub client_connection_id_length: usize,
+    /// On a server: asks clients not to move to other addresses of theirs, and does not follow those
+    /// that do; a NAT's new binding is followed all the same. On a client: asks the same of its
+    /// server. Default off. (RFC 9000 §18.2)
+    pub disable_active_migration: bool,
     /// Whether to spread packets over the round trip. Default on.
     pub pacing: bool,
     /// Whether to mark packets as ECN-capable, as long as the path proves to carry the marks.
@@ -70,6 +74,7 @@ impl Default for Config {
             ack_threshold: 10,
             active_connection_id_limit: 4,
             client_connection_id_length: 8,
+            disable_active_migration: false,
             pacing: true,
             ecn: true,
         }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::datagrams::DatagramId;
 use crate::error::ApplicationError;
-use crate::types::{ConnectionId, Direction, StreamId};
+use crate::types::{ConnectionId, Direction, PathAddress, StreamId};
 
 /// News from a connection (Chromium: QuicConnectionVisitorInterface).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,4 +54,11 @@ pub enum Event {
     ConnectionIdIssued(ConnectionId),
     /// A connection ID of ours went out of use.
     ConnectionIdRetired(ConnectionId),
+    /// The peer has proven that it is at the other end of this path (RFC 9000 §8.2.3).
+    PathValidated(PathAddress),
+    /// No proof came of this path (RFC 9000 §8.2.4); if the connection used it, it has returned to
+    /// the last proven one.
+    PathFailed(PathAddress),
+    /// The connection runs over this path from now on.
+    PathChanged(PathAddress),
 }

@@ -6,7 +6,6 @@ use super::datagrams::Datagrams;
 use super::local_cids::LocalConnectionIds;
 use super::mtu::MtuDiscovery;
 use super::observer::{Observer, PacketInfo};
-use super::path::Paths;
 use super::peer_cids::PeerConnectionIds;
 use super::sent::{SentFrame, SentFrames};
 use super::space::PacketSpace;
@@ -32,7 +31,6 @@ pub(super) struct Fates<'a> {
     pub(super) mtu: &'a mut MtuDiscovery,
     pub(super) local_cids: &'a mut LocalConnectionIds,
     pub(super) peer_cids: &'a mut PeerConnectionIds,
-    pub(super) paths: &'a mut Paths,
     pub(super) pending: &'a mut PendingFrames,
     pub(super) observer: Option<&'a mut (dyn Observer + 'static)>,
     /// Whether the MTU in use has changed.
@@ -84,10 +82,7 @@ impl Fates<'_> {
             SentFrame::RetireConnectionId { .. } => self.peer_cids.on_acked(),
             SentFrame::MtuProbe => self.mtu_changed |= self.mtu.on_probe_acked(number),
             SentFrame::Datagram(id) => self.datagrams.on_acked(id),
-            SentFrame::HandshakeDone
-            | SentFrame::NewToken
-            | SentFrame::NewConnectionId { .. }
-            | SentFrame::PathChallenge => {}
+            SentFrame::HandshakeDone | SentFrame::NewToken | SentFrame::NewConnectionId { .. } => {}
         }
     }
 
@@ -102,7 +97,6 @@ impl Fates<'_> {
             SentFrame::NewToken => self.pending.new_token = true,
             SentFrame::NewConnectionId { sequence } => self.local_cids.on_lost(sequence),
             SentFrame::RetireConnectionId { sequence } => self.peer_cids.on_lost(sequence),
-            SentFrame::PathChallenge => self.paths.on_challenge_lost(),
             SentFrame::Ack { .. } | SentFrame::MtuProbe | SentFrame::Datagram(_) => {}
         }
     }

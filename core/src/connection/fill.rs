@@ -78,12 +78,6 @@ impl Connection {
             self.pending.handshake_done =
                 !builder.frame(&Frame::HandshakeDone, Some(SentFrame::HandshakeDone));
         }
-        if self.paths.wants_challenge()
-            && builder.remaining() >= PATH_FRAME_LEN
-            && let Some(data) = self.paths.next_challenge()
-        {
-            builder.frame(&Frame::PathChallenge(data), Some(SentFrame::PathChallenge));
-        }
         self.write_connection_ids(builder);
         if self.pending.new_token
             && let Some(token) = &self.new_token
@@ -118,8 +112,6 @@ impl Connection {
 /// The exponent by which our ACK frames' delays are shifted: the default, never advertised
 /// otherwise (RFC 9000 §18.2).
 const ACK_DELAY_EXPONENT: u32 = 3;
-/// PATH_CHALLENGE and PATH_RESPONSE, with their type.
-const PATH_FRAME_LEN: usize = 9;
 /// NEW_CONNECTION_ID with every field at its largest.
 const MAX_NEW_CONNECTION_ID_LEN: usize = 1 + 8 + 8 + 1 + 20 + 16;
 /// RETIRE_CONNECTION_ID with its field at its largest.

@@ -27,7 +27,7 @@ impl Connection {
             self.note_drop(arrival.now, packet.payload.len(), DropReason::Duplicate);
             return Ok(());
         }
-        if !self.on_authentic_packet(arrival, packet) {
+        if self.is_forbidden_move(arrival, packet) || !self.on_authentic_packet(arrival, packet) {
             self.note_drop(arrival.now, packet.payload.len(), DropReason::Header);
             return Ok(());
         }
@@ -36,12 +36,13 @@ impl Connection {
             return Err(TransportError::protocol_violation("a packet without frames"));
         }
         let mut ack_eliciting = false;
-        let mut probing = true;
+        let (mut probing, mut challenged) = (true, false);
         for frame in FrameIter::new(&packet.payload) {
             let frame = frame?;
             let ty = frame.frame_type();
             ack_eliciting |= frame.is_ack_eliciting();
             probing &= frame.is_probing();
+            challenged |= matches!(frame, Frame::PathChallenge(_));
             if !frame.permitted_in(packet.ty) {
                 return Err(TransportError::protocol_violation(format!(
                     "frame type {ty:#x} is not allowed in a packet of type {:?}",
@@ -61,27 +62,8 @@ impl Connection {
         let newest = largest.is_none_or(|largest| packet.number > largest);
         let acks = &mut self.spaces[space as usize].acks;
         acks.on_packet_received(arrival.now, packet.number, ack_eliciting, arrival.ecn);
-        if newest && !probing {
-            self.follow_peer(arrival);
-        }
+        self.on_packet_from(arrival, packet, newest && !probing, challenged);
         Ok(())
-    }
-
-    /// The peer's newest packet tells where it is (RFC 9000 §9.3).
-    fn follow_peer(&mut self, arrival: &Arrival) {
-        if self.role == Role::Server && !self.paths.is_active(&arrival.path) {
-            let same_host = self.paths.active().address.peer.ip() == arrival.path.peer.ip();
-            let pto = self.recovery.pto();
-            let (now, path) = (arrival.now, arrival.path);
-            self.paths.migrate(now, path, arrival.datagram_len, pto, &mut *self.random);
-            // RFC 9000 §9.5: another ID on another path, so that they cannot be linked.
-            self.peer_cids.rotate();
-            if !same_host {
-                // RFC 9000 §9.4: what was learned belongs to the old path; a change of port only
-                // is most likely a NAT on the same one.
-                self.on_new_path(now);
-            }
-        }
     }
 
     fn on_frame(
@@ -121,7 +103,9 @@ impl Connection {
                 self.streams.on_stop_sending(id, ApplicationError(error))
             }
             Frame::NewConnectionId { sequence, retire_prior_to, id, reset_token } => {
-                self.peer_cids.on_new_connection_id(sequence, retire_prior_to, id, reset_token)
+                self.peer_cids.on_new_connection_id(sequence, retire_prior_to, id, reset_token)?;
+                self.renew_path_ids();
+                Ok(())
             }
             Frame::RetireConnectionId { sequence } => {
                 let used = &packet.destination;
@@ -129,11 +113,11 @@ impl Connection {
                 self.local_cids.on_retire(sequence, used, &mut *self.random, events)
             }
             Frame::PathChallenge(data) => {
-                self.paths.on_challenge(arrival.path, data, arrival.datagram_len);
+                self.paths.on_challenge(arrival.path, data);
                 Ok(())
             }
             Frame::PathResponse(data) => {
-                self.paths.on_response(data);
+                self.on_path_response(arrival.now, data);
                 Ok(())
             }
             Frame::NewToken { token } => self.on_new_token(token),

@@ -31,10 +31,12 @@ mod handshake;
 mod idle;
 mod keys;
 mod local_cids;
+mod migration;
 mod mtu;
 mod observer;
 mod packet_builder;
-mod path;
+mod path_packets;
+mod paths;
 mod peer_cids;
 mod receive;
 mod send;
@@ -44,6 +46,7 @@ mod space;
 mod stats;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -56,6 +59,7 @@ pub use datagrams::{
 };
 pub use event::Event;
 pub use first_flight::{FirstFlight, refusal};
+pub use migration::MigrationError;
 pub use observer::{DropReason, Metrics, Observer, PacketInfo};
 pub use setup::{ClientSetup, ServerSetup, SetupError};
 pub use stats::ConnectionStats;
@@ -63,7 +67,7 @@ pub use stats::ConnectionStats;
 use crate::crypto::ResetKey;
 use crate::error::{CloseReason, TransportError};
 use crate::helper::RandomGenerator;
-use crate::recovery::{AckPolicy, AckTracker, PathState, Recovery};
+use crate::recovery::{AckPolicy, AckTracker, Recovery};
 use crate::streams::Streams;
 use crate::time::Time;
 use crate::types::{Role, Space};
@@ -77,7 +81,7 @@ use idle::IdleTimer;
 use keys::KeyRing;
 use local_cids::LocalConnectionIds;
 use mtu::MtuDiscovery;
-use path::Paths;
+use paths::Paths;
 use peer_cids::PeerConnectionIds;
 use sent::SentFrames;
 use space::PacketSpace;
@@ -131,8 +135,9 @@ pub struct Connection {
     reset_key: Arc<ResetKey>,
     /// For the Initial keys of a Retry.
     provider: Arc<CryptoProvider>,
-    /// What was known of the path before an unproven change of address.
-    old_path: Option<PathState>,
+    /// The two ends of the handshake.
+    first_local_address: SocketAddr,
+    first_peer_address: SocketAddr,
 
     /// A buffer that keeps its allocation between packets.
     scratch: Vec<u8>,
@@ -159,7 +164,6 @@ impl Connection {
             mtu: &mut self.mtu,
             local_cids: &mut self.local_cids,
             peer_cids: &mut self.peer_cids,
-            paths: &mut self.paths,
             pending: &mut self.pending,
             observer: self.observer.as_deref_mut(),
             mtu_changed: false,
@@ -175,23 +179,6 @@ impl Connection {
         }
         if let Some(number) = largest_acked {
             self.keys.on_acked(number);
-        }
-    }
-
-    /// The peer moved to another host: what was learned belongs to the old path (RFC 9000 §9.4).
-    fn on_new_path(&mut self, now: Time) {
-        let size = self.config.initial_packet_size;
-        self.mtu = MtuDiscovery::new(size, self.config.max_packet_size);
-        self.mtu.enable();
-        let algorithm = setup::new_algorithm(now, &self.config);
-        self.old_path = Some(self.recovery.on_connection_migration(now, algorithm, size as u16));
-    }
-
-    /// The peer was not where it seemed to be: back to the path before.
-    fn on_old_path(&mut self, now: Time) {
-        if let Some(state) = self.old_path.take() {
-            self.recovery.restore_path(now, state);
-            self.on_mtu_changed();
         }
     }
 

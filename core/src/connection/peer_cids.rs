@@ -12,12 +12,16 @@ struct Known {
     sequence: u64,
     id: ConnectionId,
     token: Option<ResetToken>,
+    /// Packets were sent to it, on one path.
+    used: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct PeerConnectionIds {
-    /// In the order of their sequence numbers; the first is in use.
+    /// In the order of their sequence numbers.
     known: VecDeque<Known>,
+    /// The sequence number of the one in use on the active path; it is among the known.
+    active: u64,
     /// How many we advertised to keep.
     limit: usize,
     retire_prior_to: u64,
@@ -30,7 +34,8 @@ pub(super) struct PeerConnectionIds {
 impl PeerConnectionIds {
     pub(super) fn new(first: ConnectionId, limit: u64) -> Self {
         Self {
-            known: VecDeque::from([Known { sequence: 0, id: first, token: None }]),
+            known: VecDeque::from([Known { sequence: 0, id: first, token: None, used: true }]),
+            active: 0,
             limit: limit as usize,
             retire_prior_to: 0,
             owed: VecDeque::new(),
@@ -38,9 +43,55 @@ impl PeerConnectionIds {
         }
     }
 
-    /// The ID to send packets to.
+    /// The ID to send packets to on the active path.
     pub(super) fn current(&self) -> &ConnectionId {
-        &self.known.front().expect("there is always one ID in use").id
+        self.id(self.active).expect("the active ID is kept among the known")
+    }
+
+    /// The sequence number of [`Self::current`].
+    pub(super) fn active_sequence(&self) -> u64 {
+        self.active
+    }
+
+    /// The ID with this sequence number, unless it was retired.
+    pub(super) fn id(&self, sequence: u64) -> Option<&ConnectionId> {
+        self.known.iter().find(|known| known.sequence == sequence).map(|known| &known.id)
+    }
+
+    /// Whether it knows an ID with this sequence number.
+    pub(super) fn knows(&self, sequence: u64) -> bool {
+        self.id(sequence).is_some()
+    }
+
+    /// Whether the peer wants no connection IDs in its packets.
+    pub(super) fn are_empty(&self) -> bool {
+        self.current().is_empty()
+    }
+
+    /// An ID that was on no path yet, for a new one (RFC 9000 §9.5). None if there is no other, and
+    /// none if the peer uses zero-length IDs, which would link all paths.
+    pub(super) fn take_unused(&mut self) -> Option<u64> {
+        let unused = self.known.iter_mut().find(|known| !known.used)?;
+        unused.used = true;
+        Some(unused.sequence)
+    }
+
+    /// The active path uses this ID from now on.
+    pub(super) fn use_for_active(&mut self, sequence: u64) {
+        if self.knows(sequence) {
+            self.active = sequence;
+        }
+    }
+
+    /// The path that used this ID is gone: retires it (RFC 9000 §5.1.2).
+    pub(super) fn release(&mut self, sequence: u64) {
+        let at = self.known.iter().position(|known| known.sequence == sequence);
+        if let Some(at) = at
+            && sequence != self.active
+        {
+            self.known.remove(at);
+            self.owed.push_back(sequence);
+        }
     }
 
     /// The peer's first packet named its own ID, or a Retry did (RFC 9000 §7.2).
@@ -57,10 +108,13 @@ impl PeerConnectionIds {
         }
     }
 
-    /// Whether the end of a datagram is a token of the peer's (RFC 9000 §10.3.1). Every token is
-    /// compared, so that the time does not tell which one matched.
+    /// Whether the end of a datagram is the token of an ID that packets were sent to
+    /// (RFC 9000 §10.3.1). Every token is compared, so that the time does not tell which one
+    /// matched.
     pub(super) fn is_reset_token(&self, candidate: &ResetToken) -> bool {
-        let matches = |known: &Known| known.token.as_ref().is_some_and(|token| token == candidate);
+        let matches = |known: &Known| {
+            known.used & known.token.as_ref().is_some_and(|token| token == candidate)
+        };
         self.known.iter().fold(false, |found, known| found | matches(known))
     }
 
@@ -85,7 +139,7 @@ impl PeerConnectionIds {
             self.owe(sequence)?;
         } else if !seen {
             let at = self.known.partition_point(|known| known.sequence < sequence);
-            self.known.insert(at, Known { sequence, id, token: Some(token) });
+            self.known.insert(at, Known { sequence, id, token: Some(token), used: false });
         }
         self.retire_prior(retire_prior_to)?;
         if self.known.len() > self.limit {
@@ -136,6 +190,11 @@ impl PeerConnectionIds {
             self.known.pop_front();
             self.owe(sequence)?;
         }
+        if !self.knows(self.active) {
+            // One that is on no path, or else one that another path has to do without.
+            let taken = self.take_unused();
+            self.active = taken.unwrap_or_else(|| self.known.back().map_or(0, |k| k.sequence));
+        }
         Ok(())
     }
 
@@ -170,19 +229,6 @@ impl PeerConnectionIds {
         self.unacked = self.unacked.saturating_sub(1);
         self.owed.push_back(sequence);
     }
-
-    /// Moves on to an ID that was not used before, retiring the current one; false if there is no
-    /// other (RFC 9000 §9.5).
-    pub(super) fn rotate(&mut self) -> bool {
-        if self.known.len() < 2 {
-            return false;
-        }
-        let retired = self.known.pop_front().map(|known| known.sequence);
-        retired.is_some_and(|sequence| {
-            self.owed.push_back(sequence);
-            true
-        })
-    }
 }
 
 #[cfg(test)]
@@ -213,7 +259,7 @@ mod tests {
         assert_eq!(ids.next_retirement(), Some(0));
         ids.on_lost(0);
         assert_eq!(ids.next_retirement(), Some(0), "a lost frame is repeated");
-        assert!(ids.is_reset_token(&token(1)) && !ids.is_reset_token(&token(9)));
+        assert!(ids.is_reset_token(&token(1)) && !ids.is_reset_token(&token(2)));
     }
 
     #[test]

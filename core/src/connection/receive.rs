@@ -67,16 +67,9 @@ impl Connection {
             self.note_drop(now, data.len(), DropReason::Closing);
             return;
         }
-        // RFC 9000 §9: no change of address before the handshake is confirmed, and a client does
-        // not follow its server.
-        let moved = !self.paths.is_active(&path);
-        if moved && (!self.handshake_confirmed || self.role == Role::Client) {
+        if !self.admits(&path, data.len()) {
             self.note_drop(now, data.len(), DropReason::Header);
             return;
-        }
-        self.paths.on_datagram(&path, data.len());
-        if !moved {
-            self.paths.set_local(&path);
         }
         self.keys.on_datagram(now, self.recovery.pto());
         self.process_datagram(&arrival, data);

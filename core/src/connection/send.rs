@@ -9,7 +9,6 @@ use super::close::State;
 use super::config::MIN_PACKET_SIZE;
 use super::observer::PacketInfo;
 use super::packet_builder::{BuiltPacket, HeaderFields, PacketBuilder};
-use super::path::Response;
 use super::sent::SentFrame;
 use crate::error::CloseReason;
 use crate::packet_writer::{OutgoingPacket, PacketWriter, Payload, WriteResult};
@@ -20,7 +19,7 @@ use crate::wire::{Frame, packet_number};
 
 /// What became of an attempt to write a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Attempt {
+pub(super) enum Attempt {
     /// One was written; there may be more.
     Sent,
     /// There is nothing to send, or nothing may be sent.
@@ -106,8 +105,8 @@ impl Connection {
             State::Closing => return self.write_farewell(writer),
             State::Draining | State::Over => return Attempt::Nothing,
         }
-        if self.paths.has_response() && self.keys.can_seal(Space::Application) {
-            return self.write_path_response(now, writer);
+        if let Some(attempt) = self.write_path_datagram(now, writer) {
+            return attempt;
         }
         let Some(allowance) = self.allowance(now, writer) else { return Attempt::Nothing };
         let path = self.paths.active().address;
@@ -143,11 +142,17 @@ impl Connection {
         if size < MIN_USEFUL_SIZE {
             return None;
         }
-        // A challenge is a probe as well: while an address is not proven, recovery's timers rest,
-        // and what was lost on the way there may fill the window for ever (RFC 9000 §9.4).
-        let probing = self.probes.iter().any(|probes| *probes > 0) || self.paths.wants_challenge();
+        let probing = self.probes.iter().any(|probes| *probes > 0);
         let room = self.recovery.send_allowance(now) >= size as u64;
         let eliciting = probing || room;
+        // Who never runs out of data looks for a larger size all the same.
+        let largest = if limit == usize::MAX { writer.max_packet_size(peer) } else { 0 };
+        if room
+            && !probing
+            && let Some(size) = self.mtu.next_probe().filter(|size| *size <= largest)
+        {
+            return Some(Allowance { size, eliciting: true, probe: true });
+        }
         if Space::ALL.into_iter().any(|space| self.wants(now, space, eliciting)) {
             return Some(Allowance { size, eliciting, probe: false });
         }
@@ -157,13 +162,6 @@ impl Connection {
             self.recovery.on_application_limited(); // pacing holds nothing back
         } else if !probing {
             self.recovery.on_application_limited();
-            if let Some(size) = self
-                .mtu
-                .next_probe()
-                .filter(|size| limit == usize::MAX && *size <= writer.max_packet_size(peer))
-            {
-                return Some(Allowance { size, eliciting: true, probe: true });
-            }
         }
         None
     }
@@ -189,7 +187,6 @@ impl Connection {
             || self.pending.new_token
             || self.local_cids.wants_to_send()
             || self.peer_cids.wants_to_send()
-            || self.paths.wants_challenge()
             || (self.is_established()
                 && (self.streams.wants_to_send() || self.datagrams.wants_to_send()))
     }
@@ -291,6 +288,15 @@ impl Connection {
     }
 
     fn on_packet_sent(&mut self, now: Time, space: Space, packet: BuiltPacket) {
+        let ecn = self.outgoing_ecn(false);
+        self.on_marked_packet_sent(now, space, packet, ecn);
+    }
+
+    pub(super) fn on_unmarked_packet_sent(&mut self, now: Time, space: Space, packet: BuiltPacket) {
+        self.on_marked_packet_sent(now, space, packet, Ecn::NotEct);
+    }
+
+    fn on_marked_packet_sent(&mut self, now: Time, space: Space, packet: BuiltPacket, ecn: Ecn) {
         let size = packet.len();
         if packet.ack_eliciting {
             self.idle.on_ack_eliciting_sent(now);
@@ -301,8 +307,8 @@ impl Connection {
         self.stats.packets_sent += 1;
         self.stats.bytes_sent += size as u64;
         let in_flight = packet.is_in_flight();
-        let ecn = self.outgoing_ecn(false);
         let mtu_probe = packet.frames.contains(&SentFrame::MtuProbe);
+        let ecn = self.outgoing_ecn(mtu_probe);
         let sent = SentPacket {
             ack_eliciting: packet.ack_eliciting,
             in_flight,
@@ -318,46 +324,6 @@ impl Connection {
 
     fn outgoing_ecn(&self, probe: bool) -> Ecn {
         if probe { Ecn::NotEct } else { self.recovery.ecn_codepoint() }
-    }
-
-    /// Answers a path challenge where it came from (RFC 9000 §8.2.2).
-    fn write_path_response(&mut self, now: Time, writer: &mut dyn PacketWriter) -> Attempt {
-        let Some(response) = self.paths.next_response() else { return Attempt::Nothing };
-        let Response { address, data, asked_bytes } = response;
-        // A datagram of 1200 bytes shows that the path carries QUIC, unless that would amplify.
-        let active = address == self.paths.active().address;
-        let allowed = if active { self.paths.active().allowance() } else { 3 * asked_bytes };
-        let size = MIN_PACKET_SIZE.min(allowed);
-        let mut buffer = vec![0; size];
-        let number = self.recovery.next_packet_number(Space::Application);
-        let header = HeaderFields {
-            space: Space::Application,
-            version: self.version,
-            destination: self.peer_cids.current(),
-            source: &self.handshake.local_id(),
-            token: &[],
-            key_phase: self.keys.key_phase(),
-            number,
-            number_len: packet_number::MAX_LEN,
-        };
-        let Some(mut builder) = PacketBuilder::new(&mut buffer, &header) else {
-            return Attempt::Nothing;
-        };
-        let mut next = Some(data);
-        while let Some(data) = next {
-            builder.frame(&Frame::PathResponse(data), None);
-            let room = builder.remaining() >= PATH_RESPONSE_LEN;
-            next = room.then(|| self.paths.next_response_to(&address)).flatten();
-        }
-        builder.pad_full();
-        let packet = builder.finish();
-        self.keys.seal(Space::Application, &mut buffer, &packet);
-        let len = packet.len();
-        self.on_packet_sent(now, Space::Application, packet);
-        if active {
-            self.paths.active_mut().on_sent(len);
-        }
-        self.hand_over(writer, &address, Ecn::NotEct, &buffer[..len])
     }
 
     /// Says goodbye, at first with a new packet, then by repeating it (RFC 9000 §10.2.1).
@@ -436,7 +402,11 @@ impl Connection {
         self.on_written(result, &packet)
     }
 
-    fn on_written(&mut self, result: WriteResult, packet: &OutgoingPacket<'_>) -> Attempt {
+    pub(super) fn on_written(
+        &mut self,
+        result: WriteResult,
+        packet: &OutgoingPacket<'_>,
+    ) -> Attempt {
         match result {
             WriteResult::Ok => Attempt::Sent,
             WriteResult::BlockedDataBuffered => Attempt::Blocked,
@@ -485,8 +455,6 @@ const fn buffer_full() -> Padding {
 
 /// How many datagrams one connection writes in a turn, at most.
 const MAX_DATAGRAMS_PER_TURN: usize = 512;
-/// A PATH_RESPONSE frame, in bytes (RFC 9000 §19.18).
-const PATH_RESPONSE_LEN: usize = 9;
 /// A datagram smaller than this is not worth sending.
 const MIN_USEFUL_SIZE: usize = 64;
 /// CONNECTION_CLOSE without its reason, with every field at its largest.

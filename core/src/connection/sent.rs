@@ -17,7 +17,6 @@ pub(super) enum SentFrame {
     NewToken,
     NewConnectionId { sequence: u64 },
     RetireConnectionId { sequence: u64 },
-    PathChallenge,
     MtuProbe,
     Datagram(DatagramId),
 }

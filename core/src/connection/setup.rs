@@ -20,7 +20,7 @@ use super::idle::IdleTimer;
 use super::keys::KeyRing;
 use super::local_cids::LocalConnectionIds;
 use super::mtu::MtuDiscovery;
-use super::path::Paths;
+use super::paths::Paths;
 use super::peer_cids::PeerConnectionIds;
 use super::stats::ConnectionStats;
 use super::{Connection, Observer, new_space};
@@ -295,7 +295,8 @@ impl Connection {
             reset_key: parts.reset_key,
             scratch: Vec::new(),
             provider: parts.provider,
-            old_path: None,
+            first_local_address: parts.path.local,
+            first_peer_address: parts.path.peer,
             config,
         }
     }
@@ -331,6 +332,7 @@ fn our_parameters(config: &Config) -> TransportParameters {
         initial_max_streams_uni: streams.max_streams_uni,
         max_ack_delay: config.max_ack_delay,
         active_connection_id_limit: config.active_connection_id_limit,
+        disable_active_migration: config.disable_active_migration,
         max_datagram_frame_size: config.datagrams.max_frame_size,
         ..TransportParameters::default()
     }

@@ -1,9 +1,12 @@
 //! A connection's move to another path: congestion control, RTT and ECN begin anew there, and what
 //! was sent on the old path no longer counts (RFC 9000 §9.4).
 
+use std::time::Duration;
+
 use crate::congestion::{DeliveryTracker, SendAlgorithm};
-use crate::recovery::{Recovery, RttEstimator};
+use crate::recovery::{GRANULARITY, Recovery, RttEstimator, SentPacket};
 use crate::time::Time;
+use crate::types::{Ecn, Space};
 
 /// What was known of a path that was left; to be kept in case the connection returns to it.
 #[derive(Debug)]
@@ -33,6 +36,35 @@ impl<F> Recovery<F> {
         self.restore_path(now, fresh)
     }
 
+    /// A packet was sent by another path than the present one, to probe it. It can be acknowledged
+    /// or lost, but nothing follows from either.
+    pub fn on_off_path_packet_sent(&mut self, now: Time, number: u64, size: u16)
+    where
+        F: Default,
+    {
+        debug_assert_eq!(number, self.next_packet_number(Space::Application));
+        let mut packet = SentPacket::ack_only(size, Ecn::NotEct, F::default());
+        packet.time_sent = now;
+        packet.path = OFF_PATH;
+        self.stats.packets_sent += 1;
+        self.stats.bytes_sent += u64::from(size);
+        self.ledger(Space::Application).push(packet);
+    }
+
+    /// The time that a path challenge took is what the RTT starts from, until there is a sample
+    /// (RFC 9002 §6.2.2).
+    pub fn use_initial_rtt(&mut self, rtt: Duration) {
+        if self.rtt.first_sample().is_none() {
+            self.rtt = RttEstimator::new(rtt.max(GRANULARITY));
+        }
+    }
+
+    /// The peer has a new address on what is otherwise the same path: whether ECN marks arrive is
+    /// found out again (RFC 9000 §13.4.2).
+    pub fn revalidate_ecn(&mut self) {
+        self.ecn.on_new_path(self.config.ecn);
+    }
+
     /// The connection returned to a path it had left (RFC 9000 §9.3.2). Returns what was known of
     /// the one that it leaves.
     pub fn restore_path(&mut self, now: Time, state: PathState) -> PathState {
@@ -53,3 +85,6 @@ impl<F> Recovery<F> {
         left
     }
 }
+
+/// The mark of packets that were not sent by the present path.
+const OFF_PATH: u32 = u32::MAX;

@@ -263,6 +263,15 @@ impl<S: Session> SessionHost<S> {
             Event::NewToken(token) => {
                 self.with_session(now, |session, cx| session.on_new_token(token, cx));
             }
+            Event::PathValidated(path) => {
+                self.with_session(now, |session, cx| session.on_path_validated(&path, cx));
+            }
+            Event::PathFailed(path) => {
+                self.with_session(now, |session, cx| session.on_path_failed(&path, cx));
+            }
+            Event::PathChanged(path) => {
+                self.with_session(now, |session, cx| session.on_path_changed(&path, cx));
+            }
             Event::ConnectionIdIssued(id) => self.notices.push(Notice::ConnectionIdIssued(id)),
             Event::ConnectionIdRetired(id) => self.notices.push(Notice::ConnectionIdRetired(id)),
         }

@@ -17,7 +17,7 @@ pub use stream_map::StreamMap;
 
 use crate::connection::DatagramId;
 use crate::error::{ApplicationError, CloseReason};
-use crate::types::{Direction, StreamId};
+use crate::types::{Direction, PathAddress, StreamId};
 
 /// An incoming stream that the session does not want. The peer gets RESET_STREAM and STOP_SENDING
 /// with this code, as far as the stream's direction allows.
@@ -106,6 +106,24 @@ pub trait Session: Sized + 'static {
     /// The server sent a token to present at the next connection to it (RFC 9000 §8.1.3).
     fn on_new_token(&mut self, token: bytes::Bytes, cx: &mut SessionContext<'_, Self>) {
         let _ = (token, cx);
+    }
+
+    /// The peer has proven to be at the other end of this path, which is not necessarily in use
+    /// (RFC 9000 §8.2.3).
+    fn on_path_validated(&mut self, path: &PathAddress, cx: &mut SessionContext<'_, Self>) {
+        let _ = (path, cx);
+    }
+
+    /// This path was not proven in time (RFC 9000 §8.2.4). If the connection used it, it has
+    /// returned to the last proven one.
+    fn on_path_failed(&mut self, path: &PathAddress, cx: &mut SessionContext<'_, Self>) {
+        let _ = (path, cx);
+    }
+
+    /// The connection runs over this path from now on: on a client because it has moved there, on a
+    /// server because its client has (RFC 9000 §9).
+    fn on_path_changed(&mut self, path: &PathAddress, cx: &mut SessionContext<'_, Self>) {
+        let _ = (path, cx);
     }
 
     /// A datagram came (RFC 9221). Copy what you keep for long: it may be a slice of a batch.
