@@ -48,7 +48,7 @@ impl Connection {
         }
         let wants_ping = self.probes[at] > 0 || self.spaces[at].acks.wants_ack_eliciting();
         if wants_ping && !builder.is_ack_eliciting() {
-            builder.frame(&Frame::Ping, None);
+            builder.frame(&self.probe_frame(space), None);
         }
         if builder.is_ack_eliciting() {
             self.probes[at] = self.probes[at].saturating_sub(1);
@@ -89,6 +89,7 @@ impl Connection {
                 !builder.frame(&Frame::HandshakeDone, Some(SentFrame::HandshakeDone));
         }
         self.write_connection_ids(builder);
+        self.write_ack_frequency(builder);
         if self.pending.new_token
             && let Some(token) = &self.new_token
         {

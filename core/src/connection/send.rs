@@ -195,6 +195,7 @@ impl Connection {
             || self.pending.new_token
             || self.local_cids.wants_to_send()
             || self.peer_cids.wants_to_send()
+            || self.ack_frequency.wants_to_send()
             || (self.is_established()
                 && (self.streams.wants_to_send() || self.datagrams.wants_to_send()))
     }
@@ -260,7 +261,7 @@ impl Connection {
         };
         let Some(mut builder) = PacketBuilder::new(buffer, &header) else { return 0 };
         if allowance.probe {
-            builder.frame(&Frame::Ping, Some(SentFrame::MtuProbe));
+            builder.frame(&self.probe_frame(space), Some(SentFrame::MtuProbe));
         } else {
             self.write_frames(now, space, &mut builder, allowance.eliciting);
         }
