@@ -1,4 +1,5 @@
-//! What protoquic's end-to-end tests share: a network in virtual time ([`net`]), a bad network
+//! What protoquic's end-to-end tests share: a network in virtual time ([`net`]), a
+//! simulator of whole networks ([`sim`]), a bad network
 //! between real sockets ([`relay`]), certificates made once per process, and small protocols to run
 //! over them. Public seams only.
 
@@ -12,4 +13,5 @@ pub mod net;
 pub mod protocols;
 pub mod raw;
 pub mod relay;
+pub mod sim;
 pub mod tls;

@@ -4,7 +4,8 @@
 use bytes::{Bytes, BytesMut};
 use protoquic::{
     ApplicationError, CloseReason, Direction, FnFactory, PathAddress, Refuse, ServerConfig,
-    Session, SessionContext, SessionFactory, SessionHost, Stream, StreamContext, StreamId,
+    Session, SessionContext, SessionFactory, SessionHost, Stream, StreamContext, StreamError,
+    StreamId,
 };
 
 /// Sends everything back.
@@ -195,7 +196,10 @@ impl Session for EchoClient {
                 let to_send = if downloads { length() } else { data.clone() };
                 EchoClientStream { to_send, sent: false, expected: data }
             });
-            opened.expect("the server allows as many streams as the test opens");
+            // A server may have broken a rule since.
+            if opened != Err(StreamError::ConnectionClosed) {
+                opened.expect("the server allows as many streams as the test opens");
+            }
         }
     }
 

@@ -45,3 +45,18 @@ fn large_packets_may_vanish_or_be_refused() {
 fn the_socket_may_be_full_now_and_then() {
     survives(|writer| Box::new(BlockingWriter::every_nth(writer, 50)));
 }
+
+/// RFC 9002 §6.2.4: a probe carries data where there is some. The ClientHello is lost, and so is the
+/// first of the two probes after a second; the other one begins the handshake.
+#[test]
+fn both_probes_carry_the_client_hello() {
+    let transport = Arc::new(Config::default());
+    let config = ServerConfig { transport: transport.clone(), tls: tls::server(&[b"echo"]) };
+    let mut net = Net::new(1, Link::default(), echo_factory(config));
+    let client =
+        net.connect(transport, tls::client(&[b"echo"]), EchoClient::new(1, 1000), |writer| {
+            Box::new(DroppingWriter::first(writer, 2))
+        });
+    let done = net.run_until(Duration::from_secs(2), |net| net.clients[client].session().is_done());
+    assert!(done, "the handshake waited for the next timeout");
+}

@@ -191,7 +191,9 @@ impl<S: Session> ClientEndpoint<S> {
     }
 }
 
-fn open(address: SocketAddr) -> Result<(EventLoop, Box<dyn PacketWriter>, SocketAddr), String> {
+pub(crate) fn open(
+    address: SocketAddr,
+) -> Result<(EventLoop, Box<dyn PacketWriter>, SocketAddr), String> {
     let make = || {
         let socket = Arc::new(bind(address, &SocketOptions::default())?);
         let local = socket.local_addr()?;

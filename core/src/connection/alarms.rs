@@ -92,6 +92,11 @@ impl Connection {
     /// flight hold, or a PING (RFC 9002 §6.2.4).
     fn prepare_probes(&mut self, now: Time, space: Space, packets: u8) {
         self.probes[space as usize] = packets;
+        self.requeue_oldest(now, space, packets);
+    }
+
+    /// Has what the oldest packets in flight hold sent again.
+    pub(super) fn requeue_oldest(&mut self, now: Time, space: Space, packets: u8) {
         let (recovery, mut fates) = self.fates(now);
         for (_, packet) in recovery.oldest_unacked_frames(space).take(packets.into()) {
             for frame in &packet.frames {

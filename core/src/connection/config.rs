@@ -42,6 +42,9 @@ pub struct Config {
     /// After how many ack-eliciting packets an ACK is due once a connection is warm; 2 to 255.
     /// Default 10. (RFC 9000 §13.2.2)
     pub ack_threshold: u8,
+    /// Whether the two ends may tell each other how often to acknowledge; if so, senders of bulk
+    /// data ask for fewer ACKs. Default on. (draft-ietf-quic-ack-frequency)
+    pub ack_frequency: bool,
     /// How many connection IDs the peer may have issued to us at a time, 2 to 8. Default 4.
     pub active_connection_id_limit: u64,
     /// How long the connection IDs are that a client gives itself, 0 to 20 bytes. Default 8. (A
@@ -82,6 +85,7 @@ impl Default for Config {
             initial_rtt: Duration::from_millis(333),
             max_ack_delay: Duration::from_millis(25),
             ack_threshold: 10,
+            ack_frequency: true,
             active_connection_id_limit: 4,
             client_connection_id_length: 8,
             disable_active_migration: false,

@@ -2,6 +2,7 @@
 //! Borrows the mechanisms, beside the ledger that knows. This file must not know why a packet is
 //! deemed lost.
 
+use super::ack_frequency::AckFrequency;
 use super::datagrams::Datagrams;
 use super::local_cids::LocalConnectionIds;
 use super::mtu::MtuDiscovery;
@@ -27,6 +28,7 @@ pub(super) struct Fates<'a> {
     pub(super) now: Time,
     pub(super) streams: &'a mut Streams,
     pub(super) datagrams: &'a mut Datagrams,
+    pub(super) ack_frequency: &'a mut AckFrequency,
     pub(super) spaces: &'a mut [PacketSpace; 3],
     pub(super) mtu: &'a mut MtuDiscovery,
     pub(super) local_cids: &'a mut LocalConnectionIds,
@@ -82,6 +84,7 @@ impl Fates<'_> {
             SentFrame::RetireConnectionId { .. } => self.peer_cids.on_acked(),
             SentFrame::MtuProbe => self.mtu_changed |= self.mtu.on_probe_acked(number),
             SentFrame::Datagram(id) => self.datagrams.on_acked(id),
+            SentFrame::AckFrequency { sequence } => self.ack_frequency.on_acked(sequence),
             SentFrame::HandshakeDone | SentFrame::NewToken | SentFrame::NewConnectionId { .. } => {}
         }
     }
@@ -97,6 +100,7 @@ impl Fates<'_> {
             SentFrame::NewToken => self.pending.new_token = true,
             SentFrame::NewConnectionId { sequence } => self.local_cids.on_lost(sequence),
             SentFrame::RetireConnectionId { sequence } => self.peer_cids.on_lost(sequence),
+            SentFrame::AckFrequency { sequence } => self.ack_frequency.on_lost(sequence),
             SentFrame::Ack { .. } | SentFrame::MtuProbe | SentFrame::Datagram(_) => {}
         }
     }

@@ -21,6 +21,7 @@ impl Connection {
         let acked = !alone && self.write_ack(now, space, builder);
         if eliciting {
             self.write_eliciting_frames(now, space, builder);
+            self.write_probe(now, space, builder);
         }
         if acked {
             self.spaces[space as usize].acks.on_ack_sent(builder.is_ack_eliciting());
@@ -35,10 +36,19 @@ impl Connection {
                 self.write_data(now, builder);
             }
         }
+    }
+
+    /// RFC 9002 §6.2.4: a probe must be ack-eliciting, and carries data rather than a PING. What the
+    /// first of two has said again, the second says too: a server cannot begin with a PING.
+    fn write_probe(&mut self, now: Time, space: Space, builder: &mut PacketBuilder<'_>) {
         let at = space as usize;
+        if self.probes[at] > 0 && !builder.is_ack_eliciting() {
+            self.requeue_oldest(now, space, 1);
+            self.write_eliciting_frames(now, space, builder);
+        }
         let wants_ping = self.probes[at] > 0 || self.spaces[at].acks.wants_ack_eliciting();
         if wants_ping && !builder.is_ack_eliciting() {
-            builder.frame(&Frame::Ping, None);
+            builder.frame(&self.probe_frame(space), None);
         }
         if builder.is_ack_eliciting() {
             self.probes[at] = self.probes[at].saturating_sub(1);
@@ -79,6 +89,7 @@ impl Connection {
                 !builder.frame(&Frame::HandshakeDone, Some(SentFrame::HandshakeDone));
         }
         self.write_connection_ids(builder);
+        self.write_ack_frequency(builder);
         if self.pending.new_token
             && let Some(token) = &self.new_token
         {

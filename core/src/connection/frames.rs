@@ -131,6 +131,8 @@ impl Connection {
                 self.on_connection_close(arrival.now, &close);
                 Ok(())
             }
+            Frame::AckFrequency(ask) => self.on_ack_frequency(&ask),
+            Frame::ImmediateAck => self.on_immediate_ack(),
             Frame::Datagram { data, .. } => {
                 self.datagrams.on_frame(payload.slice_ref(data), frame.encoded_len())
             }
@@ -186,6 +188,7 @@ impl Connection {
         if summary.rtt_updated {
             let min_rtt = self.recovery.rtt().min();
             self.spaces[Space::Application as usize].acks.set_min_rtt(min_rtt);
+            self.update_ack_frequency();
         }
         if let Some(observer) = &mut self.observer {
             observer.on_metrics_updated(now, &super::stats::metrics(&self.recovery));

@@ -220,6 +220,9 @@ impl Connection {
         self.streams.set_peer_parameters(peer_limits(&theirs));
         self.idle.set_peer_timeout(theirs.max_idle_timeout);
         self.recovery.set_max_ack_delay(theirs.max_ack_delay);
+        if let Some(min) = theirs.min_ack_delay.filter(|_| self.config.ack_frequency) {
+            self.ack_frequency.enable(min, theirs.max_ack_delay);
+        }
         self.mtu.limit(usize::try_from(theirs.max_udp_payload_size).unwrap_or(usize::MAX));
         if let Some(token) = theirs.stateless_reset_token {
             self.peer_cids.set_first_token(token);

@@ -13,6 +13,7 @@
 //!
 //! [`SessionHost`](crate::session::SessionHost) is that loop for [`Session`](crate::Session)s.
 
+mod ack_frequency;
 mod alarms;
 mod application;
 mod cid_generator;
@@ -75,6 +76,7 @@ use crate::streams::Streams;
 use crate::time::Time;
 use crate::types::{Role, Space};
 use crate::wire::Version;
+use ack_frequency::AckFrequency;
 use close::Lifecycle;
 use datagrams::Datagrams;
 use degrading::{PathMonitor, QuietProbe};
@@ -105,6 +107,7 @@ pub struct Connection {
     recovery: Recovery<SentFrames>,
     streams: Streams,
     datagrams: Datagrams,
+    ack_frequency: AckFrequency,
     paths: Paths,
     mtu: MtuDiscovery,
     local_cids: LocalConnectionIds,
@@ -165,6 +168,7 @@ impl Connection {
             now,
             streams: &mut self.streams,
             datagrams: &mut self.datagrams,
+            ack_frequency: &mut self.ack_frequency,
             spaces: &mut self.spaces,
             mtu: &mut self.mtu,
             local_cids: &mut self.local_cids,

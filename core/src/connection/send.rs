@@ -145,6 +145,14 @@ impl Connection {
         let probing = self.probes.iter().any(|probes| *probes > 0);
         let room = self.recovery.send_allowance(now) >= size as u64;
         let eliciting = probing || room;
+        // Who never runs out of data looks for a larger size all the same.
+        let largest = if limit == usize::MAX { writer.max_packet_size(peer) } else { 0 };
+        if room
+            && !probing
+            && let Some(size) = self.mtu.next_probe().filter(|size| *size <= largest)
+        {
+            return Some(Allowance { size, eliciting: true, probe: true });
+        }
         if Space::ALL.into_iter().any(|space| self.wants(now, space, eliciting)) {
             return Some(Allowance { size, eliciting, probe: false });
         }
@@ -152,13 +160,6 @@ impl Connection {
             self.pacing_deadline = self.recovery.pacing_deadline();
         } else if !probing {
             self.recovery.on_application_limited();
-            if let Some(size) = self
-                .mtu
-                .next_probe()
-                .filter(|size| limit == usize::MAX && *size <= writer.max_packet_size(peer))
-            {
-                return Some(Allowance { size, eliciting: true, probe: true });
-            }
         }
         None
     }
@@ -184,6 +185,7 @@ impl Connection {
             || self.pending.new_token
             || self.local_cids.wants_to_send()
             || self.peer_cids.wants_to_send()
+            || self.ack_frequency.wants_to_send()
             || (self.is_established()
                 && (self.streams.wants_to_send() || self.datagrams.wants_to_send()))
     }
@@ -249,7 +251,7 @@ impl Connection {
         };
         let Some(mut builder) = PacketBuilder::new(buffer, &header) else { return 0 };
         if allowance.probe {
-            builder.frame(&Frame::Ping, Some(SentFrame::MtuProbe));
+            builder.frame(&self.probe_frame(space), Some(SentFrame::MtuProbe));
         } else {
             self.write_frames(now, space, &mut builder, allowance.eliciting);
         }
@@ -305,6 +307,7 @@ impl Connection {
         self.stats.bytes_sent += size as u64;
         let in_flight = packet.is_in_flight();
         let mtu_probe = packet.frames.contains(&SentFrame::MtuProbe);
+        let ecn = if mtu_probe { Ecn::NotEct } else { ecn };
         let sent = SentPacket {
             ack_eliciting: packet.ack_eliciting,
             in_flight,

@@ -19,6 +19,7 @@ pub(super) enum SentFrame {
     RetireConnectionId { sequence: u64 },
     MtuProbe,
     Datagram(DatagramId),
+    AckFrequency { sequence: u64 },
 }
 
 /// The frames of a sent packet. Two fit without an allocation: in bulk there is a STREAM frame and

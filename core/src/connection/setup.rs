@@ -9,6 +9,7 @@ use bytes::Bytes;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 
+use super::ack_frequency::{AckFrequency, MIN_ACK_DELAY};
 use super::cid_generator::{ConnectionIdGenerator, RandomConnectionIds};
 use super::close::Lifecycle;
 use super::config::{Config, ConfigError};
@@ -285,6 +286,7 @@ impl Connection {
             ),
             streams: Streams::new(parts.role, &config.streams),
             datagrams: Datagrams::new(config.datagrams),
+            ack_frequency: AckFrequency::new(),
             paths: Paths::new(parts.path, parts.validated),
             mtu: MtuDiscovery::new(config.initial_packet_size, config.max_packet_size),
             peer_cids: PeerConnectionIds::new(parts.peer_id, config.active_connection_id_limit),
@@ -348,6 +350,7 @@ fn our_parameters(config: &Config) -> TransportParameters {
         active_connection_id_limit: config.active_connection_id_limit,
         disable_active_migration: config.disable_active_migration,
         max_datagram_frame_size: config.datagrams.max_frame_size,
+        min_ack_delay: config.ack_frequency.then_some(MIN_ACK_DELAY),
         ..TransportParameters::default()
     }
 }

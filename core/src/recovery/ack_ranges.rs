@@ -78,6 +78,20 @@ impl AckRanges {
         self.ranges.iter().rev().map(|&(start, end)| start..=end)
     }
 
+    /// The smallest number above `number` that is missing, if there is one below the largest.
+    pub fn first_missing_above(&self, number: Option<u64>) -> Option<u64> {
+        let from = number.map_or(0, |number| number + 1).max(self.floor);
+        let mut next_start = None;
+        for range in self.iter() {
+            if *range.start() <= from {
+                // The newest range that begins here or below: what follows it is missing.
+                return next_start.map(|_| (*range.end() + 1).max(from));
+            }
+            next_start = Some(*range.start());
+        }
+        next_start.map(|_| from)
+    }
+
     /// How many ranges there are, at most [`Self::MAX`].
     pub fn len(&self) -> usize {
         self.ranges.len()

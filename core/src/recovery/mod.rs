@@ -16,6 +16,7 @@ mod loss;
 mod pacer;
 mod path;
 mod received;
+mod request;
 mod rtt;
 mod sent_packet;
 mod tally;
@@ -38,6 +39,7 @@ pub use loss::{
 pub use pacer::Pacer;
 pub use path::PathState;
 pub use received::AckTracker;
+pub use request::AckRequest;
 pub use rtt::RttEstimator;
 pub use sent_packet::{FrameSink, SentPacket};
 pub use timer::TimeoutAction;

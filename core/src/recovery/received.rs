@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::recovery::{AckPolicy, AckRanges};
+use crate::recovery::{AckPolicy, AckRanges, AckRequest};
 use crate::time::Time;
 use crate::types::{Ecn, EcnCounts, Space};
 
@@ -34,6 +34,14 @@ pub struct AckTracker {
     delay: Duration,
     ecn: EcnCounts,
     ack_only_sent: u32,
+    /// What the peer asked for, if it did.
+    request: Option<AckRequest>,
+    /// The peer asks for an ACK of the packet at hand.
+    asked_now: bool,
+    /// The largest number that an ACK frame of ours reported.
+    largest_reported: Option<u64>,
+    /// The packet received last was marked CE.
+    was_ce: bool,
 }
 
 impl AckTracker {
@@ -53,6 +61,10 @@ impl AckTracker {
             delay: policy.max_ack_delay,
             ecn: EcnCounts::default(),
             ack_only_sent: 0,
+            request: None,
+            asked_now: false,
+            largest_reported: None,
+            was_ce: false,
         }
     }
 
@@ -80,6 +92,7 @@ impl AckTracker {
         if ack_eliciting {
             self.on_ack_eliciting(now, number, ecn);
         }
+        self.was_ce = ecn == Ecn::Ce;
     }
 
     /// Whether an ACK frame should be sent without waiting. To be asked once the packets at hand
@@ -127,6 +140,7 @@ impl AckTracker {
     pub fn on_ack_sent(&mut self, packet_is_ack_eliciting: bool) {
         self.unacked_eliciting = 0;
         self.ack_now = false;
+        self.largest_reported = self.ranges.largest();
         self.ack_only_sent =
             if packet_is_ack_eliciting { 0 } else { self.ack_only_sent.saturating_add(1) };
     }
@@ -147,7 +161,22 @@ impl AckTracker {
     /// back, so that the peer's small windows do not wait for max_ack_delay.
     pub fn set_min_rtt(&mut self, min_rtt: Duration) {
         let share = (min_rtt / DELAY_SHARE).max(MIN_DELAY);
-        self.delay = self.policy.max_ack_delay.min(share);
+        self.delay = match self.request {
+            Some(request) => request.max_ack_delay,
+            None => self.policy.max_ack_delay.min(share),
+        };
+    }
+
+    /// The peer asks for another frequency, which holds at once
+    /// (draft-ietf-quic-ack-frequency §4).
+    pub const fn set_request(&mut self, request: AckRequest) {
+        self.delay = request.max_ack_delay;
+        self.request = Some(request);
+    }
+
+    /// The peer asks for an ACK of the packet being processed (§5 of the draft).
+    pub const fn request_now(&mut self) {
+        self.asked_now = true;
     }
 
     fn on_ack_eliciting(&mut self, now: Time, number: u64, ecn: Ecn) {
@@ -156,13 +185,29 @@ impl AckTracker {
         }
         self.unacked_eliciting += 1;
         self.eliciting_received += 1;
+        let asked = std::mem::take(&mut self.asked_now);
+        self.ack_now |= self.immediate || asked || self.is_due(number, ecn);
+        self.largest_eliciting = self.largest_eliciting.max(Some(number));
+    }
+
+    /// Whether an ack-eliciting packet has to be acknowledged at once.
+    fn is_due(&self, number: u64, ecn: Ecn) -> bool {
+        if let Some(request) = &self.request {
+            let unacked = u64::from(self.unacked_eliciting);
+            let new_ce = ecn == Ecn::Ce && (!self.was_ce || request.threshold <= 1);
+            let reordered = if request.reordering == 1 {
+                self.is_out_of_order(number)
+            } else {
+                let largest = self.largest_eliciting.max(Some(number)).unwrap_or(number);
+                request.is_reordered(number, largest, self.largest_reported, &self.ranges)
+            };
+            return unacked > request.threshold || new_ce || reordered;
+        }
         let early = self.eliciting_received <= self.policy.initial_packets;
         let threshold = if early { self.policy.initial_threshold } else { self.policy.threshold };
-        self.ack_now |= self.immediate
-            || self.unacked_eliciting >= threshold
+        self.unacked_eliciting >= threshold
             || ecn == Ecn::Ce // RFC 9000 §13.2.1
-            || self.is_out_of_order(number);
-        self.largest_eliciting = self.largest_eliciting.max(Some(number));
+            || self.is_out_of_order(number)
     }
 
     /// RFC 9000 §13.2.1: below a received ack-eliciting packet, or beyond a gap after it.

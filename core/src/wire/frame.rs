@@ -114,6 +114,10 @@ pub enum Frame<'a> {
     ConnectionClose(ConnectionCloseFrame<'a>),
     /// HANDSHAKE_DONE (§19.20).
     HandshakeDone,
+    /// ACK_FREQUENCY (draft-ietf-quic-ack-frequency §4).
+    AckFrequency(AckFrequencyFrame),
+    /// IMMEDIATE_ACK (draft-ietf-quic-ack-frequency §5).
+    ImmediateAck,
     /// DATAGRAM (RFC 9221 §4).
     Datagram {
         /// The application's datagram; may be empty.
@@ -121,6 +125,20 @@ pub enum Frame<'a> {
         /// Whether there is a Length field. Without it the data runs to the end of the packet.
         has_length: bool,
     },
+}
+
+/// An ACK_FREQUENCY frame (draft-ietf-quic-ack-frequency §4). Whether the values are valid is for the
+/// connection to check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AckFrequencyFrame {
+    /// Rises with each frame sent; older frames are ignored.
+    pub sequence: u64,
+    /// How many ack-eliciting packets may go unacknowledged.
+    pub threshold: u64,
+    /// What max_ack_delay is to be, in microseconds.
+    pub max_ack_delay: u64,
+    /// How much reordering is answered at once; 0 for none.
+    pub reordering: u64,
 }
 
 /// A CONNECTION_CLOSE frame (RFC 9000 §19.19).
@@ -247,6 +265,10 @@ pub mod frame_type {
     pub const CONNECTION_CLOSE_APPLICATION: u64 = 0x1d;
     /// HANDSHAKE_DONE.
     pub const HANDSHAKE_DONE: u64 = 0x1e;
+    /// IMMEDIATE_ACK.
+    pub const IMMEDIATE_ACK: u64 = 0x1f;
+    /// ACK_FREQUENCY.
+    pub const ACK_FREQUENCY: u64 = 0xaf;
     /// DATAGRAM that runs to the end of its packet.
     pub const DATAGRAM: u64 = 0x30;
     /// DATAGRAM with a Length field.
@@ -284,6 +306,8 @@ impl Frame<'_> {
             }
             Self::ConnectionClose(_) => frame_type::CONNECTION_CLOSE,
             Self::HandshakeDone => frame_type::HANDSHAKE_DONE,
+            Self::AckFrequency(_) => frame_type::ACK_FREQUENCY,
+            Self::ImmediateAck => frame_type::IMMEDIATE_ACK,
             Self::Datagram { has_length: true, .. } => frame_type::DATAGRAM_LEN,
             Self::Datagram { .. } => frame_type::DATAGRAM,
         }
@@ -321,9 +345,11 @@ impl Frame<'_> {
             Self::ConnectionClose(close) => {
                 !close.application || matches!(packet, ZeroRtt | OneRtt)
             }
-            Self::NewToken { .. } | Self::PathResponse(_) | Self::HandshakeDone => {
-                matches!(packet, OneRtt)
-            }
+            Self::NewToken { .. }
+            | Self::PathResponse(_)
+            | Self::HandshakeDone
+            | Self::AckFrequency(_)
+            | Self::ImmediateAck => matches!(packet, OneRtt),
             _ => matches!(packet, ZeroRtt | OneRtt),
         }
     }

@@ -31,7 +31,11 @@ impl Frame<'_> {
             _ => to.varint(self.frame_type()),
         }
         match *self {
-            Self::Padding(_) | Self::Stream { .. } | Self::Ping | Self::HandshakeDone => {}
+            Self::Padding(_)
+            | Self::Stream { .. }
+            | Self::Ping
+            | Self::HandshakeDone
+            | Self::ImmediateAck => {}
             Self::Ack(ack) => {
                 let (fields, ranges) = ack.raw_parts();
                 to.varints(&fields);
@@ -64,6 +68,9 @@ impl Frame<'_> {
                 to.bytes(&[id.len() as u8]);
                 to.bytes(id.as_bytes());
                 to.bytes(&reset_token.0);
+            }
+            Self::AckFrequency(ask) => {
+                to.varints(&[ask.sequence, ask.threshold, ask.max_ack_delay, ask.reordering]);
             }
             Self::PathChallenge(data) | Self::PathResponse(data) => to.bytes(&data),
             Self::ConnectionClose(close) => {

@@ -4,7 +4,9 @@
 
 use super::ack::AckFrame;
 use super::cursor::Reader;
-use super::frame::{ConnectionCloseFrame, Frame, MAX_STREAMS_LIMIT, frame_type as ty};
+use super::frame::{
+    AckFrequencyFrame, ConnectionCloseFrame, Frame, MAX_STREAMS_LIMIT, frame_type as ty,
+};
 use super::varint::{VARINT_MAX, varint_len};
 use crate::error::TransportError;
 use crate::types::{ConnectionId, Direction, ResetToken, StreamId};
@@ -154,6 +156,13 @@ impl<'a> Body<'_, 'a> {
             ty::RETIRE_CONNECTION_ID => Ok(Frame::RetireConnectionId { sequence: self.varint()? }),
             ty::PATH_CHALLENGE => Ok(Frame::PathChallenge(self.array()?)),
             ty::PATH_RESPONSE => Ok(Frame::PathResponse(self.array()?)),
+            ty::IMMEDIATE_ACK => Ok(Frame::ImmediateAck),
+            ty::ACK_FREQUENCY => Ok(Frame::AckFrequency(AckFrequencyFrame {
+                sequence: self.varint()?,
+                threshold: self.varint()?,
+                max_ack_delay: self.varint()?,
+                reordering: self.varint()?,
+            })),
             ty::CONNECTION_CLOSE => self.connection_close(false),
             ty::CONNECTION_CLOSE_APPLICATION => self.connection_close(true),
             _ => Err(unknown(frame_type)),

@@ -26,7 +26,9 @@ mod tests;
 
 pub use ack::{AckFrame, AckRanges, write_ack};
 pub use cursor::{Reader, Writer};
-pub use frame::{ConnectionCloseFrame, Frame, MAX_STREAMS_LIMIT, PacketType, frame_type};
+pub use frame::{
+    AckFrequencyFrame, ConnectionCloseFrame, Frame, MAX_STREAMS_LIMIT, PacketType, frame_type,
+};
 pub use frame_emit::{
     crypto_header_len, datagram_header_len, length_prefixed_room, stream_header_len,
     write_crypto_header, write_datagram_header, write_stream_header,

@@ -46,6 +46,8 @@ pub mod parameter_id {
     pub const RETRY_SOURCE_CONNECTION_ID: u64 = 0x10;
     /// max_datagram_frame_size.
     pub const MAX_DATAGRAM_FRAME_SIZE: u64 = 0x20;
+    /// min_ack_delay (draft-ietf-quic-ack-frequency §3).
+    pub const MIN_ACK_DELAY: u64 = 0xff04_de1b;
 }
 
 /// The transport parameters of one end. A parameter that is absent has its default here, which is
@@ -91,6 +93,9 @@ pub struct TransportParameters {
     /// The largest DATAGRAM frame this end takes, in bytes, its type and length included; 0 for
     /// none at all (RFC 9221 §3).
     pub max_datagram_frame_size: u64,
+    /// How long this end delays acknowledgments at least, in whole microseconds, if it takes
+    /// requests about them (draft-ietf-quic-ack-frequency §3). At most `max_ack_delay`.
+    pub min_ack_delay: Option<Duration>,
 }
 
 impl Default for TransportParameters {
@@ -115,6 +120,7 @@ impl Default for TransportParameters {
             initial_source_connection_id: None,
             retry_source_connection_id: None,
             max_datagram_frame_size: 0,
+            min_ack_delay: None,
         }
     }
 }
@@ -129,6 +135,7 @@ impl TransportParameters {
         Self {
             ack_delay_exponent: defaults.ack_delay_exponent,
             max_ack_delay: defaults.max_ack_delay,
+            min_ack_delay: None,
             initial_source_connection_id: None,
             original_destination_connection_id: None,
             preferred_address: None,
@@ -191,6 +198,7 @@ mod tests {
             initial_max_data: 1000,
             initial_max_streams_bidi: 10,
             max_ack_delay: Duration::from_millis(3),
+            min_ack_delay: Some(Duration::from_millis(1)),
             stateless_reset_token: Some(ResetToken([1; 16])),
             ..TransportParameters::default()
         }
@@ -204,6 +212,7 @@ mod tests {
         assert_eq!(remembered.initial_max_data, 1000);
         assert_eq!(remembered.max_ack_delay, Duration::from_millis(25));
         assert_eq!(remembered.stateless_reset_token, None);
+        assert_eq!(remembered.min_ack_delay, None); // draft-ietf-quic-ack-frequency §3
     }
 
     #[test]

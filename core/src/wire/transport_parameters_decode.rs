@@ -44,6 +44,7 @@ impl TransportParameters {
         }
         seen.finish()?;
         parameters.check_preferred_address()?;
+        parameters.check_min_ack_delay()?;
         Ok(parameters)
     }
 
@@ -96,6 +97,7 @@ impl TransportParameters {
                 self.retry_source_connection_id = Some(connection_id(id, value)?);
             }
             id::MAX_DATAGRAM_FRAME_SIZE => self.max_datagram_frame_size = integer(ANY)?,
+            id::MIN_ACK_DELAY => self.min_ack_delay = Some(Duration::from_micros(integer(ANY)?)),
             _ => {}
         }
         Ok(())
@@ -107,6 +109,16 @@ impl TransportParameters {
         let source = self.initial_source_connection_id;
         if self.preferred_address.is_some() && source.is_some_and(|id| id.is_empty()) {
             return Err(error("a preferred address from a server without a connection ID"));
+        }
+        Ok(())
+    }
+
+    /// draft-ietf-quic-ack-frequency §3: "Endpoints that support this extension MUST treat receipt of
+    /// a min_ack_delay that is greater than the max_ack_delay as a connection error of type
+    /// TRANSPORT_PARAMETER_ERROR."
+    fn check_min_ack_delay(&self) -> Result<(), TransportError> {
+        if self.min_ack_delay.is_some_and(|min| min > self.max_ack_delay) {
+            return Err(error("min_ack_delay is greater than max_ack_delay"));
         }
         Ok(())
     }
@@ -346,6 +358,19 @@ mod tests {
         for len in 1..bytes.len() {
             refused(&bytes[..len], Role::Server);
         }
+    }
+
+    #[test]
+    fn min_ack_delay_is_at_most_max_ack_delay() {
+        // draft-ietf-quic-ack-frequency §3; the one is in microseconds, the other in milliseconds
+        let min = |micros: u32| {
+            [&[0xc0, 0, 0, 0, 0xff, 0x04, 0xde, 0x1b, 4][..], &(micros | 1 << 31).to_be_bytes()]
+                .concat()
+        };
+        assert!(server(&min(25_000)).is_ok());
+        refused(&min(25_001), Role::Server);
+        assert!(server(&[min(30_000), tlv(0x0b, &[30])].concat()).is_ok());
+        refused(&[tlv(0x0b, &[10]), min(10_001)].concat(), Role::Client);
     }
 
     #[test]

@@ -25,6 +25,9 @@ impl TransportParameters {
         if self.disable_active_migration {
             list.add(id::DISABLE_ACTIVE_MIGRATION, &[]);
         }
+        if let Some(min) = self.min_ack_delay {
+            list.add_integer(id::MIN_ACK_DELAY, min.as_micros() as u64);
+        }
         if let Some(cid) = &self.initial_source_connection_id {
             list.add(id::INITIAL_SOURCE_CONNECTION_ID, cid.as_bytes());
         }
@@ -183,6 +186,7 @@ mod tests {
             initial_source_connection_id: cid(b"source"),
             retry_source_connection_id: cid(b""),
             max_datagram_frame_size: 65_535,
+            min_ack_delay: Some(Duration::from_micros(999)),
         }
     }
 
@@ -243,7 +247,7 @@ mod tests {
         assert_ne!(one, other);
         for ids in [one, other] {
             let reserved = ids.iter().filter(|id| **id % 31 == 27 && **id > 0x20);
-            assert_eq!((reserved.count(), ids.len()), (1, 19));
+            assert_eq!((reserved.count(), ids.len()), (1, 20));
         }
         let of_defaults = encoded(&TransportParameters::default(), Role::Client, 9);
         assert_eq!(ids(&of_defaults).len(), 1, "defaults are left out");

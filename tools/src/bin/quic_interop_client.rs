@@ -26,7 +26,7 @@ struct Arguments {
     #[arg(long, env = "DOWNLOADS", default_value = "/downloads")]
     downloads: PathBuf,
     /// The protocol; the test case's own if it is not given.
-    #[arg(long)]
+    #[arg(long, env = "PROTOCOL")]
     protocol: Option<Protocol>,
     /// Certificates to believe, in PEM; without it, any certificate is.
     #[arg(long)]

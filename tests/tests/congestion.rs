@@ -1,0 +1,174 @@
+//! The congestion controllers on simulated links, beside what the links can carry, compared with
+//! the table in `tests/snapshots/congestion.md`.
+//!
+//! `PROTOQUIC_SIM_FULL=1` measures all links, not only those below a gigabit (use a release build);
+//! `PROTOQUIC_SIM_UPDATE=1` writes what was measured into the table instead of comparing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use protoquic::congestion::{CongestionControl, SendAlgorithmFactory};
+use protoquic_tests::sim::{Experiment, LinkConfig, Row, Table};
+
+type Controller = (&'static str, Arc<dyn SendAlgorithmFactory>);
+
+/// A new controller is one more line.
+fn controllers() -> Vec<Controller> {
+    vec![
+        ("newreno", Arc::new(CongestionControl::NewReno)),
+        ("cubic", Arc::new(CongestionControl::Cubic)),
+    ]
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Cell {
+    megabits: u64,
+    rtt_millis: u64,
+    /// Of a hundred datagrams.
+    loss: f64,
+}
+
+fn grid() -> Vec<Cell> {
+    let mut grid = Vec::new();
+    for megabits in [10, 100, 1000] {
+        for rtt_millis in [10, 50, 100, 300] {
+            for loss in [0.0, 0.1, 1.0, 5.0] {
+                grid.push(Cell { megabits, rtt_millis, loss });
+            }
+        }
+    }
+    grid
+}
+
+impl Cell {
+    fn experiment(self, controller: Arc<dyn SendAlgorithmFactory>) -> Experiment {
+        let rtt = Duration::from_millis(self.rtt_millis);
+        let line = LinkConfig::with_rate(self.megabits * 1_000_000, rtt / 2);
+        let mut experiment = Experiment::one(controller, line.losing(self.loss / 100.0));
+        // Long enough to leave the beginning behind: what is asked is what a controller holds.
+        experiment.warm_up = (50 * rtt).max(Duration::from_secs(3));
+        experiment.measured = (50 * rtt).max(Duration::from_secs(5));
+        experiment.seed = 1;
+        experiment
+    }
+
+    fn row(self, controller: Controller) -> Row {
+        let experiment = self.experiment(controller.1);
+        let outcome = experiment.run();
+        let scenario = [
+            format!("{} Mbit/s", self.megabits),
+            format!("{} ms", self.rtt_millis),
+            format!("{} %", self.loss),
+            controller.0.to_owned(),
+        ];
+        Row::new(&scenario, experiment.limit(), &outcome.flows[0])
+    }
+}
+
+/// The rows of all cells, two at a time.
+fn measure(cells: &[Cell]) -> Vec<(Cell, Row)> {
+    let work: Vec<(Cell, Controller)> = cells
+        .iter()
+        .flat_map(|cell| controllers().into_iter().map(|controller| (*cell, controller)))
+        .collect();
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut rows = Vec::new();
+        while let at = next.fetch_add(1, Ordering::Relaxed)
+            && let Some((cell, controller)) = work.get(at).cloned()
+        {
+            rows.push((at, (cell, cell.row(controller))));
+        }
+        rows
+    };
+    let mut rows = std::thread::scope(|scope| {
+        let other = scope.spawn(worker);
+        let mut rows = worker();
+        rows.extend(other.join().expect("no experiment panics"));
+        rows
+    });
+    rows.sort_by_key(|(at, _)| *at);
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| value == "1")
+}
+
+fn kept() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("snapshots/congestion.md")
+}
+
+const HEADING: &str = "\
+# Congestion controllers on simulated links
+
+One upload through one bottleneck: its bandwidth, the round trip, random loss towards the server; a
+queue of one bandwidth-delay product. *limit* is what the link carries if packets are nothing but UDP
+payload of 1452 bytes, *goodput* the stream data that the server read, after 50 round trips (at least
+3 s) of warm-up, for 50 more (at least 5 s); *worst* and *best tenth* are of the measured time,
+*resent* is the share of packets that were declared lost, of the whole run.
+
+Made by `PROTOQUIC_SIM_FULL=1 PROTOQUIC_SIM_UPDATE=1 cargo test --release -p protoquic-tests --test
+congestion`. Each test run compares: a share may differ by 3 points, or by 35 % of itself on links with
+loss, where one lost packet more changes everything after it.
+";
+
+/// What a controller must hold of a link without loss, in hundredths.
+const WITHOUT_LOSS: f64 = 95.0;
+
+#[test]
+fn each_controller_beside_the_limit_of_the_link() {
+    let full = is_set("PROTOQUIC_SIM_FULL");
+    let cells: Vec<Cell> = grid().into_iter().filter(|cell| full || cell.megabits < 1000).collect();
+    let measured = measure(&cells);
+    let mut table = Table::new(&["bandwidth", "RTT", "loss", "controller"]);
+    table.rows = measured.iter().map(|(_, row)| row.clone()).collect();
+    println!("{}", table.to_markdown());
+    if is_set("PROTOQUIC_SIM_UPDATE") {
+        assert!(full, "the kept table has all links: set PROTOQUIC_SIM_FULL=1 too");
+        table.keep(&kept(), HEADING).expect("the table can be written");
+    }
+    let slow: Vec<_> = measured
+        .iter()
+        .filter(|(cell, row)| cell.loss == 0.0 && row.share() < WITHOUT_LOSS)
+        .map(|(_, row)| format!("{}: {:.1} %", row.scenario.join(", "), row.share()))
+        .collect();
+    assert!(slow.is_empty(), "below {WITHOUT_LOSS} % without loss: {slow:#?}");
+    let text = std::fs::read_to_string(kept()).expect("the kept table is there");
+    let differences = table.differences(&text, |share| (0.35 * share).min(100.0 - share).max(3.0));
+    assert!(differences.is_empty(), "see HEADING for how to keep a new table: {differences:#?}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_and_another_does_not() {
+    let cell = Cell { megabits: 10, rtt_millis: 50, loss: 1.0 };
+    let run = |seed| {
+        let mut experiment = cell.experiment(Arc::new(CongestionControl::Cubic));
+        experiment.seed = seed;
+        format!("{:?}", experiment.run())
+    };
+    assert_eq!(run(7), run(7));
+    assert_ne!(run(7), run(8));
+}
+
+#[test]
+fn two_cubic_flows_share_a_link() {
+    for rtt_millis in [20, 100] {
+        let cell = Cell { megabits: 20, rtt_millis, loss: 0.0 };
+        let mut experiment = cell.experiment(Arc::new(CongestionControl::Cubic));
+        experiment.flows.push(Arc::new(CongestionControl::Cubic));
+        // Without any jitter the phases of the two lock, and one always finds the queue full.
+        experiment.line.jitter = Duration::from_micros(200);
+        experiment.stagger = Duration::from_secs(2);
+        experiment.warm_up = Duration::from_secs(30);
+        experiment.measured = Duration::from_mins(2);
+        let outcome = experiment.run();
+        let total: f64 = outcome.flows.iter().map(|flow| flow.goodput).sum();
+        let first = outcome.flows[0].goodput * 100.0 / total;
+        println!("{rtt_millis} ms: {first:.1} : {:.1}", 100.0 - first);
+        assert!((40.0..=60.0).contains(&first), "{rtt_millis} ms: {first:.1} % for the first");
+        assert!(total > 0.95 * experiment.limit());
+    }
+}
