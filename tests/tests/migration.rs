@@ -575,7 +575,9 @@ fn net_preferring(addresses: &[SocketAddr], server: Config) -> EchoNet {
         }
     }
     let mut net = net_with(Config { preferred_address, ..server }, Link::default());
-    addresses.iter().for_each(|address| net.add_server_address(*address));
+    for address in addresses {
+        net.add_server_address(*address);
+    }
     net
 }
 
@@ -793,9 +795,10 @@ fn hundred_megabytes(downloads: bool, link: Link) -> EchoNet {
     config.streams.max_connection_window = 200_000;
     let transport = Arc::new(config.clone());
     let server = ServerConfig { transport, tls: tls::server(&[b"echo"]) };
-    let mut net = match downloads {
-        true => Net::new(77, link, source_factory(server)),
-        false => Net::new(77, link, echo_factory(server)),
+    let mut net = if downloads {
+        Net::new(77, link, source_factory(server))
+    } else {
+        Net::new(77, link, echo_factory(server))
     };
     let mut session = patient(4, 25_000_000);
     session.downloads = downloads;
