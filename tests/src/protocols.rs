@@ -114,6 +114,11 @@ pub struct EchoClient {
     pub close_when_done: bool,
     /// Whether it asks for its bytes with a few only, of a [`Source`].
     pub downloads: bool,
+    /// Whether to open the streams before the handshake, if that can be.
+    pub early: bool,
+    /// What became of early data.
+    pub early_settled: Option<bool>,
+    opened: bool,
     /// What became of paths, in its order.
     pub paths: Vec<PathNews>,
     /// How many bytes have come back.
@@ -153,8 +158,33 @@ impl EchoClient {
             closed: None,
             close_when_done: true,
             downloads: false,
+            early: false,
+            early_settled: None,
+            opened: false,
             paths: Vec::new(),
             received: 0,
+        }
+    }
+
+    /// As [`new`](Self::new), beginning with early data where that can be.
+    pub fn early(streams: u64, total: usize) -> Self {
+        Self { early: true, ..Self::new(streams, total) }
+    }
+
+    fn open_streams(&mut self, cx: &mut SessionContext<'_, Self>) {
+        self.opened = true;
+        for _ in 0..self.streams {
+            let (total, downloads) = (self.total, self.downloads);
+            let opened = cx.open_stream(Direction::Bidirectional, |id| {
+                let data = pattern(total, id.as_u64());
+                let length = || Bytes::copy_from_slice(&(total as u64).to_be_bytes());
+                let to_send = if downloads { length() } else { data.clone() };
+                EchoClientStream { to_send, sent: false, expected: data }
+            });
+            // A server may have broken a rule since.
+            if opened != Err(StreamError::ConnectionClosed) {
+                opened.expect("the server allows as many streams as the test opens");
+            }
         }
     }
 
@@ -188,19 +218,19 @@ impl Session for EchoClient {
     }
 
     fn on_handshake_complete(&mut self, cx: &mut SessionContext<'_, Self>) {
-        for _ in 0..self.streams {
-            let (total, downloads) = (self.total, self.downloads);
-            let opened = cx.open_stream(Direction::Bidirectional, |id| {
-                let data = pattern(total, id.as_u64());
-                let length = || Bytes::copy_from_slice(&(total as u64).to_be_bytes());
-                let to_send = if downloads { length() } else { data.clone() };
-                EchoClientStream { to_send, sent: false, expected: data }
-            });
-            // A server may have broken a rule since.
-            if opened != Err(StreamError::ConnectionClosed) {
-                opened.expect("the server allows as many streams as the test opens");
-            }
+        if !self.opened {
+            self.open_streams(cx);
         }
+    }
+
+    fn on_early_data_ready(&mut self, cx: &mut SessionContext<'_, Self>) {
+        if self.early {
+            self.open_streams(cx);
+        }
+    }
+
+    fn on_early_data_settled(&mut self, accepted: bool, _cx: &mut SessionContext<'_, Self>) {
+        self.early_settled = Some(accepted);
     }
 
     fn on_path_validated(&mut self, path: &PathAddress, _cx: &mut SessionContext<'_, Self>) {

@@ -42,6 +42,7 @@ mod paths;
 mod peer_cids;
 mod preferred_address;
 mod receive;
+mod resumption;
 mod send;
 mod sent;
 mod setup;
@@ -65,6 +66,7 @@ pub use first_flight::{FirstFlight, refusal};
 pub use migration::MigrationError;
 pub use observer::{DropReason, Metrics, Observer, PacketInfo};
 pub use preferred_address::PreferredAddresses;
+pub use resumption::{EarlyData, EarlyDataGuard};
 pub use setup::{ClientSetup, ServerSetup, SetupError};
 pub use stats::ConnectionStats;
 
@@ -89,6 +91,7 @@ use local_cids::LocalConnectionIds;
 use mtu::MtuDiscovery;
 use paths::Paths;
 use peer_cids::PeerConnectionIds;
+use resumption::Resumption;
 use sent::SentFrames;
 use space::PacketSpace;
 
@@ -102,6 +105,7 @@ pub struct Connection {
     life: Lifecycle,
     handshake: Handshake,
     handshake_confirmed: bool,
+    resumption: Resumption,
     keys: KeyRing,
     spaces: [PacketSpace; 3],
     recovery: Recovery<SentFrames>,
