@@ -176,6 +176,7 @@ impl Dispatcher {
             match notice {
                 Notice::ConnectionIdIssued(id) => self.sessions.add_route(id, key),
                 Notice::ConnectionIdRetired(id) => self.sessions.remove_route(&id, key),
+                Notice::PathDegrading => {} // only a client can choose another
                 Notice::Closed { reason, farewell } => {
                     log::debug!("session closed: {reason}");
                     self.remove(now, key, farewell, alarms);

@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use protoquic::connection::{Config, MigrationError};
+use protoquic::connection::{Config, MigrationError, PreferredAddresses};
 use protoquic::wire::{Frame, PacketType};
 use protoquic::{ConnectionId, PathAddress, ResetToken, ServerConfig, StreamId};
 use protoquic_tests::evil::{Evil, bytes_of, unchanged};
 use protoquic_tests::evil_hello::{Parameters, parameters, parameters_with};
 use protoquic_tests::net::{Link, Net, Tapped, server_address};
-use protoquic_tests::protocols::{EchoClient, PathNews, echo_factory, pattern};
+use protoquic_tests::protocols::{EchoClient, PathNews, echo_factory, pattern, source_factory};
 use protoquic_tests::tls;
 
 type EchoNet = Net<EchoClient>;
@@ -553,4 +553,312 @@ fn an_answer_is_never_larger_than_three_times_the_question() {
     net.run_for(SECOND * 3);
     let answered: usize = net.take_mail(elsewhere).iter().map(|mail| mail.data.len()).sum();
     assert!(answered > 0 && answered <= 3 * asked, "{answered} for {asked}");
+}
+
+// The server prefers another address.
+
+fn preferred_v4() -> SocketAddr {
+    ([10, 0, 0, 2], 4433).into()
+}
+
+fn preferred_v6() -> SocketAddr {
+    ([0xfd00, 0, 0, 0, 0, 0, 0, 1], 443).into()
+}
+
+/// A network whose server prefers these addresses.
+fn net_preferring(addresses: &[SocketAddr], server: Config) -> EchoNet {
+    let mut preferred_address = PreferredAddresses::default();
+    for address in addresses {
+        match *address {
+            SocketAddr::V4(v4) => preferred_address.ipv4 = Some(v4),
+            SocketAddr::V6(v6) => preferred_address.ipv6 = Some(v6),
+        }
+    }
+    let mut net = net_with(Config { preferred_address, ..server }, Link::default());
+    for address in addresses {
+        net.add_server_address(*address);
+    }
+    net
+}
+
+fn peer_in_use(net: &EchoNet) -> SocketAddr {
+    net.clients[0].host().connection().peer_address()
+}
+
+#[test]
+fn a_client_goes_where_the_server_prefers_to_be() {
+    // RFC 9000 §9.6.1; a server that forbids other moves may prefer an address (§18.2).
+    for disable_active_migration in [false, true] {
+        let server = Config { disable_active_migration, ..Config::default() };
+        let mut net = net_preferring(&[preferred_v4(), preferred_v6()], server);
+        net.tap = Some(Vec::new());
+        connect(&mut net, Config::default(), patient(1, 5_000_000));
+        assert!(net.run_until(SECOND * 30, is_done));
+        assert_eq!(peer_in_use(&net), preferred_v4());
+        let there = sent_to(&net, preferred_v4());
+        let before: Vec<_> = sent_to(&net, server_address());
+        let before = before.iter().filter(|tapped| tapped.data[0] & 0x80 == 0);
+        let mut ids: Vec<_> = before.map(|tapped| destination(tapped).to_vec()).collect();
+        ids.dedup();
+        assert!(there.iter().all(|tapped| !ids.contains(&destination(tapped).to_vec())));
+        assert!(sent_from(&net, preferred_v4()).len() > 1000);
+        // Nothing but probes comes from there before the client has come (RFC 9000 §9.6.2).
+        let first_back = sent_from(&net, preferred_v4())[0];
+        assert!(first_back.at > there[0].at && first_back.data.len() == 1200);
+    }
+}
+
+#[test]
+fn a_client_goes_to_an_ipv6_address_with_one_of_its_own() {
+    // RFC 9000 §9.6.1
+    let mut net = net_preferring(&[preferred_v6()], Config::default());
+    connect(&mut net, Config::default(), patient(1, 5_000_000));
+    let local: SocketAddr = ([0xfd00, 0, 0, 0, 0, 0, 1, 1], 9999).into();
+    net.add_client_address(0, local);
+    net.run_for(100 * MS);
+    assert_eq!(peer_in_use(&net), server_address(), "not with an IPv4 socket");
+    let now = net.now;
+    let go = |to| {
+        move |_: &mut EchoClient, cx: &mut protoquic::SessionContext<'_, EchoClient>| {
+            cx.connection().migrate_to_preferred_address(now, to)
+        }
+    };
+    let nowhere = net.clients[0].enter(now, go(away(1)));
+    assert_eq!(nowhere, Err(MigrationError::NoPreferredAddress));
+    assert_eq!(net.clients[0].enter(now, go(local)), Ok(()));
+    net.kick();
+    assert!(net.run_until(SECOND * 30, is_done));
+    assert_eq!((in_use(&net), peer_in_use(&net)), (local, preferred_v6()));
+}
+
+#[test]
+fn a_client_may_ignore_what_the_server_prefers() {
+    let mut net = net_preferring(&[preferred_v4()], Config::default());
+    let config = Config { follow_preferred_address: false, ..Config::default() };
+    connect(&mut net, config, patient(1, 100_000));
+    assert!(net.run_until(SECOND * 30, is_done));
+    assert_eq!(peer_in_use(&net), server_address());
+}
+
+#[test]
+fn a_client_remains_where_it_was_if_the_preferred_address_is_dead() {
+    // RFC 9000 §9.6.1
+    let mut net = net_preferring(&[preferred_v4()], Config::default());
+    net.remove_address(preferred_v4());
+    connect(&mut net, Config::default(), patient(1, 5_000_000));
+    assert!(net.run_until(SECOND * 30, is_done));
+    net.run_for(SECOND * 4);
+    assert_eq!(news(&net), [PathNews::Failed(PathAddress::new(home(), preferred_v4()))]);
+    assert_eq!(peer_in_use(&net), server_address());
+}
+
+#[test]
+fn a_client_moves_on_from_the_preferred_address() {
+    // RFC 9000 §18.2: `disable_active_migration` is about the address of the handshake.
+    let server = Config { disable_active_migration: true, ..Config::default() };
+    let mut net = net_preferring(&[preferred_v4()], server);
+    connect(&mut net, Config::default(), patient(1, 20_000_000));
+    net.add_client_address(0, away(1));
+    net.run_for(200 * MS);
+    assert_eq!(migrate(&mut net, away(1)), Ok(()));
+    assert!(net.run_until(SECOND * 30, is_done));
+    assert_eq!((in_use(&net), peer_in_use(&net)), (away(1), preferred_v4()));
+}
+
+#[test]
+fn a_lossy_link_leads_to_the_preferred_address_too() {
+    for n in 1..=10 {
+        let mut net = net_preferring(&[preferred_v4()], Config::default());
+        net.link = Link { loss: 100, delay: Duration::from_millis(5 + n), ..Link::default() };
+        connect(&mut net, Config::default(), patient(1, 200_000));
+        assert!(net.run_until(SECOND * 60, is_done), "delay {}", 5 + n);
+        net.run_for(SECOND * 3);
+        assert_eq!(peer_in_use(&net), preferred_v4(), "delay {}", 5 + n);
+    }
+}
+
+/// A client that is given the preferred address, and the ID for it.
+fn evil_at_preferring(net: &mut EchoNet) -> (Evil, ConnectionId) {
+    let (evil, _) = evil_with_ids(net, parameters());
+    let known = ids_given(&evil);
+    // The server has given sequence numbers 2 and 3; the dispatcher knows 1 by the parameters.
+    assert_eq!(known.len(), 2);
+    let id = known[0];
+    (evil, id)
+}
+
+#[test]
+fn a_server_uses_its_preferred_address_when_the_client_is_proven_to_be_there() {
+    // RFC 9000 §9.6.2
+    let mut net = net_preferring(&[preferred_v4()], Config::default());
+    let (mut evil, id) = evil_at_preferring(&mut net);
+    net.tap = Some(Vec::new());
+    let (first, old_id) = (evil.peer, evil.peer_id);
+    (evil.peer, evil.peer_id) = (preferred_v4(), id);
+    evil.seen.clear();
+    ask(&mut net, &mut evil, 0, 1000);
+    evil.run(&mut net, 200 * MS);
+    assert!(evil.has_seen(|frame| matches!(frame, Frame::Stream { .. })), "it is answered");
+    let there = sent_from(&net, preferred_v4());
+    assert!(there.iter().all(|tapped| tapped.data.len() == 1200), "by probes from there only");
+    let challenge = evil.seen.iter().rev().find_map(|packet| {
+        let mut frames = protoquic::wire::FrameIter::new(&packet.payload).flatten();
+        frames.find_map(|frame| match frame {
+            Frame::PathChallenge(data) => Some(data),
+            _ => None,
+        })
+    });
+    evil.send_frame(&mut net, &Frame::PathResponse(challenge.expect("it asks for a proof")));
+    evil.run(&mut net, 200 * MS);
+    net.tap = Some(Vec::new());
+    ask(&mut net, &mut evil, 4, 1000);
+    evil.run(&mut net, 200 * MS);
+    assert!(!sent_from(&net, preferred_v4()).is_empty());
+    assert!(sent_from(&net, first).is_empty(), "from now on from there only");
+    // What comes to the old address now is dropped.
+    evil.seen.clear();
+    (evil.peer, evil.peer_id) = (first, old_id);
+    ask(&mut net, &mut evil, 8, 1000);
+    evil.run(&mut net, 200 * MS);
+    assert!(!evil.has_seen(|frame| matches!(frame, Frame::Stream { .. })));
+}
+
+// The path dies.
+
+#[test]
+fn a_session_hears_of_a_dying_path_and_of_its_recovery() {
+    let mut net = running(net(), Config::default(), 20_000_000);
+    net.link.loss = 1000;
+    net.run_for(SECOND);
+    assert_eq!(news(&net), [PathNews::Degrading]);
+    assert!(net.clients[0].take_path_degrading() && !net.clients[0].take_path_degrading());
+    net.link.loss = 0;
+    net.run_for(SECOND * 5);
+    assert_eq!(news(&net)[1], PathNews::Recovered);
+    assert!(net.run_until(SECOND * 60, is_done));
+}
+
+#[test]
+fn a_client_that_only_listens_shows_itself_once_when_it_grows_quiet() {
+    // Behind a NAT's new binding nobody else could tell the server where the client is.
+    let mut net = net();
+    let address = SocketAddr::from(([10, 66, 0, 1], 443));
+    net.open_mailbox(address);
+    let (config, tls) = (Arc::new(Config::default()), tls::client(&[b"echo"]));
+    net.connect_to(address, config, tls, patient(1, 10), |writer| Box::new(writer));
+    net.run_for(SECOND / 10);
+    let mut evil = Evil::server(&mut net, address, b"echo", &parameters());
+    assert!(evil.handshake(&mut net));
+    evil.send_frame(&mut net, &Frame::HandshakeDone);
+    evil.run(&mut net, SECOND);
+    let (id, data) = (StreamId::from_raw(0), pattern(10, 0));
+    let pings = |evil: &mut Evil, net: &mut EchoNet, frame: &Frame<'_>| {
+        evil.seen.clear();
+        evil.send_frame(net, frame);
+        evil.run(net, SECOND * 3);
+        evil.count(|frame| matches!(frame, Frame::Ping))
+    };
+    let begin = Frame::Stream { id, offset: 0, fin: false, data: &data[..5] };
+    assert_eq!(pings(&mut evil, &mut net, &begin), 1, "there is more to come");
+    let end = Frame::Stream { id, offset: 5, fin: true, data: &data[5..] };
+    assert_eq!(pings(&mut evil, &mut net, &end), 0, "there is not");
+}
+
+// Figures.
+
+/// Runs to the end, doing something every so often. Returns the longest time in which the client
+/// received nothing, in PTO.
+fn longest_stall(net: &mut EchoNet, every: Duration, mut f: impl FnMut(&mut EchoNet, u16)) -> f64 {
+    let (mut received, mut since, mut worst) = (0, net.now, 0.0f64);
+    let (mut next, mut n) = (net.now + every, 0);
+    while !is_done(net) {
+        net.run_for(5 * MS);
+        let client = &net.clients[0];
+        if client.session().received > received {
+            (received, since) = (client.session().received, net.now);
+        }
+        let pto = client.host().connection().pto().as_secs_f64();
+        worst = worst.max((net.now - since).as_secs_f64() / pto);
+        assert!(net.now - since < SECOND * 20, "{received} bytes after {n} moves");
+        if net.now >= next {
+            f(net, n);
+            (next, n) = (next + every, n + 1);
+        }
+    }
+    worst
+}
+
+/// A client of 100 MB in about ten seconds, for windows hold it back.
+fn hundred_megabytes(downloads: bool, link: Link) -> EchoNet {
+    let mut config = Config::default();
+    config.streams.max_data = 200_000;
+    config.streams.max_connection_window = 200_000;
+    let transport = Arc::new(config.clone());
+    let server = ServerConfig { transport, tls: tls::server(&[b"echo"]) };
+    let mut net = if downloads {
+        Net::new(77, link, source_factory(server))
+    } else {
+        Net::new(77, link, echo_factory(server))
+    };
+    let mut session = patient(4, 25_000_000);
+    session.downloads = downloads;
+    connect(&mut net, config, session);
+    net
+}
+
+#[test]
+fn a_hundred_megabytes_through_a_nat_that_rebinds_every_second() {
+    for downloads in [false, true] {
+        let mut net = hundred_megabytes(downloads, Link::default());
+        let mut rebound = 0;
+        let worst = longest_stall(&mut net, SECOND, |net, n| {
+            net.rebind(0, ([10, 0, 1, 1], 20_000 + n).into());
+            rebound += 1;
+        });
+        println!("downloads {downloads}: {rebound} rebindings, longest stall {worst:.2} PTO");
+        assert!(rebound >= 8, "{rebound}");
+        assert!(worst <= 3.0, "a stall of {worst} PTO");
+    }
+}
+
+#[test]
+fn a_hundred_megabytes_through_a_nat_that_gives_another_address_every_second() {
+    for downloads in [false, true] {
+        let mut net = hundred_megabytes(downloads, Link::default());
+        let worst = longest_stall(&mut net, SECOND, |net, n| {
+            net.rebind(0, ([10, 0, 3, n as u8], 20_000).into());
+        });
+        println!("downloads {downloads}: longest stall {worst:.2} PTO");
+        assert!(worst <= 3.0, "a stall of {worst} PTO");
+    }
+}
+
+#[test]
+fn a_hundred_megabytes_through_three_migrations() {
+    for downloads in [false, true] {
+        let mut net = hundred_megabytes(downloads, Link::default());
+        let worst = longest_stall(&mut net, SECOND * 2, |net, n| {
+            let n = n as u8 + 1;
+            if n <= 3 {
+                net.add_client_address(0, away(n));
+                migrate(net, away(n)).unwrap();
+            }
+        });
+        println!("downloads {downloads}: longest stall {worst:.2} PTO");
+        let moves = news(&net).iter().filter(|news| matches!(news, PathNews::Changed(_))).count();
+        assert_eq!(moves, 3);
+        assert!(worst <= 3.0, "a stall of {worst} PTO");
+    }
+}
+
+#[test]
+fn a_rebinding_at_any_moment_of_the_beginning_is_survived() {
+    for ms in (20..200).step_by(3) {
+        let mut net = net();
+        connect(&mut net, Config::default(), patient(1, 2_000_000));
+        net.run_until(SECOND, |net| net.clients[0].host().connection().is_established());
+        net.run_for(Duration::from_millis(ms - 20));
+        net.rebind(0, ([10, 0, 1, 1], 20_000).into());
+        assert!(net.run_until(SECOND * 20, is_done), "after {} ms", ms - 20);
+    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::datagrams::DatagramConfig;
+use super::preferred_address::PreferredAddresses;
 use super::resumption::EarlyDataGuard;
 use crate::congestion::{CongestionControl, SendAlgorithmFactory};
 use crate::session_cache::SessionCache;
@@ -56,6 +57,15 @@ pub struct Config {
     /// that do; a NAT's new binding is followed all the same. On a client: asks the same of its
     /// server. Default off. (RFC 9000 §18.2)
     pub disable_active_migration: bool,
+    /// On a server: where clients are asked to go once the handshake is confirmed. The writer must
+    /// know to send from there, and what arrives there must come to the same dispatcher. Default
+    /// none. (RFC 9000 §9.6)
+    pub preferred_address: PreferredAddresses,
+    /// On a client: whether to go where the server prefers. Default on. (RFC 9000 §9.6.1)
+    pub follow_preferred_address: bool,
+    /// After so many probe timeouts in a row a path counts as degrading, 1 to 16. Default 2, which
+    /// is three PTO without an acknowledgement.
+    pub path_degrading_timeouts: u32,
     /// Whether to spread packets over the round trip. Default on.
     pub pacing: bool,
     /// Whether to mark packets as ECN-capable, as long as the path proves to carry the marks.
@@ -104,6 +114,9 @@ impl Default for Config {
             active_connection_id_limit: 4,
             client_connection_id_length: 8,
             disable_active_migration: false,
+            preferred_address: PreferredAddresses::default(),
+            follow_preferred_address: true,
+            path_degrading_timeouts: 2,
             pacing: true,
             ecn: true,
             versions: Version::SUPPORTED.to_vec(),
@@ -135,6 +148,7 @@ impl Config {
         range("initial_rtt (us)", self.initial_rtt.as_micros() as u64, 1, 60_000_000)?;
         range("ack_threshold", self.ack_threshold.into(), 2, 255)?;
         range("active_connection_id_limit", self.active_connection_id_limit, 2, 8)?;
+        range("path_degrading_timeouts", self.path_degrading_timeouts.into(), 1, 16)?;
         range("client_connection_id_length", self.client_connection_id_length as u64, 0, 20)?;
         range("datagrams.max_frame_size", self.datagrams.max_frame_size, 0, MAX_DATAGRAM_FRAME)?;
         range("handshake_timeout (ms)", self.handshake_timeout.as_millis() as u64, 1, 3_600_000)?;
@@ -159,6 +173,14 @@ pub struct ConfigError {
     value: u64,
     low: u64,
     high: u64,
+}
+
+impl ConfigError {
+    /// An error unless the value is in the range.
+    pub(super) fn check(what: &'static str, value: usize, low: u64, high: u64) -> Result<(), Self> {
+        let value = value as u64;
+        if (low..=high).contains(&value) { Ok(()) } else { Err(Self { what, value, low, high }) }
+    }
 }
 
 impl fmt::Display for ConfigError {

@@ -250,6 +250,9 @@ impl Connection {
         if let Some(token) = theirs.stateless_reset_token {
             self.peer_cids.set_first_token(token);
         }
+        if let Some(preferred) = theirs.preferred_address {
+            self.peer_cids.add_preferred(preferred.connection_id, preferred.stateless_reset_token);
+        }
         self.local_cids.set_peer_limit(
             theirs.active_connection_id_limit,
             &mut *self.random,
@@ -301,6 +304,7 @@ impl Connection {
         self.discard_space(now, Space::Handshake);
         self.mtu.enable();
         self.events.push_back(Event::HandshakeConfirmed);
+        self.follow_preferred_address(now);
         self.early_packets = Vec::new();
     }
 

@@ -22,6 +22,7 @@ mod config;
 mod crypto_stream;
 mod data;
 mod datagrams;
+mod degrading;
 mod event;
 mod fates;
 mod fill;
@@ -40,6 +41,7 @@ mod packet_builder;
 mod path_packets;
 mod paths;
 mod peer_cids;
+mod preferred_address;
 mod receive;
 mod resumption;
 mod send;
@@ -65,6 +67,7 @@ pub use event::Event;
 pub use first_flight::{FirstFlight, refusal};
 pub use migration::MigrationError;
 pub use observer::{DropReason, Metrics, Observer, PacketInfo};
+pub use preferred_address::PreferredAddresses;
 pub use resumption::{EarlyData, EarlyDataGuard};
 pub use setup::{ClientSetup, ServerSetup, SetupError};
 pub use stats::ConnectionStats;
@@ -81,6 +84,7 @@ use crate::wire::Version;
 use ack_frequency::AckFrequency;
 use close::Lifecycle;
 use datagrams::Datagrams;
+use degrading::{PathMonitor, QuietProbe};
 use fates::{Fates, PendingFrames};
 use glitches::GlitchBudget;
 use handshake::Handshake;
@@ -147,8 +151,9 @@ pub struct Connection {
     reset_key: Arc<ResetKey>,
     /// For the Initial keys of a Retry.
     provider: Arc<CryptoProvider>,
-    /// The two ends of the handshake.
-    first_local_address: SocketAddr,
+    path_monitor: PathMonitor,
+    quiet: QuietProbe,
+    /// Where the peer was during the handshake.
     first_peer_address: SocketAddr,
 
     /// A buffer that keeps its allocation between packets.

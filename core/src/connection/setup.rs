@@ -14,6 +14,7 @@ use super::cid_generator::{ConnectionIdGenerator, RandomConnectionIds};
 use super::close::Lifecycle;
 use super::config::{Config, ConfigError};
 use super::datagrams::Datagrams;
+use super::degrading::{PathMonitor, QuietProbe};
 use super::fates::PendingFrames;
 use super::glitches::GlitchBudget;
 use super::handshake::{Handshake, HandshakeStart};
@@ -238,6 +239,14 @@ impl Connection {
         parameters.original_destination_connection_id = Some(setup.original_destination);
         parameters.retry_source_connection_id = setup.retry_source;
         parameters.stateless_reset_token = Some(setup.reset_key.token_for(&setup.local_id));
+        let mut ids = setup.ids;
+        parameters.preferred_address = config.preferred_address.offer(
+            &setup.local_id,
+            &mut *ids,
+            &setup.reset_key,
+            &mut *random,
+        )?;
+        let preferred_id = parameters.preferred_address.map(|preferred| preferred.connection_id);
         let mut encoded = Vec::new();
         parameters.encode(Role::Server, &mut *random, &mut encoded);
         let provider = tls.crypto_provider().clone();
@@ -254,7 +263,7 @@ impl Connection {
             tls.refuse_early_data();
         }
         let deadline = now + config.handshake_timeout;
-        Ok(Self::assemble(
+        let mut connection = Self::assemble(
             now,
             Parts {
                 role: Role::Server,
@@ -274,7 +283,7 @@ impl Connection {
                 },
                 resumption,
                 keys,
-                ids: setup.ids,
+                ids,
                 peer_id: setup.peer_id,
                 initial_token: Bytes::new(),
                 new_token: setup.new_token,
@@ -283,7 +292,11 @@ impl Connection {
                 observer: setup.observer,
                 provider,
             },
-        ))
+        );
+        if let Some(id) = preferred_id {
+            connection.local_cids.add_preferred(id, &mut connection.events);
+        }
+        Ok(connection)
     }
 
     fn assemble(now: Time, parts: Parts) -> Self {
@@ -328,7 +341,8 @@ impl Connection {
             reset_key: parts.reset_key,
             scratch: Vec::new(),
             provider: parts.provider,
-            first_local_address: parts.path.local,
+            path_monitor: PathMonitor::default(),
+            quiet: QuietProbe::default(),
             first_peer_address: parts.path.peer,
             config,
         }
