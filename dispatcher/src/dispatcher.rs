@@ -21,6 +21,7 @@ use rustls::crypto::CryptoProvider;
 
 use crate::buffered_packets::{BufferedPackets, Waiting};
 use crate::config::{DispatcherConfig, DispatcherSetup};
+use crate::early_packets::EarlyPackets;
 use crate::first_packet::{Admission, FirstLook, TokenOutcome, is_plausible, judge_token, look};
 use crate::session_table::{SessionKey, SessionTable};
 use crate::stateless::{RetryRequest, StatelessAnswers, is_blocked_port, send};
@@ -53,6 +54,7 @@ pub struct Dispatcher {
     factories: Vec<Box<dyn SessionFactory>>,
     sessions: SessionTable,
     buffered: BufferedPackets,
+    early: EarlyPackets,
     time_wait: TimeWaitList,
     stateless: StatelessAnswers,
     /// Sessions to run at the end of the turn.
@@ -84,6 +86,7 @@ impl Dispatcher {
                 config.max_buffered_packets,
                 config.buffer_lifetime,
             ),
+            early: EarlyPackets::default(),
             time_wait: TimeWaitList::new(config.time_wait, config.max_time_wait),
             config,
             writer,
@@ -201,6 +204,7 @@ impl Dispatcher {
         match look(&data, self.ids.connection_id_length()) {
             FirstLook::Drop => self.stats.dropped += 1,
             FirstLook::Initial(header) => self.on_initial(now, &header, packet),
+            FirstLook::ZeroRtt(id) => self.on_zero_rtt(now, id, packet),
             FirstLook::Other(id) => {
                 if self.buffered.contains(&id) {
                     self.buffered.push(&id, packet);
@@ -215,6 +219,15 @@ impl Dispatcher {
                 }
             }
             FirstLook::UnknownVersion => self.on_unknown_version(now, &packet),
+        }
+    }
+
+    fn on_zero_rtt(&mut self, now: Time, id: ConnectionId, packet: ReceivedPacket) {
+        if self.buffered.contains(&id) {
+            self.buffered.push(&id, packet);
+        } else if !self.answer_from_time_wait(now, &packet.path, &id, packet.data.len()) {
+            let kept = self.accepting && self.early.push(&id, packet);
+            self.stats.dropped += u64::from(!kept);
         }
     }
 
@@ -323,6 +336,9 @@ impl Dispatcher {
         };
         if self.buffered.has_room(now, hello.is_some()) {
             self.buffered.insert(now, admission, flight, hello, packet);
+            for packet in self.early.take(now, &admission.destination) {
+                self.buffered.push(&admission.destination, packet);
+            }
         } else {
             self.stats.dropped += 1;
         }

@@ -12,7 +12,8 @@
 //! 8. Initial packets in datagrams below 1200 bytes: dropped
 //! 9. unproven addresses when proof is required: Retry
 //! 10. the ClientHello is collected, and a session made
-//! 11. short headers that nobody knows: stateless reset
+//! 11. early data without a connection: kept for its Initial, for a moment
+//! 12. short headers that nobody knows: stateless reset
 
 use protoquic_core::connection::MIN_PACKET_SIZE;
 use protoquic_core::crypto::TokenVerdict;
@@ -40,6 +41,8 @@ pub(crate) enum FirstLook<'a> {
     /// For the session, or the stored packets, of this ID; the rest is decided if there is none.
     Short(ConnectionId),
     Initial(LongHeader<'a>),
+    /// Early data, which may have overtaken its connection's Initial.
+    ZeroRtt(ConnectionId),
     /// A long header that begins no connection.
     Other(ConnectionId),
     UnknownVersion,
@@ -53,7 +56,8 @@ pub(crate) fn look(datagram: &[u8], id_length: usize) -> FirstLook<'_> {
             LongType::Initial => FirstLook::Initial(long),
             // A Retry is for clients (RFC 9000 §17.2.5).
             LongType::Retry => FirstLook::Drop,
-            LongType::ZeroRtt | LongType::Handshake => FirstLook::Other(long.destination),
+            LongType::ZeroRtt => FirstLook::ZeroRtt(long.destination),
+            LongType::Handshake => FirstLook::Other(long.destination),
         },
         Ok(PacketHeader::UnknownVersion(_)) => FirstLook::UnknownVersion,
         // RFC 9000 §6.1: never an answer to a Version Negotiation packet.

@@ -111,6 +111,17 @@ impl Evil {
         parameters: &Parameters,
         tamper: Tamper,
     ) -> Self {
+        Self::client_with(net, port, tls::client(&[alpn]), parameters, tamper)
+    }
+
+    /// A client with these TLS settings.
+    pub fn client_with<S: Session>(
+        net: &mut Net<S>,
+        port: u16,
+        tls: std::sync::Arc<rustls::ClientConfig>,
+        parameters: &Parameters,
+        tamper: Tamper,
+    ) -> Self {
         let address = SocketAddr::from(([10, 0, 9, 9], port));
         net.open_mailbox(address);
         let mut random = SeededRandom::new(u64::from(port));
@@ -118,7 +129,7 @@ impl Evil {
         let mut parameters = parameters.clone();
         parameters.entry(INITIAL_SOURCE).or_insert_with(|| Some(local_id.as_bytes().to_vec()));
         let name = "localhost".try_into().expect("localhost is a name");
-        let tls = Tls::client(tls::client(&[alpn]), name, encode(&parameters));
+        let tls = Tls::client(tls, name, encode(&parameters));
         let tls = tls.expect("the settings are valid");
         Self::new(Role::Client, address, server_address(), (local_id, peer_id), tls, tamper)
     }
@@ -290,6 +301,11 @@ impl Evil {
         }
         buffer.truncate(end);
         buffer[0] |= bits;
+        if ty == PacketType::ZeroRtt {
+            let keys = self.tls.zero_rtt_keys().expect("a session is resumed with early data");
+            seal_packet(&keys, &mut buffer, number_offset, 4, number);
+            return buffer;
+        }
         let keys = self.keys[space].as_ref().expect("the handshake has come so far");
         seal_packet(&keys.local, &mut buffer, number_offset, 4, number);
         buffer

@@ -63,6 +63,11 @@ pub struct EchoClient {
     pub closed: Option<CloseReason>,
     /// Whether to close when all is done.
     pub close_when_done: bool,
+    /// Whether to open the streams before the handshake, if that can be.
+    pub early: bool,
+    /// What became of early data.
+    pub early_settled: Option<bool>,
+    opened: bool,
     /// What became of paths, in its order.
     pub paths: Vec<PathNews>,
     /// How many bytes have come back.
@@ -97,8 +102,31 @@ impl EchoClient {
             done: 0,
             closed: None,
             close_when_done: true,
+            early: false,
+            early_settled: None,
+            opened: false,
             paths: Vec::new(),
             received: 0,
+        }
+    }
+
+    /// As [`new`](Self::new), beginning with early data where that can be.
+    pub fn early(streams: u64, total: usize) -> Self {
+        Self { early: true, ..Self::new(streams, total) }
+    }
+
+    fn open_streams(&mut self, cx: &mut SessionContext<'_, Self>) {
+        self.opened = true;
+        for _ in 0..self.streams {
+            let total = self.total;
+            let opened = cx.open_stream(Direction::Bidirectional, |id| {
+                let data = pattern(total, id.as_u64());
+                EchoClientStream { to_send: data.clone(), sent: false, expected: data }
+            });
+            // A server may have broken a rule since.
+            if opened != Err(StreamError::ConnectionClosed) {
+                opened.expect("the server allows as many streams as the test opens");
+            }
         }
     }
 
@@ -132,17 +160,19 @@ impl Session for EchoClient {
     }
 
     fn on_handshake_complete(&mut self, cx: &mut SessionContext<'_, Self>) {
-        for _ in 0..self.streams {
-            let total = self.total;
-            let opened = cx.open_stream(Direction::Bidirectional, |id| {
-                let data = pattern(total, id.as_u64());
-                EchoClientStream { to_send: data.clone(), sent: false, expected: data }
-            });
-            // A server may have broken a rule since.
-            if opened != Err(StreamError::ConnectionClosed) {
-                opened.expect("the server allows as many streams as the test opens");
-            }
+        if !self.opened {
+            self.open_streams(cx);
         }
+    }
+
+    fn on_early_data_ready(&mut self, cx: &mut SessionContext<'_, Self>) {
+        if self.early {
+            self.open_streams(cx);
+        }
+    }
+
+    fn on_early_data_settled(&mut self, accepted: bool, _cx: &mut SessionContext<'_, Self>) {
+        self.early_settled = Some(accepted);
     }
 
     fn on_path_validated(&mut self, path: &PathAddress, _cx: &mut SessionContext<'_, Self>) {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::datagrams::DatagramConfig;
+use super::resumption::EarlyDataGuard;
 use crate::congestion::{CongestionControl, SendAlgorithmFactory};
+use crate::session_cache::SessionCache;
 use crate::streams::StreamsConfig;
 
 /// The transport's settings. Start from [`Config::default`] and change what you need; the
@@ -58,6 +60,17 @@ pub struct Config {
     /// Whether to mark packets as ECN-capable, as long as the path proves to carry the marks.
     /// Default on. (RFC 9000 §13.4)
     pub ecn: bool,
+    /// Whether a client that resumes a session may send, and a server may take, early data, which
+    /// others can replay (RFC 9001 §9.2). Sessions still decide what they send
+    /// ([`Session::on_early_data_ready`](crate::Session::on_early_data_ready)), and a server's TLS
+    /// settings must [offer](crate::crypto::offer_early_data) it. Default off.
+    pub early_data: bool,
+    /// On a server: what its connections share to take early data safely. Settings that are
+    /// changed while a server runs keep their guard.
+    pub early_data_guard: Arc<EarlyDataGuard>,
+    /// On a client: what it remembers of servers. Without one, tickets are kept where its TLS
+    /// settings say, and nothing else is remembered.
+    pub session_cache: Option<Arc<dyn SessionCache>>,
 }
 
 impl Default for Config {
@@ -81,6 +94,9 @@ impl Default for Config {
             disable_active_migration: false,
             pacing: true,
             ecn: true,
+            early_data: false,
+            early_data_guard: Arc::new(EarlyDataGuard::default()),
+            session_cache: None,
         }
     }
 }

@@ -141,7 +141,9 @@ impl Connection {
         }
         if self.tokens_received < MAX_TOKENS_KEPT && token.len() <= MAX_TOKEN_LEN {
             self.tokens_received += 1;
-            self.events.push_back(Event::NewToken(Bytes::copy_from_slice(token)));
+            let token = Bytes::copy_from_slice(token);
+            self.resumption.put_token(&token);
+            self.events.push_back(Event::NewToken(token));
         }
         Ok(())
     }

@@ -83,6 +83,11 @@ impl Handshake {
         (!self.complete).then_some(self.deadline)
     }
 
+    /// Until the peer's transport parameters are known, these hold (RFC 9000 §7.4.1).
+    pub(super) fn remember_parameters(&mut self, remembered: TransportParameters) {
+        self.defaults = remembered;
+    }
+
     /// The peer's transport parameters, or the defaults while they are unknown.
     pub(super) fn peer_parameters(&self) -> &TransportParameters {
         self.peer_parameters.as_ref().unwrap_or(&self.defaults)
@@ -172,10 +177,12 @@ impl Connection {
     pub(super) fn drive_handshake(&mut self, now: Time) -> Result<(), TransportError> {
         for space in Space::ALL {
             while let Some(bytes) = self.spaces[space as usize].crypto.read() {
+                self.resumption.on_hello_bytes(&bytes);
                 self.handshake.tls.read(&bytes)?;
             }
         }
-        self.learn_parameters()?;
+        self.learn_parameters(now)?;
+        self.take_early_data(now);
         let mut out = std::mem::take(&mut self.scratch);
         loop {
             out.clear();
@@ -210,13 +217,14 @@ impl Connection {
         }
     }
 
-    fn learn_parameters(&mut self) -> Result<(), TransportError> {
+    fn learn_parameters(&mut self, now: Time) -> Result<(), TransportError> {
         if self.handshake.peer_parameters.is_some() {
             return Ok(());
         }
         let Some(encoded) = self.handshake.tls.peer_transport_parameters() else { return Ok(()) };
         let theirs = TransportParameters::decode(encoded, self.role.peer())?;
         self.handshake.check_ids(self.role, &theirs)?;
+        self.settle_early_data(now, &theirs)?;
         self.streams.set_peer_parameters(peer_limits(&theirs));
         self.idle.set_peer_timeout(theirs.max_idle_timeout);
         self.recovery.set_max_ack_delay(theirs.max_ack_delay);
@@ -281,6 +289,15 @@ impl Connection {
         self.early_packets = Vec::new();
     }
 
+    /// A client's last handshake messages were lost. They do not wait for a window that is full of
+    /// 1-RTT packets: until the server has them it acknowledges none of those, and their probe
+    /// timeout rests (RFC 9002 §6.2.1), so the wait would have no end.
+    pub(super) fn finished_waits(&self) -> bool {
+        self.role == Role::Client
+            && self.handshake.complete
+            && self.spaces[Space::Handshake as usize].crypto.wants_to_send()
+    }
+
     /// Forgets a space with its keys (RFC 9001 §4.9).
     pub(super) fn discard_space(&mut self, now: Time, space: Space) {
         if self.keys.discard(space) {
@@ -335,7 +352,7 @@ impl Connection {
     }
 }
 
-fn peer_limits(theirs: &TransportParameters) -> PeerLimits {
+pub(super) fn peer_limits(theirs: &TransportParameters) -> PeerLimits {
     PeerLimits {
         initial_max_data: theirs.initial_max_data,
         initial_max_stream_data_bidi_local: theirs.initial_max_stream_data_bidi_local,

@@ -40,6 +40,7 @@ mod path_packets;
 mod paths;
 mod peer_cids;
 mod receive;
+mod resumption;
 mod send;
 mod sent;
 mod setup;
@@ -62,6 +63,7 @@ pub use event::Event;
 pub use first_flight::{FirstFlight, refusal};
 pub use migration::MigrationError;
 pub use observer::{DropReason, Metrics, Observer, PacketInfo};
+pub use resumption::{EarlyData, EarlyDataGuard};
 pub use setup::{ClientSetup, ServerSetup, SetupError};
 pub use stats::ConnectionStats;
 
@@ -85,6 +87,7 @@ use local_cids::LocalConnectionIds;
 use mtu::MtuDiscovery;
 use paths::Paths;
 use peer_cids::PeerConnectionIds;
+use resumption::Resumption;
 use sent::SentFrames;
 use space::PacketSpace;
 
@@ -98,6 +101,7 @@ pub struct Connection {
     life: Lifecycle,
     handshake: Handshake,
     handshake_confirmed: bool,
+    resumption: Resumption,
     keys: KeyRing,
     spaces: [PacketSpace; 3],
     recovery: Recovery<SentFrames>,

@@ -211,7 +211,8 @@ impl Connection {
         let may_come = match packet.ty {
             PacketType::Handshake => !self.keys.handshake_was_available(),
             PacketType::OneRtt => !self.is_established(),
-            PacketType::Initial | PacketType::ZeroRtt => false,
+            PacketType::ZeroRtt => self.may_await_zero_rtt(),
+            PacketType::Initial => false,
         };
         if may_come && self.early_packets.len() < MAX_EARLY_PACKETS {
             // A copy, so that the receive buffer is not held for a round trip.
@@ -253,4 +254,4 @@ impl Connection {
 /// The smallest datagram that can be a stateless reset (RFC 9000 §10.3).
 const MIN_STATELESS_RESET: usize = 21;
 /// How many packets wait for their keys, at most.
-const MAX_EARLY_PACKETS: usize = 10;
+const MAX_EARLY_PACKETS: usize = 16;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::Connection;
 use super::close::State;
 use super::config::MIN_PACKET_SIZE;
+use super::keys::Level;
 use super::observer::PacketInfo;
 use super::packet_builder::{BuiltPacket, HeaderFields, PacketBuilder};
 use super::sent::SentFrame;
@@ -142,7 +143,7 @@ impl Connection {
         if size < MIN_USEFUL_SIZE {
             return None;
         }
-        let probing = self.probes.iter().any(|probes| *probes > 0);
+        let probing = self.probes.iter().any(|probes| *probes > 0) || self.finished_waits();
         let room = self.recovery.send_allowance(now) >= size as u64;
         let eliciting = probing || room;
         // Who never runs out of data looks for a larger size all the same.
@@ -186,7 +187,7 @@ impl Connection {
             || self.local_cids.wants_to_send()
             || self.peer_cids.wants_to_send()
             || self.ack_frequency.wants_to_send()
-            || (self.is_established()
+            || (self.may_send_data()
                 && (self.streams.wants_to_send() || self.datagrams.wants_to_send()))
     }
 
@@ -249,7 +250,11 @@ impl Connection {
             number,
             number_len: packet_number::encoded_len(number, self.recovery.largest_acked(space)),
         };
-        let Some(mut builder) = PacketBuilder::new(buffer, &header) else { return 0 };
+        let builder = match self.keys.level() {
+            Level::ZeroRtt if space == Space::Application => PacketBuilder::zero_rtt,
+            _ => PacketBuilder::new,
+        };
+        let Some(mut builder) = builder(buffer, &header) else { return 0 };
         if allowance.probe {
             builder.frame(&self.probe_frame(space), Some(SentFrame::MtuProbe));
         } else {
@@ -350,7 +355,10 @@ impl Connection {
         let mut buffer = vec![0; MIN_PACKET_SIZE];
         let mut len = 0;
         for space in Space::ALL {
-            let superfluous = self.handshake_confirmed && space != Space::Application;
+            let superfluous = match space {
+                Space::Application => self.keys.level() == Level::ZeroRtt,
+                _ => self.handshake_confirmed,
+            };
             if !self.keys.can_seal(space) || superfluous {
                 continue;
             }

@@ -23,6 +23,7 @@ use super::local_cids::LocalConnectionIds;
 use super::mtu::MtuDiscovery;
 use super::paths::Paths;
 use super::peer_cids::PeerConnectionIds;
+use super::resumption::{Resumption, client_tls};
 use super::stats::ConnectionStats;
 use super::{Connection, Observer, new_space};
 use crate::congestion::{AlgorithmParams, SendAlgorithm};
@@ -143,6 +144,7 @@ struct Parts {
     path: PathAddress,
     validated: bool,
     start: HandshakeStart,
+    resumption: Resumption,
     keys: KeyRing,
     ids: Box<dyn ConnectionIdGenerator>,
     peer_id: ConnectionId,
@@ -170,7 +172,10 @@ impl Connection {
         parameters.encode(Role::Client, &mut *random, &mut encoded);
         let provider = tls.crypto_provider().clone();
         let keys = KeyRing::new(Role::Client, version, &destination, &provider)?;
-        let tls = Tls::client(tls, server_name, encoded)?;
+        let resumption = Resumption::for_client(&config, &server_name);
+        let tls = Tls::client(client_tls(&config, tls), server_name, encoded)?;
+        let token =
+            if token.is_empty() { resumption.take_token().unwrap_or_default() } else { token };
         let reset_key = Arc::new(ResetKey::generate(&mut *random));
         let deadline = now + config.handshake_timeout;
         let mut connection = Self::assemble(
@@ -191,6 +196,7 @@ impl Connection {
                     retry_source: None,
                     deadline,
                 },
+                resumption,
                 keys,
                 ids: Box::new(ids),
                 peer_id: destination,
@@ -202,6 +208,7 @@ impl Connection {
                 provider,
             },
         );
+        connection.offer_early_data();
         let started = connection.drive_handshake(now);
         connection.close_on_error(now, started);
         Ok(connection)
@@ -221,7 +228,11 @@ impl Connection {
         parameters.encode(Role::Server, &mut *random, &mut encoded);
         let provider = tls.crypto_provider().clone();
         let keys = KeyRing::new(Role::Server, setup.version, &setup.destination, &provider)?;
-        let tls = Tls::server(tls, encoded)?;
+        let mut tls = Tls::server(tls, encoded)?;
+        let resumption = Resumption::for_server(&config, &parameters);
+        if !resumption.takes_early_data() {
+            tls.refuse_early_data();
+        }
         let deadline = now + config.handshake_timeout;
         Ok(Self::assemble(
             now,
@@ -240,6 +251,7 @@ impl Connection {
                     retry_source: setup.retry_source,
                     deadline,
                 },
+                resumption,
                 keys,
                 ids: setup.ids,
                 peer_id: setup.peer_id,
@@ -264,6 +276,7 @@ impl Connection {
             local_cids: LocalConnectionIds::new(parts.start.local_id, parts.ids),
             handshake: Handshake::new(parts.start),
             handshake_confirmed: false,
+            resumption: parts.resumption,
             keys: parts.keys,
             spaces: Space::ALL.map(|space| new_space(&config, space)),
             recovery: Recovery::new(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::quic::{self, KeyChange, Keys, Secrets};
+use rustls::quic::{self, DirectionalKeys, KeyChange, Keys, Secrets};
 use rustls::{
     AlertDescription, CipherSuite, ClientConfig, ServerConfig, Side, SupportedCipherSuite,
 };
@@ -97,6 +97,32 @@ impl Tls {
         Ok(Self { inner: inner.into(), alpn_known: None, name: None })
     }
 
+    /// The keys of 0-RTT packets: on a client that resumes and may send them, on a server that has
+    /// accepted them (RFC 9001 §4.6).
+    pub fn zero_rtt_keys(&self) -> Option<DirectionalKeys> {
+        self.inner.zero_rtt_keys()
+    }
+
+    /// On a client that has just begun: the transport parameters of the connection it resumes.
+    pub fn remembered_transport_parameters(&self) -> Option<&[u8]> {
+        self.inner.quic_transport_parameters()
+    }
+
+    /// On a client whose handshake is complete: whether the server has accepted early data.
+    pub fn early_data_was_accepted(&self) -> bool {
+        match &self.inner {
+            quic::Connection::Client(client) => client.is_early_data_accepted(),
+            quic::Connection::Server(_) => false,
+        }
+    }
+
+    /// On a server that has not read anything: early data will be refused.
+    pub fn refuse_early_data(&mut self) {
+        if let quic::Connection::Server(server) = &mut self.inner {
+            server.reject_early_data();
+        }
+    }
+
     /// Takes the next bytes of the peer's CRYPTO stream. A failure becomes the CRYPTO_ERROR of the
     /// alert that TLS would send (RFC 9001 §4.8).
     pub fn read(&mut self, data: &[u8]) -> Result<(), TransportError> {
@@ -149,6 +175,11 @@ impl Tls {
             quic::Connection::Client(client) if client.is_handshaking() => None,
             inner => inner.quic_transport_parameters(),
         }
+    }
+
+    /// Whether the handshake resumes a session, without certificates (RFC 8446 §2.2).
+    pub fn is_resumed(&self) -> bool {
+        self.inner.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
     }
 
     /// The application protocol that was agreed on.

@@ -221,6 +221,10 @@ impl<S: Session> SessionHost<S> {
             Event::HandshakeComplete => {
                 self.with_session(now, S::on_handshake_complete);
             }
+            Event::EarlyDataReady => self.with_session(now, S::on_early_data_ready),
+            Event::EarlyDataSettled { accepted } => {
+                self.with_session(now, |session, cx| session.on_early_data_settled(accepted, cx));
+            }
             Event::HandshakeConfirmed => {
                 self.with_session(now, S::on_handshake_confirmed);
             }
