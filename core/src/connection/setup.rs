@@ -224,31 +224,17 @@ impl Connection {
     }
 
     /// A server's connection, to which the client's first datagrams are then given.
-    pub fn server(now: Time, setup: ServerSetup) -> Result<Self, SetupError> {
-        let mut random = setup.random;
-        let ServerConfig { transport: config, tls } = setup.config;
+    pub fn server(now: Time, mut setup: ServerSetup) -> Result<Self, SetupError> {
+        let ServerConfig { transport: config, tls } = setup.config.clone();
         config.validate()?;
         if !config.versions.contains(&setup.version) {
             return Err(SetupError::Version(setup.version));
         }
         let version = negotiated_version(&config, setup.version, &setup.offered_versions);
-        let mut parameters = our_parameters(&config);
-        let information = server_information(&config, version, &mut *random);
-        parameters.version_information = Some(information);
-        parameters.initial_source_connection_id = Some(setup.local_id);
-        parameters.original_destination_connection_id = Some(setup.original_destination);
-        parameters.retry_source_connection_id = setup.retry_source;
-        parameters.stateless_reset_token = Some(setup.reset_key.token_for(&setup.local_id));
-        let mut ids = setup.ids;
-        parameters.preferred_address = config.preferred_address.offer(
-            &setup.local_id,
-            &mut *ids,
-            &setup.reset_key,
-            &mut *random,
-        )?;
+        let parameters = server_parameters(&config, version, &mut setup)?;
         let preferred_id = parameters.preferred_address.map(|preferred| preferred.connection_id);
         let mut encoded = Vec::new();
-        parameters.encode(Role::Server, &mut *random, &mut encoded);
+        parameters.encode(Role::Server, &mut *setup.random, &mut encoded);
         let provider = tls.crypto_provider().clone();
         let mut keys = KeyRing::new(Role::Server, setup.version, &setup.destination, &provider)?;
         let changes = version != setup.version;
@@ -283,12 +269,12 @@ impl Connection {
                 },
                 resumption,
                 keys,
-                ids,
+                ids: setup.ids,
                 peer_id: setup.peer_id,
                 initial_token: Bytes::new(),
                 new_token: setup.new_token,
                 reset_key: setup.reset_key,
-                random,
+                random: setup.random,
                 observer: setup.observer,
                 provider,
             },
@@ -412,6 +398,30 @@ fn our_parameters(config: &Config) -> TransportParameters {
         min_ack_delay: config.ack_frequency.then_some(MIN_ACK_DELAY),
         ..TransportParameters::default()
     }
+}
+
+/// What a server says of itself, which names the connection IDs that `setup` begins with.
+fn server_parameters(
+    config: &Config,
+    version: Version,
+    setup: &mut ServerSetup,
+) -> Result<TransportParameters, SetupError> {
+    let random = &mut *setup.random;
+    let preferred_address = config.preferred_address.offer(
+        &setup.local_id,
+        &mut *setup.ids,
+        &setup.reset_key,
+        random,
+    )?;
+    Ok(TransportParameters {
+        version_information: Some(server_information(config, version, random)),
+        initial_source_connection_id: Some(setup.local_id),
+        original_destination_connection_id: Some(setup.original_destination),
+        retry_source_connection_id: setup.retry_source,
+        stateless_reset_token: Some(setup.reset_key.token_for(&setup.local_id)),
+        preferred_address,
+        ..our_parameters(config)
+    })
 }
 
 /// How long the destination of a client's first Initial is, in bytes.
