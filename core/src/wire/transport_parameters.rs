@@ -5,6 +5,7 @@
 use std::net::{SocketAddrV4, SocketAddrV6};
 use std::time::Duration;
 
+use super::version_information::VersionInformation;
 use crate::error::TransportError;
 use crate::types::{ConnectionId, ResetToken};
 
@@ -44,6 +45,10 @@ pub mod parameter_id {
     pub const INITIAL_SOURCE_CONNECTION_ID: u64 = 0x0f;
     /// retry_source_connection_id.
     pub const RETRY_SOURCE_CONNECTION_ID: u64 = 0x10;
+    /// version_information (RFC 9368 §3).
+    pub const VERSION_INFORMATION: u64 = 0x11;
+    /// grease_quic_bit (RFC 9287 §3).
+    pub const GREASE_QUIC_BIT: u64 = 0x2ab2;
     /// max_datagram_frame_size.
     pub const MAX_DATAGRAM_FRAME_SIZE: u64 = 0x20;
     /// reset_stream_at (draft-ietf-quic-reliable-stream-reset §3).
@@ -99,6 +104,10 @@ pub struct TransportParameters {
     pub max_datagram_frame_size: u64,
     /// Whether this end takes RESET_STREAM_AT frames (draft-ietf-quic-reliable-stream-reset §3).
     pub reset_stream_at: bool,
+    /// The versions this end has chosen and could do (RFC 9368 §3).
+    pub version_information: Option<VersionInformation>,
+    /// Whether this end takes packets whose fixed bit is zero (RFC 9287 §3).
+    pub grease_quic_bit: bool,
     /// How long this end delays acknowledgments at least, in whole microseconds, if it takes
     /// requests about them (draft-ietf-quic-ack-frequency §3). At most `max_ack_delay`.
     pub min_ack_delay: Option<Duration>,
@@ -127,6 +136,8 @@ impl Default for TransportParameters {
             retry_source_connection_id: None,
             max_datagram_frame_size: 0,
             reset_stream_at: false,
+            version_information: None,
+            grease_quic_bit: false,
             min_ack_delay: None,
         }
     }
@@ -148,6 +159,9 @@ impl TransportParameters {
             preferred_address: None,
             retry_source_connection_id: None,
             stateless_reset_token: None,
+            version_information: None,
+            // RFC 9287 §3: a client must not remember it.
+            grease_quic_bit: false,
             ..self.clone()
         }
     }

@@ -35,6 +35,12 @@ impl TransportParameters {
         if let Some(cid) = &self.initial_source_connection_id {
             list.add(id::INITIAL_SOURCE_CONNECTION_ID, cid.as_bytes());
         }
+        if let Some(versions) = &self.version_information {
+            list.add(id::VERSION_INFORMATION, &versions.encode());
+        }
+        if self.grease_quic_bit {
+            list.add(id::GREASE_QUIC_BIT, &[]);
+        }
         if sender.is_server() {
             self.list_server_only(&mut list);
         }
@@ -162,7 +168,7 @@ mod tests {
     use super::*;
     use crate::helper::SeededRandom;
     use crate::types::{ConnectionId, ResetToken};
-    use crate::wire::Reader;
+    use crate::wire::{Reader, Version, VersionInformation};
 
     fn full() -> TransportParameters {
         let cid = |bytes: &[u8]| ConnectionId::new(bytes);
@@ -191,6 +197,11 @@ mod tests {
             retry_source_connection_id: cid(b""),
             max_datagram_frame_size: 65_535,
             reset_stream_at: true,
+            version_information: Some(VersionInformation {
+                chosen: Version::V2,
+                available: vec![Version::V1, Version::V2],
+            }),
+            grease_quic_bit: true,
             min_ack_delay: Some(Duration::from_micros(999)),
         }
     }

@@ -1,9 +1,10 @@
-//! `quic_perf`: bulk rates between two QUIC endpoints, by draft-banks-quic-performance.
+//! `quic_perf`: what QUIC between two endpoints achieves and costs, by draft-banks-quic-performance.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -11,15 +12,15 @@ use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
 use protoquic::crypto::{ClientTls, ServerTls, ServerTrust};
 use protoquic::{ConnectionStats, ServerConfig};
-use protoquic_tools::endpoint::{ClientEndpoint, ClientOptions, ServerEndpoint};
-use protoquic_tools::perf::{ALPN, PerfClient, PerfReport, PerfWork, perf_factory};
+use protoquic_tools::endpoint::{ClientOptions, ServerEndpoint};
+use protoquic_tools::perf::{self, ALPN, PerfWork, Usage, perf_factory};
 use protoquic_tools::{arguments, certificate};
 
-/// Measures bulk transfer over QUIC (draft-banks-quic-performance, ALPN `perf`).
+/// Measures QUIC between two endpoints (draft-banks-quic-performance, ALPN `perf`).
 ///
 /// Start `quic_perf server --listen 127.0.0.1:4433` in one terminal and
 /// `quic_perf client --connect 127.0.0.1:4433 --mode down --bytes 1000000000` in another. The
-/// client believes any certificate.
+/// client believes any certificate. Stopped with Ctrl-C, the server says what it has cost.
 #[derive(Debug, Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -43,33 +44,48 @@ enum Role {
         #[arg(long, default_value = "cubic")]
         congestion_control: CongestionControl,
     },
-    /// Transfers bytes, prints the rate and ends.
-    Client {
-        /// Where the server is.
-        #[arg(long)]
-        connect: SocketAddr,
-        /// Which way the bytes go.
-        #[arg(long, value_enum, default_value = "down")]
-        mode: Mode,
-        /// How many bytes in all, divided among the streams.
-        #[arg(long, default_value_t = 1_000_000_000)]
-        bytes: u64,
-        /// How many streams at once, up to the server's limit.
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
-        streams: u64,
-        /// The congestion control algorithm: reno, cubic or bbr.
-        #[arg(long, default_value = "cubic")]
-        congestion_control: CongestionControl,
-        /// Prints one line of JSON instead of words.
-        #[arg(long)]
-        json: bool,
-    },
+    /// Measures, prints the figures and ends.
+    Client(ClientArguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct ClientArguments {
+    /// Where the server is.
+    #[arg(long)]
+    connect: SocketAddr,
+    /// What to measure: bulk rate down or up, requests per second on one connection (rps),
+    /// handshakes per second (hs), or many connections that idle after one request each.
+    #[arg(long, value_enum, default_value = "down")]
+    mode: Mode,
+    /// Bytes in all, divided among the streams [down, up; default 1000000000], or of each answer
+    /// [rps, idle; default 100].
+    #[arg(long)]
+    bytes: Option<u64>,
+    /// How many streams [down, up] or request loops [rps] at once, up to the server's limit.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    streams: u64,
+    /// How long to go on, in seconds [rps, hs], or to keep the connections once all are there
+    /// [idle].
+    #[arg(long, default_value_t = 5.0)]
+    secs: f64,
+    /// How many connections at once [hs; default 16], or in all [idle; default 1000].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    connections: Option<u32>,
+    /// The congestion control algorithm: reno, cubic or bbr.
+    #[arg(long, default_value = "cubic")]
+    congestion_control: CongestionControl,
+    /// Prints one line of JSON instead of words.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Mode {
     Down,
     Up,
+    Rps,
+    Hs,
+    Idle,
 }
 
 fn main() -> ExitCode {
@@ -78,12 +94,7 @@ fn main() -> ExitCode {
         Role::Server { listen, certificate_file, key_file, congestion_control } => {
             serve(listen, certificate_file.zip(key_file), transport(congestion_control))
         }
-        Role::Client { connect, mode, bytes, streams, congestion_control, json } => {
-            let share = bytes.div_ceil(streams);
-            let (down, up) = if mode == Mode::Down { (share, 0) } else { (0, share) };
-            let work = PerfWork { down, up, streams };
-            transfer(connect, mode, work, transport(congestion_control), json)
-        }
+        Role::Client(client) => measure(&client),
     })
 }
 
@@ -111,10 +122,19 @@ fn serve(
         protoquic::dispatcher::DispatcherConfig::default(),
         vec![Box::new(factory)],
     )?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let (waker, asked) = (server.waker(), stop.clone());
+    let stopped = ctrlc::set_handler(move || {
+        asked.store(true, Ordering::Relaxed);
+        let _ = waker.wake();
+    });
+    stopped.map_err(|error| format!("Ctrl-C cannot be caught: {error}"))?;
     println!("listening on {}", server.address());
-    loop {
+    while !stop.load(Ordering::Relaxed) {
         server.run_once(None)?;
     }
+    eprintln!("{}", Usage::now());
+    Ok(())
 }
 
 /// Windows that a fast local path can fill.
@@ -127,13 +147,7 @@ fn transport(congestion_control: CongestionControl) -> Arc<Config> {
     Arc::new(config)
 }
 
-fn transfer(
-    connect: SocketAddr,
-    mode: Mode,
-    work: PerfWork,
-    transport: Arc<Config>,
-    json: bool,
-) -> Result<(), String> {
+fn measure(arguments: &ClientArguments) -> Result<(), String> {
     let tls = ClientTls {
         provider: None,
         trust: ServerTrust::AnyCertificate,
@@ -144,53 +158,146 @@ fn transfer(
     let tls = tls.build().map_err(|error| error.to_string())?;
     let options = ClientOptions {
         server_name: "localhost".try_into().map_err(|error| format!("localhost: {error}"))?,
-        address: connect,
-        config: transport,
+        address: arguments.connect,
+        config: transport(arguments.congestion_control),
         tls: Arc::new(tls),
     };
-    let streams = work.streams;
-    let mut client = ClientEndpoint::connect(options, |now| PerfClient::new(now, work))?;
-    let report = loop {
-        client.run_once(Some(Duration::from_secs(1)))?;
-        if let Some(report) = client.session().report()
-            && client.close_reason().is_some()
-        {
-            break report?;
-        }
-    };
-    let stats = client.host().host().connection().stats();
-    print_report(mode, streams, &report, &stats, json);
-    Ok(())
+    let time = Duration::try_from_secs_f64(arguments.secs)
+        .map_err(|error| format!("--secs {}: {error}", arguments.secs))?;
+    match arguments.mode {
+        Mode::Down | Mode::Up => bulk(options, arguments),
+        Mode::Rps => requests(options, arguments, time),
+        Mode::Hs => handshakes(&options, arguments, time),
+        Mode::Idle => idle(&options, arguments, time),
+    }
 }
 
-fn print_report(
-    mode: Mode,
-    streams: u64,
-    report: &PerfReport,
-    stats: &ConnectionStats,
-    json: bool,
-) {
-    let bytes = if mode == Mode::Down { report.received } else { report.sent };
+/// What every measurement prints besides its own figures, as JSON.
+fn cost() -> String {
+    let Usage { cpu, peak_memory } = Usage::now();
+    format!("\"cpu_seconds\":{:.3},\"peak_memory\":{peak_memory}", cpu.as_secs_f64())
+}
+
+fn counters(stats: &ConnectionStats) -> String {
+    format!(
+        "\"packets_sent\":{},\"packets_received\":{},\"packets_lost\":{},\"packet_size\":{}",
+        stats.packets_sent, stats.packets_received, stats.packets_lost, stats.packet_size
+    )
+}
+
+fn print_counters(stats: &ConnectionStats) {
+    println!(
+        "{} packets sent, {} received, {} lost, of {} bytes at most; {}",
+        stats.packets_sent,
+        stats.packets_received,
+        stats.packets_lost,
+        stats.packet_size,
+        Usage::now()
+    );
+}
+
+fn bulk(options: ClientOptions, arguments: &ClientArguments) -> Result<(), String> {
+    let (streams, bytes) = (arguments.streams, arguments.bytes.unwrap_or(1_000_000_000));
+    let is_down = arguments.mode == Mode::Down;
+    let share = bytes.div_ceil(streams);
+    let (down, up) = if is_down { (share, 0) } else { (0, share) };
+    let perf::Bulk { report, stats } = perf::bulk(options, PerfWork { down, up, streams })?;
+    let (bytes, mode) = if is_down { (report.received, "down") } else { (report.sent, "up") };
     let seconds = report.transfer.as_secs_f64();
     let gbps = bytes as f64 * 8.0 / seconds / 1e9;
-    let mode = if mode == Mode::Down { "down" } else { "up" };
     let setup_ms = report.setup.as_secs_f64() * 1e3;
-    if json {
+    if arguments.json {
         println!(
             "{{\"mode\":\"{mode}\",\"streams\":{streams},\"bytes\":{bytes},\
-             \"seconds\":{seconds:.6},\"gbps\":{gbps:.3},\"setup_ms\":{setup_ms:.3},\
-             \"packets_sent\":{},\"packets_received\":{},\"packets_lost\":{},\
-             \"packet_size\":{}}}",
-            stats.packets_sent, stats.packets_received, stats.packets_lost, stats.packet_size
+             \"seconds\":{seconds:.6},\"gbps\":{gbps:.3},\"setup_ms\":{setup_ms:.3},{},{}}}",
+            counters(&stats),
+            cost()
         );
     } else {
         println!(
             "{bytes} bytes {mode} on {streams} stream(s) in {seconds:.3} s: {gbps:.3} Gbit/s \
              (handshake {setup_ms:.1} ms)"
         );
+        print_counters(&stats);
+    }
+    Ok(())
+}
+
+fn requests(
+    options: ClientOptions,
+    arguments: &ClientArguments,
+    time: Duration,
+) -> Result<(), String> {
+    let bytes = arguments.bytes.unwrap_or(100);
+    let done = perf::requests(options, arguments.streams, bytes, time)?;
+    let (count, seconds) = (done.count, done.elapsed.as_secs_f64());
+    let per_second = count as f64 / seconds;
+    let [median, p99] = [done.median, done.p99].map(|latency| latency.as_micros());
+    let (streams, setup_ms) = (arguments.streams, done.setup.as_secs_f64() * 1e3);
+    if arguments.json {
         println!(
-            "{} packets sent, {} received, {} lost, of {} bytes at most",
-            stats.packets_sent, stats.packets_received, stats.packets_lost, stats.packet_size
+            "{{\"mode\":\"rps\",\"streams\":{streams},\"bytes\":{bytes},\"requests\":{count},\
+             \"seconds\":{seconds:.6},\"rps\":{per_second:.1},\"median_us\":{median},\
+             \"p99_us\":{p99},\"setup_ms\":{setup_ms:.3},{},{}}}",
+            counters(&done.stats),
+            cost()
+        );
+    } else {
+        println!(
+            "{count} requests for {bytes} bytes, {streams} at a time, in {seconds:.3} s: \
+             {per_second:.0}/s, half of them within {median} us, 99 % within {p99} us \
+             (handshake {setup_ms:.1} ms)"
+        );
+        print_counters(&done.stats);
+    }
+    Ok(())
+}
+
+fn handshakes(
+    options: &ClientOptions,
+    arguments: &ClientArguments,
+    time: Duration,
+) -> Result<(), String> {
+    let parallel = arguments.connections.unwrap_or(16);
+    let done = perf::handshakes(options, parallel as usize, time)?;
+    let (count, seconds) = (done.count, done.elapsed.as_secs_f64());
+    let per_second = count as f64 / seconds;
+    if arguments.json {
+        println!(
+            "{{\"mode\":\"hs\",\"parallel\":{parallel},\"handshakes\":{count},\
+             \"seconds\":{seconds:.6},\"hps\":{per_second:.1},{}}}",
+            cost()
+        );
+    } else {
+        println!(
+            "{count} handshakes, {parallel} at a time, in {seconds:.3} s: {per_second:.0}/s; {}",
+            Usage::now()
         );
     }
+    Ok(())
+}
+
+fn idle(
+    options: &ClientOptions,
+    arguments: &ClientArguments,
+    time: Duration,
+) -> Result<(), String> {
+    let connections = arguments.connections.unwrap_or(1000);
+    let bytes = arguments.bytes.unwrap_or(100);
+    perf::idle(options, connections as usize, bytes, time, |took| {
+        let seconds = took.as_secs_f64();
+        if arguments.json {
+            println!(
+                "{{\"mode\":\"idle\",\"connections\":{connections},\"bytes\":{bytes},\
+                 \"seconds\":{seconds:.6},{}}}",
+                cost()
+            );
+        } else {
+            println!(
+                "{connections} connections, each with an answer of {bytes} bytes, in \
+                 {seconds:.3} s; {}",
+                Usage::now()
+            );
+        }
+    })
 }

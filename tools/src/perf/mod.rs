@@ -3,10 +3,16 @@
 //! the server swallows. Written on bare `Session` and `Stream`.
 
 mod client;
+mod loops;
+mod run;
 mod server;
+mod usage;
 
 pub use client::{PerfClient, PerfClientStream, PerfReport, PerfWork};
+pub use loops::{LoopEnd, LoopWork, PerfLoop, PerfLoops};
+pub use run::{Bulk, Handshakes, Requests, bulk, handshakes, idle, requests};
 pub use server::{PerfServer, PerfServerStream, perf_factory};
+pub use usage::Usage;
 
 use bytes::Bytes;
 

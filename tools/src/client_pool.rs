@@ -1,0 +1,179 @@
+//! [`ClientPool`]: many client connections on one socket, told apart by their connection IDs. For
+//! load generators: one system call reads for all of them. It must not know their protocols.
+
+use std::collections::HashMap;
+
+use protoquic::wire::destination_bytes;
+use protoquic::{
+    Alarm, AlarmFactory, AlarmOwner, CloseReason, ConnectionId, EventLoopVisitor, Host, Notice,
+    PacketSink, PacketWriter, ReceivedPacket, Session, SessionContext, SessionHost, Time,
+};
+use slab::Slab;
+
+/// Connections that share a writer and an event loop.
+pub struct ClientPool<S: Session> {
+    members: Slab<Member<S>>,
+    routes: HashMap<ConnectionId, usize>,
+    touched: Vec<usize>,
+    blocked: Vec<usize>,
+    ended: Vec<Ended<S>>,
+    writer: Box<dyn PacketWriter>,
+    id_length: usize,
+}
+
+struct Member<S: Session> {
+    host: SessionHost<S>,
+    alarm: Option<Alarm>,
+    touched: bool,
+}
+
+/// A connection that is over.
+#[derive(Debug)]
+pub struct Ended<S: Session> {
+    /// Its host, with the session.
+    pub host: SessionHost<S>,
+    /// Why.
+    pub reason: CloseReason,
+}
+
+impl<S: Session> std::fmt::Debug for ClientPool<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientPool").field("members", &self.members.len()).finish_non_exhaustive()
+    }
+}
+
+impl<S: Session> ClientPool<S> {
+    /// An empty pool. Every connection's own IDs must have `id_length` bytes
+    /// ([`Config::client_connection_id_length`](protoquic::Config), at least 4: they are all that
+    /// tells connections apart).
+    pub fn new(writer: Box<dyn PacketWriter>, id_length: usize) -> Self {
+        Self {
+            members: Slab::new(),
+            routes: HashMap::new(),
+            touched: Vec::new(),
+            blocked: Vec::new(),
+            ended: Vec::new(),
+            writer,
+            id_length,
+        }
+    }
+
+    /// Adds a connection; it sends at the end of the next turn.
+    pub fn add(&mut self, host: SessionHost<S>) -> usize {
+        let ids: Vec<_> = host.connection().local_connection_ids().collect();
+        let key = self.members.insert(Member { host, alarm: None, touched: false });
+        self.routes.extend(ids.into_iter().map(|id| (id, key)));
+        self.touch(key);
+        key
+    }
+
+    /// How many connections live.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether none lives.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// The connections that have ended since this was last asked.
+    pub fn take_ended(&mut self) -> Vec<Ended<S>> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// The live sessions.
+    pub fn sessions(&self) -> impl Iterator<Item = &S> {
+        self.members.iter().map(|(_, member)| member.host.session())
+    }
+
+    /// Runs `f` with every live session; what they wrote goes out at the end of the next turn.
+    pub fn enter_all(&mut self, now: Time, mut f: impl FnMut(&mut S, &mut SessionContext<'_, S>)) {
+        let keys: Vec<_> = self.members.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.members[key].host.enter(now, &mut f);
+            self.touch(key);
+        }
+    }
+
+    fn touch(&mut self, key: usize) {
+        if let Some(member) = self.members.get_mut(key)
+            && !std::mem::replace(&mut member.touched, true)
+        {
+            self.touched.push(key);
+        }
+    }
+
+    fn run(&mut self, now: Time, key: usize, alarms: &mut dyn AlarmFactory) {
+        let Some(member) = self.members.get_mut(key) else { return };
+        member.touched = false;
+        member.host.run_turn(now, &mut *self.writer);
+        if member.host.is_write_blocked() {
+            self.blocked.push(key);
+        }
+        let owner = AlarmOwner(key as u64);
+        let alarm = *member.alarm.get_or_insert_with(|| alarms.create_alarm(owner));
+        alarms.set_alarm(alarm, member.host.next_deadline());
+        while let Some(notice) = self.members.get_mut(key).and_then(|m| m.host.pop_notice()) {
+            match notice {
+                Notice::ConnectionIdIssued(id) => drop(self.routes.insert(id, key)),
+                Notice::ConnectionIdRetired(id) => drop(self.routes.remove(&id)),
+                Notice::PathDegrading => {} // all share one socket
+                Notice::Closed { reason, .. } => {
+                    let host = self.members.remove(key).host;
+                    for id in host.connection().local_connection_ids() {
+                        self.routes.remove(&id);
+                    }
+                    alarms.remove_alarm(alarm);
+                    self.ended.push(Ended { host, reason });
+                }
+            }
+        }
+    }
+}
+
+impl<S: Session> PacketSink for ClientPool<S> {
+    fn on_packet(&mut self, packet: ReceivedPacket) {
+        let id = destination_bytes(&packet.data, self.id_length).and_then(ConnectionId::new);
+        if let Some(key) = id.and_then(|id| self.routes.get(&id).copied()) {
+            self.members[key].host.process_packet(packet);
+            self.touch(key);
+        }
+    }
+}
+
+impl<S: Session> EventLoopVisitor for ClientPool<S> {
+    fn on_alarm(&mut self, owner: AlarmOwner, now: Time) {
+        let key = owner.0 as usize;
+        if let Some(member) = self.members.get_mut(key) {
+            member.host.on_alarm(now);
+            self.touch(key);
+        }
+    }
+
+    fn on_can_write(&mut self, _now: Time) {
+        self.writer.set_writable();
+        let _ = self.writer.flush();
+        for key in std::mem::take(&mut self.blocked) {
+            self.touch(key);
+        }
+    }
+
+    fn on_turn_end(&mut self, now: Time, alarms: &mut dyn AlarmFactory) {
+        let mut touched = std::mem::take(&mut self.touched);
+        for key in touched.drain(..) {
+            self.run(now, key, alarms);
+        }
+        touched.append(&mut self.touched);
+        self.touched = touched;
+        let _ = self.writer.flush();
+    }
+
+    fn wants_write_event(&self) -> bool {
+        self.writer.is_write_blocked()
+    }
+
+    fn has_work(&self) -> bool {
+        !self.touched.is_empty()
+    }
+}
