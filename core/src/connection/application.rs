@@ -12,7 +12,7 @@ use super::stats::ConnectionStats;
 use crate::error::{
     ApplicationError, CloseReason, StreamError, TransportError, TransportErrorCode,
 };
-use crate::streams::{Priority, StreamEvent};
+use crate::streams::{Priority, StreamEvent, StreamsStats};
 use crate::time::Time;
 use crate::types::{ConnectionId, Direction, PathAddress, Role, Space, StreamId};
 use crate::wire::{ConnectionCloseFrame, TransportParameters, Version};
@@ -103,6 +103,11 @@ impl Connection {
     /// until the client knows another.
     pub fn first_destination(&self) -> Option<ConnectionId> {
         self.handshake.first_destination()
+    }
+
+    /// What the streams did so far.
+    pub const fn stream_stats(&self) -> StreamsStats {
+        self.streams.stats()
     }
 
     /// Counters, and the state of the path now.
@@ -267,9 +272,9 @@ impl Connection {
         self.streams.reset_at(id, code, reliable)
     }
 
-    /// Gives a stream a deadline, or takes it away: if not all of it was sent by then, it is reset
-    /// with `code` and [`Event::StreamExpired`] tells. What was sent is still delivered if the peer
-    /// takes RESET_STREAM_AT.
+    /// Gives a stream a deadline, or takes it away. From then on nothing of it is sent: if it was
+    /// not all sent, up to its end, or if some of it turns out to be lost later, then the whole
+    /// sending part is reset with `code`, and [`Event::StreamExpired`] tells.
     pub fn stream_set_deadline(
         &mut self,
         id: StreamId,

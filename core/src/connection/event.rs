@@ -42,7 +42,7 @@ pub enum Event {
         /// The application's code.
         code: ApplicationError,
     },
-    /// A stream's deadline came before all of it was sent: its sending part was reset.
+    /// A stream's sending part was reset: its deadline has passed, and something was left to send.
     StreamExpired(StreamId),
     /// All data and the end of the stream have been acknowledged.
     StreamAcked(StreamId),

@@ -69,6 +69,9 @@ impl Connection {
         self.streams.set_time(now, self.recovery.rtt().smoothed());
         self.datagrams.expire(now);
         self.streams.expire(now);
+        if !self.streams.is_blocked() {
+            self.reminder.on_unblocked();
+        }
         let mut wrote = false;
         loop {
             if self.turn_budget == 0 {
@@ -313,6 +316,7 @@ impl Connection {
         let size = packet.len();
         if packet.ack_eliciting {
             self.idle.on_ack_eliciting_sent(now);
+            self.reminder.on_ack_eliciting_sent(now);
         }
         if let Some(observer) = &mut self.observer {
             observer.on_packet_sent(now, &PacketInfo { space, number: packet.number, size });

@@ -10,6 +10,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 
 use super::ack_frequency::{AckFrequency, MIN_ACK_DELAY};
+use super::blocked::BlockedReminder;
 use super::cid_generator::{ConnectionIdGenerator, RandomConnectionIds};
 use super::close::Lifecycle;
 use super::config::{Config, ConfigError};
@@ -308,6 +309,7 @@ impl Connection {
             mtu: MtuDiscovery::new(config.initial_packet_size, config.max_packet_size),
             peer_cids: PeerConnectionIds::new(parts.peer_id, config.active_connection_id_limit),
             idle: IdleTimer::new(now, config.idle_timeout, config.keep_alive),
+            reminder: BlockedReminder::new(now),
             glitches: GlitchBudget::new(now),
             events: VecDeque::new(),
             stats: ConnectionStats::default(),

@@ -224,7 +224,7 @@ impl<'a, S: Session> StreamContext<'a, S> {
         self.inner.connection.stream_reset_at(self.id, code, reliable)
     }
 
-    /// Has the sending part reset with `code` if not all of it was sent by `deadline`, see
+    /// Has nothing of the stream sent after `deadline`: it is then reset with `code`, see
     /// [`Connection::stream_set_deadline`].
     pub fn set_deadline(
         &mut self,

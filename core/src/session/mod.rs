@@ -213,8 +213,8 @@ pub trait Stream<S: Session> {
         let _ = (code, cx);
     }
 
-    /// The deadline of [`StreamContext::set_deadline`] came before all was sent. The sending part has
-    /// been reset.
+    /// The deadline of [`StreamContext::set_deadline`] has passed and something was left to send:
+    /// the sending part has been reset.
     fn on_deadline_missed(&mut self, cx: &mut StreamContext<'_, S>) {
         let _ = cx;
     }

@@ -28,7 +28,7 @@ pub enum StreamEvent {
         /// Why, in the application's terms.
         code: ApplicationError,
     },
-    /// The deadline of our sending part came before all of it was sent: it was reset.
+    /// Our sending part was reset: its deadline has passed, and something was left to send.
     Expired(StreamId),
     /// There is something to read, or the end. Read until nothing comes: the event is not repeated
     /// for data that was left.

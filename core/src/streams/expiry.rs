@@ -1,5 +1,5 @@
-//! Deadlines of streams, for live data: what was not sent in time is not worth sending. This file
-//! must not know what the time is, nor how a stream is reset.
+//! Deadlines of streams, for live data: what is late is not worth sending, be it for the first time
+//! or again. This file must not know what the time is, nor how a stream is reset.
 
 use std::collections::BTreeSet;
 
@@ -14,17 +14,19 @@ use crate::types::StreamId;
 pub(super) struct Expiry {
     at: Time,
     code: ApplicationError,
+    /// The time has come, and all was in flight then: the stream is reset if some of it is lost.
+    passed: bool,
 }
 
-/// The deadlines of all streams; no more than there are live streams.
+/// The deadlines of all streams that are still to come; no more than there are live streams.
 #[derive(Debug, Default)]
 pub(super) struct Expiries(BTreeSet<(Time, StreamId)>);
 
 impl Streams {
-    /// Gives a stream a deadline, or takes it away. If not everything up to its end was sent by
-    /// then, the stream is reset with `code`: what was sent is still delivered if the peer takes
-    /// RESET_STREAM_AT, the rest is dropped; a [`StreamEvent::Expired`](super::StreamEvent::Expired)
-    /// tells.
+    /// Gives a stream a deadline, or takes it away. From then on nothing of it is sent: if it was
+    /// not all sent, up to its end, or if some of it turns out to be lost later, then the whole
+    /// sending part is reset with `code`, and a
+    /// [`StreamEvent::Expired`](super::StreamEvent::Expired) tells.
     pub fn set_deadline(
         &mut self,
         id: StreamId,
@@ -34,7 +36,7 @@ impl Streams {
         let key = self.sending_stream(id)?;
         self.drop_deadline(key);
         if let Some(at) = deadline {
-            self.table.slab[key].expiry = Some(Box::new(Expiry { at, code }));
+            self.table.slab[key].expiry = Some(Box::new(Expiry { at, code, passed: false }));
             self.expiries.0.insert((at, id));
         }
         Ok(())
@@ -52,9 +54,10 @@ impl Streams {
         {
             self.expiries.0.pop_first();
             if let Some(key) = self.table.find(id)
-                && let Some(expiry) = self.table.slab[key].expiry.take()
+                && let Some(expiry) = &mut self.table.slab[key].expiry
             {
-                self.give_up(key, id, expiry.code);
+                expiry.passed = true;
+                self.drop_late(key);
             }
         }
     }
@@ -67,18 +70,16 @@ impl Streams {
         }
     }
 
-    fn give_up(&mut self, key: usize, id: StreamId, code: ApplicationError) {
-        let part = self.send_part(key);
-        if part.has_sent_all() || !part.state.carries_data() {
+    /// Resets the stream if its deadline has passed and there is something left to send. Called also
+    /// when some of it is lost.
+    pub(super) fn drop_late(&mut self, key: usize) {
+        let stream = &self.table.slab[key];
+        let Some(expiry) = stream.expiry.as_deref().copied().filter(|expiry| expiry.passed) else {
             return;
-        }
-        let sent = part.buffer.sent();
-        // An error: it has ended otherwise meanwhile.
-        let done = match self.reset_at(id, code, sent) {
-            Err(StreamError::NotSupported) => self.reset(id, code),
-            done => done,
         };
-        if done.is_ok() {
+        let (id, part) = (stream.id, self.send_part(key));
+        if part.state.carries_data() && !part.has_sent_all() && self.reset(id, expiry.code).is_ok()
+        {
             self.wake(key, Wake::Expired);
         }
     }

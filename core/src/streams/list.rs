@@ -17,6 +17,8 @@ pub(super) enum Lane {
     Event,
     /// Streams that may still point into a receive batch.
     Touched,
+    /// Streams whose own flow control holds data back.
+    Blocked,
 }
 
 /// A stream's place in the list of one lane.
@@ -27,7 +29,7 @@ pub(super) struct Link {
 }
 
 /// A stream's places in the lists of all lanes.
-pub(super) type Links = [Link; 5];
+pub(super) type Links = [Link; 6];
 
 impl Link {
     /// In no list.
@@ -169,7 +171,7 @@ mod tests {
         let mut slab = Slab::new();
         let mut list = List::new(Lane::Event);
         for _ in 0..3 {
-            let key = slab.insert(Item([Link::LOOSE; 5]));
+            let key = slab.insert(Item([Link::LOOSE; 6]));
             list.push_back(&mut slab, key);
         }
         (slab, list)
@@ -192,7 +194,7 @@ mod tests {
         for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [1, 3, 0, 2], [0, 3, 1, 2]] {
             let mut slab = Slab::new();
             let mut list = List::new(Lane::Data);
-            let keys: Vec<_> = (0..4).map(|_| slab.insert(Item([Link::LOOSE; 5]))).collect();
+            let keys: Vec<_> = (0..4).map(|_| slab.insert(Item([Link::LOOSE; 6]))).collect();
             assert_eq!(keys, [0, 1, 2, 3]);
             for key in order {
                 let at = std::ptr::from_ref(&slab[0]) as usize;

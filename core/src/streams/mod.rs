@@ -14,6 +14,7 @@
 //! flow control and [`MAX_GAPS_PER_CONNECTION`].
 
 mod application;
+mod blocked;
 mod config;
 mod events;
 mod expiry;
@@ -86,6 +87,8 @@ pub struct Streams {
     expiries: Expiries,
     events: List,
     touched: List,
+    /// Streams whose own flow control holds data back.
+    blocked: List,
     stats: StreamsStats,
 }
 
@@ -117,6 +120,7 @@ impl Streams {
             expiries: Expiries::default(),
             events: List::new(Lane::Event),
             touched: List::new(Lane::Touched),
+            blocked: List::new(Lane::Blocked),
             stats: StreamsStats::default(),
         }
     }
@@ -316,8 +320,13 @@ impl Streams {
         let id = self.table.slab[key].id;
         let slab = &mut self.table.slab;
         self.scheduler.place(slab, key, None);
-        let lists = [&mut self.control, &mut self.retransmit, &mut self.events, &mut self.touched];
-        for list in lists {
+        for list in [
+            &mut self.control,
+            &mut self.retransmit,
+            &mut self.events,
+            &mut self.touched,
+            &mut self.blocked,
+        ] {
             list.remove(slab, key);
         }
         self.table.remove(key);
@@ -354,20 +363,7 @@ impl Streams {
         } else {
             self.retransmit.remove(&mut self.table.slab, key);
         }
-        self.report_blocked(key, outlook, place);
-    }
-
-    /// RFC 9000 §4.1: tells the peer, once for every limit, which one holds data back.
-    fn report_blocked(&mut self, key: usize, outlook: Outlook, place: Option<Place>) {
-        if !self.peer_known {
-            return;
-        }
-        if place == Some(Place::Held) && self.send_window.block() {
-            self.owe(ControlKind::DataBlocked);
-        }
-        if outlook == Outlook::Blocked && self.send_part(key).window.block() {
-            self.order(key, Controls::BLOCKED);
-        }
+        self.note_blocked(key, outlook, place);
     }
 
     /// Reconsiders every stream after the peer's parameters changed. O(streams), a few times in the

@@ -119,6 +119,7 @@ impl Streams {
     fn on_data_lost(&mut self, id: StreamId, offset: u64, len: u64, fin: bool) {
         if let Some(key) = self.table.find(id) {
             self.send_part(key).on_lost(offset, len, fin);
+            self.drop_late(key);
             self.reschedule(key);
         }
     }

@@ -167,9 +167,10 @@ impl SendPart {
         true
     }
 
-    /// Whether everything up to FIN was sent at least once.
+    /// Whether everything up to the end is acknowledged or in flight.
     pub(super) fn has_sent_all(&self) -> bool {
-        self.buffer.unsent() == 0 && self.state == SendState::DataSent
+        let ended = self.reset_at.is_some() || matches!(self.fin, Fin::Sent | Fin::Acked);
+        ended && self.buffer.unsent() == 0 && self.buffer.first_lost().is_none()
     }
 
     /// Ends the sending part if it is delivered as far as RESET_STREAM_AT promised. Returns whether

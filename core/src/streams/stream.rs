@@ -39,7 +39,7 @@ impl Stream {
             priority: Priority::MIDDLE,
             expiry: None,
             turn: TURN,
-            links: [Link::LOOSE; 5],
+            links: [Link::LOOSE; 6],
         }
     }
 

@@ -263,7 +263,7 @@ mod tests {
         assert_ne!(one, other);
         for ids in [one, other] {
             let reserved = ids.iter().filter(|id| **id % 31 == 27 && **id > 0x20);
-            assert_eq!((reserved.count(), ids.len()), (1, 22));
+            assert_eq!((reserved.count(), ids.len()), (1, 24));
         }
         let of_defaults = encoded(&TransportParameters::default(), Role::Client, 9);
         assert_eq!(ids(&of_defaults).len(), 1, "defaults are left out");

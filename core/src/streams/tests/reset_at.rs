@@ -52,8 +52,7 @@ fn lost_data_is_resent_up_to_the_reliable_size_only() {
     assert_eq!(events(&mut pair.client), [StreamEvent::Closed(stream)]);
     assert_eq!(read_all(&mut pair.server, stream), front(300));
     assert!(events(&mut pair.server).contains(&StreamEvent::Reset { id: stream, code: CODE }));
-    pair.exchange();
-    assert_eq!(pair.client.send_credit(), 2000, "credit for 900 bytes came back");
+    assert_eq!(pair.server.unread(), 0, "credit for 900 bytes is given back");
 }
 
 #[test]
@@ -127,8 +126,9 @@ fn a_receiver_expects_no_more_than_the_smallest_reliable_size() {
 #[test]
 fn neither_code_nor_final_size_may_change() {
     // §5.2
+    type Change = fn(&mut Streams, ApplicationError) -> Result<(), TransportError>;
     let other = ApplicationError(8);
-    let cases: [(fn(&mut Streams, ApplicationError) -> Result<(), TransportError>, _); 5] = [
+    let cases: [(Change, _); 5] = [
         (|s, c| s.on_reset_stream_at(id(2), c, 900, 100), TransportErrorCode::STREAM_STATE_ERROR),
         (|s, c| s.on_reset_stream(id(2), c, 900), TransportErrorCode::STREAM_STATE_ERROR),
         (|s, _| s.on_reset_stream_at(id(2), CODE, 901, 100), TransportErrorCode::FINAL_SIZE_ERROR),
@@ -248,7 +248,7 @@ fn after_rejected_0rtt_it_is_all_sent_again() {
 }
 
 #[test]
-fn what_is_not_sent_by_its_deadline_is_dropped() {
+fn what_is_not_sent_by_its_deadline_is_dropped_whole() {
     let deadline = Time::from_millis(50);
     let (mut pair, stream) = written(3000);
     pair.client.set_deadline(stream, Some(deadline), CODE).unwrap();
@@ -259,9 +259,38 @@ fn what_is_not_sent_by_its_deadline_is_dropped() {
     pair.client.expire(deadline);
     assert_eq!(pair.client.next_deadline(), None);
     assert_eq!(events(&mut pair.client), [StreamEvent::Expired(stream)]);
-    pair.exchange();
-    assert_eq!(read_all(&mut pair.server, stream), front(1000));
+    let last = carry(&mut pair.client, &mut pair.server);
+    let frame = ControlFrame::ResetStream { id: stream, error: CODE, final_size: 1000 };
+    assert_eq!((last.controls(), last.data().len()), (vec![frame], 0));
     assert!(events(&mut pair.server).contains(&StreamEvent::Reset { id: stream, code: CODE }));
+}
+
+#[test]
+fn what_is_lost_after_its_deadline_is_not_sent_again() {
+    let (mut pair, stream) = written(500);
+    pair.client.finish(stream).unwrap();
+    pair.client.set_deadline(stream, Some(Time::from_millis(50)), CODE).unwrap();
+    let lost = packet(&mut pair.client);
+    pair.client.expire(Time::from_millis(50));
+    assert_eq!(events(&mut pair.client), [], "it may still arrive");
+    lost.records().for_each(|record| pair.client.on_lost(&record));
+    assert_eq!(events(&mut pair.client), [StreamEvent::Expired(stream)]);
+    let last = packet(&mut pair.client);
+    let frame = ControlFrame::ResetStream { id: stream, error: CODE, final_size: 500 };
+    assert_eq!((last.controls(), last.data().len()), (vec![frame], 0));
+}
+
+#[test]
+fn what_is_lost_before_its_deadline_is_sent_again() {
+    let (mut pair, stream) = written(500);
+    pair.client.finish(stream).unwrap();
+    pair.client.set_deadline(stream, Some(Time::from_millis(50)), CODE).unwrap();
+    let lost = packet(&mut pair.client);
+    pair.client.expire(Time::from_millis(49));
+    lost.records().for_each(|record| pair.client.on_lost(&record));
+    assert_eq!(packet(&mut pair.client).data(), [(2, 0, 500, true)]);
+    pair.client.expire(Time::from_millis(50));
+    assert_eq!(events(&mut pair.client), []);
 }
 
 #[test]
@@ -278,15 +307,4 @@ fn a_deadline_that_is_met_or_taken_away_does_nothing() {
     pair.client.expire(Time::from_millis(60));
     assert_eq!(events(&mut pair.client), []);
     assert!(!pair.client.wants_to_send());
-}
-
-#[test]
-fn without_reset_stream_at_a_late_stream_is_reset_whole() {
-    let (mut pair, stream) = written(3000);
-    pair.client.set_peer_parameters(PeerLimits { reset_stream_at: false, ..limits(&small()) });
-    pair.client.set_deadline(stream, Some(Time::from_millis(50)), CODE).unwrap();
-    packet(&mut pair.client);
-    pair.client.expire(Time::from_millis(50));
-    let frame = ControlFrame::ResetStream { id: stream, error: CODE, final_size: 1000 };
-    assert!(packet(&mut pair.client).controls().contains(&frame));
 }
