@@ -19,6 +19,7 @@ pub mod packet_writer;
 pub mod qpack;
 pub mod recovery;
 pub mod session;
+pub mod session_cache;
 pub mod streams;
 pub mod time;
 pub mod types;
@@ -27,7 +28,8 @@ pub mod wire;
 pub use alarm::{Alarm, AlarmFactory, AlarmOwner};
 pub use connection::{
     ClientSetup, Config, ConfigError, Connection, ConnectionStats, DatagramConfig, DatagramError,
-    DatagramId, DatagramOptions, Event, Metrics, Observer, PacketInfo, ServerSetup, SetupError,
+    DatagramId, DatagramOptions, EarlyData, EarlyDataGuard, Event, Metrics, Observer, PacketInfo,
+    ServerSetup, SetupError,
 };
 pub use error::{ApplicationError, CloseReason, StreamError, TransportError, TransportErrorCode};
 pub use event_loop::EventLoopVisitor;
@@ -38,6 +40,7 @@ pub use session::{
     ClientHelloInfo, FnFactory, Host, Notice, Refuse, Reject, ServerConfig, Session,
     SessionContext, SessionFactory, SessionHost, SingleHost, Stream, StreamContext,
 };
+pub use session_cache::{MemorySessionCache, SessionCache};
 pub use time::Time;
 pub use types::{
     ConnectionId, Direction, Ecn, EcnCounts, PathAddress, ResetToken, Role, Space, StreamId,

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use protoquic_core::connection::{
     Connection, ConnectionIdGenerator, FirstFlight, MIN_PACKET_SIZE, ServerSetup,
+    negotiated_version,
 };
 use protoquic_core::crypto::{ClientHello, ring_provider};
 use protoquic_core::session::{ClientHelloInfo, Host, Notice, Reject, SessionFactory};
@@ -21,6 +22,7 @@ use rustls::crypto::CryptoProvider;
 
 use crate::buffered_packets::{BufferedPackets, Waiting};
 use crate::config::{DispatcherConfig, DispatcherSetup};
+use crate::early_packets::EarlyPackets;
 use crate::first_packet::{Admission, FirstLook, TokenOutcome, is_plausible, judge_token, look};
 use crate::session_table::{SessionKey, SessionTable};
 use crate::stateless::{RetryRequest, StatelessAnswers, is_blocked_port, send};
@@ -53,6 +55,7 @@ pub struct Dispatcher {
     factories: Vec<Box<dyn SessionFactory>>,
     sessions: SessionTable,
     buffered: BufferedPackets,
+    early: EarlyPackets,
     time_wait: TimeWaitList,
     stateless: StatelessAnswers,
     /// Sessions to run at the end of the turn.
@@ -84,6 +87,7 @@ impl Dispatcher {
                 config.max_buffered_packets,
                 config.buffer_lifetime,
             ),
+            early: EarlyPackets::default(),
             time_wait: TimeWaitList::new(config.time_wait, config.max_time_wait),
             config,
             writer,
@@ -172,6 +176,7 @@ impl Dispatcher {
             match notice {
                 Notice::ConnectionIdIssued(id) => self.sessions.add_route(id, key),
                 Notice::ConnectionIdRetired(id) => self.sessions.remove_route(&id, key),
+                Notice::PathDegrading => {} // only a client can choose another
                 Notice::Closed { reason, farewell } => {
                     log::debug!("session closed: {reason}");
                     self.remove(now, key, farewell, alarms);
@@ -198,9 +203,10 @@ impl Dispatcher {
     fn on_unrouted(&mut self, packet: ReceivedPacket) {
         let now = packet.received;
         let data = packet.data.clone();
-        match look(&data, self.ids.connection_id_length()) {
+        match look(&data, self.ids.connection_id_length(), &self.config.versions) {
             FirstLook::Drop => self.stats.dropped += 1,
             FirstLook::Initial(header) => self.on_initial(now, &header, packet),
+            FirstLook::ZeroRtt(id) => self.on_zero_rtt(now, id, packet),
             FirstLook::Other(id) => {
                 if self.buffered.contains(&id) {
                     self.buffered.push(&id, packet);
@@ -215,6 +221,15 @@ impl Dispatcher {
                 }
             }
             FirstLook::UnknownVersion => self.on_unknown_version(now, &packet),
+        }
+    }
+
+    fn on_zero_rtt(&mut self, now: Time, id: ConnectionId, packet: ReceivedPacket) {
+        if self.buffered.contains(&id) {
+            self.buffered.push(&id, packet);
+        } else if !self.answer_from_time_wait(now, &packet.path, &id, packet.data.len()) {
+            let kept = self.accepting && self.early.push(&id, packet);
+            self.stats.dropped += u64::from(!kept);
         }
     }
 
@@ -241,7 +256,9 @@ impl Dispatcher {
         match parse_invariant(&packet.data) {
             Some(invariant) if packet.data.len() >= MIN_PACKET_SIZE => {
                 let (random, writer) = (&mut *self.random, &mut *self.writer);
-                self.stateless.negotiate_version(now, &packet.path, &invariant, random, writer);
+                let versions = &self.config.versions;
+                let (path, stateless) = (&packet.path, &mut self.stateless);
+                stateless.negotiate_version(now, path, &invariant, versions, random, writer);
             }
             _ => self.stats.dropped += 1,
         }
@@ -265,7 +282,8 @@ impl Dispatcher {
             return self.refuse(now, header, &packet.path, &error);
         }
         let wall_now = self.helper.clock().wall_now();
-        let verdict = self.stateless.tokens.open(wall_now, packet.path.peer, header.token);
+        let (version, peer) = (header.version, packet.path.peer);
+        let verdict = self.stateless.tokens.open(wall_now, version, peer, header.token);
         match judge_token(header, packet.path, verdict) {
             TokenOutcome::Invalid(why) => {
                 self.refuse(now, header, &packet.path, &TransportError::invalid_token(why));
@@ -323,6 +341,9 @@ impl Dispatcher {
         };
         if self.buffered.has_room(now, hello.is_some()) {
             self.buffered.insert(now, admission, flight, hello, packet);
+            for packet in self.early.take(now, &admission.destination) {
+                self.buffered.push(&admission.destination, packet);
+            }
         } else {
             self.stats.dropped += 1;
         }
@@ -399,14 +420,18 @@ impl Dispatcher {
         let Some(factory) = self.factories.get_mut(chosen) else {
             return Err(Reject("no protocol is served here".into()));
         };
+        let config = factory.server_config(&info);
         let new_token = self.config.give_new_tokens.then(|| {
-            let wall_now = self.helper.clock().wall_now();
-            let ip = admission.path.peer.ip();
-            Bytes::from(self.stateless.tokens.seal_new_token(&mut *self.random, wall_now, ip))
+            let (wall_now, ip) = (self.helper.clock().wall_now(), admission.path.peer.ip());
+            // RFC 9369 §5: it belongs to the version that the connection comes to have.
+            let version = negotiated_version(&config.transport, admission.version, &hello.versions);
+            let tokens = &mut self.stateless.tokens;
+            Bytes::from(tokens.seal_new_token(&mut *self.random, wall_now, version, ip))
         });
         let setup = ServerSetup {
-            config: factory.server_config(&info),
+            config,
             version: admission.version,
+            offered_versions: hello.versions.clone(),
             path: admission.path,
             local_id,
             peer_id: admission.source,

@@ -12,7 +12,8 @@
 //! 8. Initial packets in datagrams below 1200 bytes: dropped
 //! 9. unproven addresses when proof is required: Retry
 //! 10. the ClientHello is collected, and a session made
-//! 11. short headers that nobody knows: stateless reset
+//! 11. early data without a connection: kept for its Initial, for a moment
+//! 12. short headers that nobody knows: stateless reset
 
 use protoquic_core::connection::MIN_PACKET_SIZE;
 use protoquic_core::crypto::TokenVerdict;
@@ -40,20 +41,28 @@ pub(crate) enum FirstLook<'a> {
     /// For the session, or the stored packets, of this ID; the rest is decided if there is none.
     Short(ConnectionId),
     Initial(LongHeader<'a>),
+    /// Early data, which may have overtaken its connection's Initial.
+    ZeroRtt(ConnectionId),
     /// A long header that begins no connection.
     Other(ConnectionId),
     UnknownVersion,
 }
 
-/// Reads a datagram's first header.
-pub(crate) fn look(datagram: &[u8], id_length: usize) -> FirstLook<'_> {
+/// Reads a datagram's first header, if it begins a connection in one of these versions.
+pub(crate) fn look<'a>(
+    datagram: &'a [u8],
+    id_length: usize,
+    versions: &[Version],
+) -> FirstLook<'a> {
     match parse_header(datagram, id_length) {
         Ok(PacketHeader::Short(short)) => FirstLook::Short(short.destination),
         Ok(PacketHeader::Long(long)) => match long.ty {
+            LongType::Initial if !versions.contains(&long.version) => FirstLook::UnknownVersion,
             LongType::Initial => FirstLook::Initial(long),
             // A Retry is for clients (RFC 9000 §17.2.5).
             LongType::Retry => FirstLook::Drop,
-            LongType::ZeroRtt | LongType::Handshake => FirstLook::Other(long.destination),
+            LongType::ZeroRtt => FirstLook::ZeroRtt(long.destination),
+            LongType::Handshake => FirstLook::Other(long.destination),
         },
         Ok(PacketHeader::UnknownVersion(_)) => FirstLook::UnknownVersion,
         // RFC 9000 §6.1: never an answer to a Version Negotiation packet.

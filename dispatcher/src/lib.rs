@@ -11,6 +11,7 @@ mod address_validation;
 mod buffered_packets;
 mod config;
 mod dispatcher;
+mod early_packets;
 mod first_packet;
 mod rate_limit;
 mod session_table;

@@ -83,7 +83,7 @@ impl Seen {
 }
 
 /// An endpoint without a protocol.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct RawPeer {
     /// Streams to open.
     pub scripts: VecDeque<Script>,
@@ -93,6 +93,16 @@ pub struct RawPeer {
     pub seen: Rc<RefCell<Seen>>,
     /// Incoming streams are not read.
     pub is_deaf: bool,
+    /// The scripts begin before the handshake is complete, if that can be.
+    pub is_early: bool,
+    /// Called for every stream that the other side opens.
+    pub on_stream: Option<Box<dyn FnMut()>>,
+}
+
+impl std::fmt::Debug for RawPeer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RawPeer").field("seen", &self.seen).finish_non_exhaustive()
+    }
 }
 
 impl RawPeer {
@@ -127,6 +137,9 @@ impl Session for RawPeer {
         id: StreamId,
         cx: &mut SessionContext<'_, Self>,
     ) -> Result<RawStream, Refuse> {
+        if let Some(on_stream) = &mut self.on_stream {
+            on_stream();
+        }
         let mut answer = None;
         if id.direction() == Direction::Bidirectional {
             answer = match self.answers.len() {
@@ -140,6 +153,12 @@ impl Session for RawPeer {
 
     fn on_handshake_complete(&mut self, cx: &mut SessionContext<'_, Self>) {
         self.run(cx);
+    }
+
+    fn on_early_data_ready(&mut self, cx: &mut SessionContext<'_, Self>) {
+        if self.is_early {
+            self.run(cx);
+        }
     }
 
     fn on_can_create_outgoing_stream(

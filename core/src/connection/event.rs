@@ -12,6 +12,14 @@ use crate::types::{ConnectionId, Direction, PathAddress, StreamId};
 pub enum Event {
     /// The TLS handshake is complete (RFC 9001 §4.1.1).
     HandshakeComplete,
+    /// A client that resumes may send early data: streams can be opened and written, and what they
+    /// bring may be replayed (RFC 9001 §9.2).
+    EarlyDataReady,
+    /// The server has taken a client's early data or not; if not, all of it is sent again.
+    EarlyDataSettled {
+        /// Whether it has.
+        accepted: bool,
+    },
     /// The handshake is confirmed (RFC 9001 §4.1.2).
     HandshakeConfirmed,
     /// The peer opened a stream.
@@ -59,6 +67,11 @@ pub enum Event {
     /// No proof came of this path (RFC 9000 §8.2.4); if the connection used it, it has returned to
     /// the last proven one.
     PathFailed(PathAddress),
+    /// Several probe timeouts have expired in a row: the path in use may be dying. Once, until it
+    /// recovers or another path is used.
+    PathDegrading,
+    /// The path gets through again after all.
+    PathRecovered,
     /// The connection runs over this path from now on.
     PathChanged(PathAddress),
 }

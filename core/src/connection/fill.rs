@@ -32,7 +32,7 @@ impl Connection {
         self.write_crypto(space, builder);
         if space == Space::Application {
             self.write_control(builder);
-            if self.is_established() {
+            if self.may_send_data() {
                 self.write_data(now, builder);
             }
         }

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use rustls::crypto::CryptoProvider;
-use rustls::quic::{Keys, Secrets};
+use rustls::quic::{DirectionalKeys, Keys};
 
+use super::initial_keys::InitialKeys;
 use super::packet_builder::BuiltPacket;
 use crate::crypto::{
-    KeyPhases, KeyTime, OpenError, TlsSetupError, initial_keys, open_payload, seal_packet,
+    KeyPhases, KeyTime, OpenError, TlsSetupError, UpdateSecrets, open_payload, seal_packet,
     unprotect_header,
 };
 use crate::error::TransportError;
@@ -27,10 +28,24 @@ pub(super) struct Opened {
     pub(super) payload: Range<usize>,
 }
 
+/// With which keys packets of the application's space are sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Level {
+    /// With none yet.
+    Closed,
+    /// With those of early data. Clients only.
+    ZeroRtt,
+    /// With those of the handshake.
+    OneRtt,
+}
+
 pub(super) struct KeyRing {
     role: Role,
-    initial: Option<Keys>,
+    initial: Option<InitialKeys>,
     handshake: Option<Keys>,
+    /// A client seals with them, a server opens with them.
+    zero_rtt: Option<DirectionalKeys>,
+    zero_rtt_expires: Option<Time>,
     one_rtt: Option<KeyPhases>,
     had_handshake: bool,
     /// RFC 9001 §5.7: nothing at 1-RTT is opened before the handshake is complete.
@@ -61,8 +76,10 @@ impl KeyRing {
     ) -> Result<Self, TlsSetupError> {
         Ok(Self {
             role,
-            initial: Some(initial_keys(version, destination, role, provider)?),
+            initial: Some(InitialKeys::new(role, version, destination, provider)?),
             handshake: None,
+            zero_rtt: None,
+            zero_rtt_expires: None,
             one_rtt: None,
             had_handshake: false,
             complete: false,
@@ -79,7 +96,23 @@ impl KeyRing {
         destination: &ConnectionId,
         provider: &CryptoProvider,
     ) {
-        self.initial = initial_keys(version, destination, self.role, provider).ok();
+        self.initial = InitialKeys::new(self.role, version, destination, provider).ok();
+    }
+
+    /// Initial packets of this version may come as well (RFC 9369 §4.1).
+    pub(super) fn add_initial(&mut self, version: Version, provider: &CryptoProvider) {
+        if let Some(initial) = &mut self.initial
+            && let Err(error) = initial.add(version, provider)
+        {
+            log::debug!("no Initial keys for {version}: {error}");
+        }
+    }
+
+    /// From now on Initial packets are sent in this version, whose keys were added.
+    pub(super) fn send_initial_version(&mut self, version: Version) {
+        if let Some(initial) = &mut self.initial {
+            initial.send_version(version);
+        }
     }
 
     pub(super) fn install_handshake(&mut self, keys: Keys) {
@@ -87,8 +120,25 @@ impl KeyRing {
         self.had_handshake = true;
     }
 
-    pub(super) fn install_one_rtt(&mut self, keys: Keys, next: Secrets) {
+    pub(super) fn install_one_rtt(&mut self, keys: Keys, next: UpdateSecrets) {
         self.one_rtt = Some(KeyPhases::new(keys, next));
+        // RFC 9001 §4.9.3: a client has no use for 0-RTT keys any more.
+        if self.role == Role::Client {
+            self.zero_rtt = None;
+        }
+    }
+
+    pub(super) fn install_zero_rtt(&mut self, keys: DirectionalKeys) {
+        self.zero_rtt = Some(keys);
+    }
+
+    /// With which keys packets of the application's space are sealed now.
+    pub(super) fn level(&self) -> Level {
+        match (&self.one_rtt, &self.zero_rtt) {
+            (Some(_), _) => Level::OneRtt,
+            (None, Some(_)) if self.role == Role::Client => Level::ZeroRtt,
+            (None, _) => Level::Closed,
+        }
     }
 
     pub(super) fn on_handshake_complete(&mut self) {
@@ -104,6 +154,10 @@ impl KeyRing {
         self.time = KeyTime { now, retention: 3 * pto };
         if let Some(keys) = &mut self.one_rtt {
             keys.expire(now);
+        }
+        if self.zero_rtt_expires.is_some_and(|end| end <= now) {
+            self.zero_rtt = None;
+            self.zero_rtt_expires = None;
         }
     }
 
@@ -125,7 +179,7 @@ impl KeyRing {
         match space {
             Space::Initial => self.initial.is_some(),
             Space::Handshake => self.handshake.is_some(),
-            Space::Application => self.one_rtt.is_some(),
+            Space::Application => self.level() != Level::Closed,
         }
     }
 
@@ -134,7 +188,8 @@ impl KeyRing {
             PacketType::Initial => self.initial.is_some(),
             PacketType::Handshake => self.handshake.is_some(),
             PacketType::OneRtt => self.one_rtt.is_some() && self.complete,
-            PacketType::ZeroRtt => false,
+            // A server never sends them (RFC 9001 §5.6).
+            PacketType::ZeroRtt => self.zero_rtt.is_some() && self.role == Role::Server,
         }
     }
 
@@ -149,7 +204,10 @@ impl KeyRing {
         let (offset, len, number) = packet.number_field();
         match space {
             Space::Initial | Space::Handshake => {
-                let keys = if space == Space::Initial { &self.initial } else { &self.handshake };
+                let keys = match space {
+                    Space::Initial => self.initial.as_ref().and_then(InitialKeys::current),
+                    _ => self.handshake.as_ref(),
+                };
                 if let Some(keys) = keys {
                     seal_packet(&keys.local, bytes, offset, len, number);
                 }
@@ -157,41 +215,43 @@ impl KeyRing {
             Space::Application => {
                 if let Some(keys) = &mut self.one_rtt {
                     keys.seal(bytes, offset, len, number);
+                } else if let Some(keys) = &self.zero_rtt {
+                    seal_packet(keys, bytes, offset, len, number);
                 }
             }
         }
     }
 
-    /// Removes a packet's protection, in place.
+    /// Removes a packet's protection, in place. Only Initial packets may differ in their version.
     pub(super) fn open(
         &mut self,
         ty: PacketType,
+        version: Version,
         data: &mut BytesMut,
         number_offset: usize,
         largest: Option<u64>,
     ) -> Result<Opened, OpenError> {
+        let initial = self.initial.as_ref().and_then(|initial| initial.of(version));
         let header_key = match ty {
-            PacketType::Initial => self.initial.as_ref().map(|keys| &*keys.remote.header),
+            PacketType::Initial => initial.map(|keys| &*keys.remote.header),
             PacketType::Handshake => self.handshake.as_ref().map(|keys| &*keys.remote.header),
             PacketType::OneRtt => self.one_rtt.as_ref().map(KeyPhases::remote_header),
-            PacketType::ZeroRtt => None,
+            PacketType::ZeroRtt => self.zero_rtt.as_ref().map(|keys| &*keys.header),
         };
         let header_key = header_key.ok_or(OpenError::Drop)?;
         let (first_byte, truncated, number_len) =
             unprotect_header(header_key, data, number_offset).ok_or(OpenError::Drop)?;
         let number = packet_number::decode(largest, truncated, number_len);
         let start = number_offset + number_len;
-        let opened = match ty {
-            PacketType::Initial => Self::open_long(self.initial.as_ref(), data, start, number),
-            PacketType::Handshake => Self::open_long(self.handshake.as_ref(), data, start, number),
-            PacketType::OneRtt => match &mut self.one_rtt {
-                Some(keys) => {
-                    keys.open(self.time, data, start, number, first_byte & KEY_PHASE_BIT != 0)
-                }
-                None => Err(OpenError::Drop),
-            },
-            PacketType::ZeroRtt => Err(OpenError::Drop),
+        let opened = match (ty, &mut self.one_rtt) {
+            (PacketType::OneRtt, Some(keys)) => {
+                keys.open(self.time, data, start, number, first_byte & KEY_PHASE_BIT != 0)
+            }
+            _ => self.open_long(ty, version, data, start, number).ok_or(OpenError::Drop),
         };
+        if ty == PacketType::OneRtt && opened.is_ok() {
+            self.on_one_rtt_opened();
+        }
         match opened {
             Ok(len) => Ok(Opened { first_byte, number, payload: start..start + len }),
             Err(OpenError::Drop) => Err(self.on_failed_open()),
@@ -200,13 +260,27 @@ impl KeyRing {
     }
 
     fn open_long(
-        keys: Option<&Keys>,
+        &self,
+        ty: PacketType,
+        version: Version,
         data: &mut [u8],
         start: usize,
         number: u64,
-    ) -> Result<usize, OpenError> {
-        let key = &*keys.ok_or(OpenError::Drop)?.remote.packet;
-        open_payload(key, data, start, number).ok_or(OpenError::Drop)
+    ) -> Option<usize> {
+        let keys = match ty {
+            PacketType::Initial => &self.initial.as_ref()?.of(version)?.remote,
+            PacketType::Handshake => &self.handshake.as_ref()?.remote,
+            PacketType::ZeroRtt => self.zero_rtt.as_ref()?,
+            PacketType::OneRtt => return None,
+        };
+        open_payload(&*keys.packet, data, start, number)
+    }
+
+    /// RFC 9001 §4.9.3: early data that was overtaken may still come for a while.
+    fn on_one_rtt_opened(&mut self) {
+        if self.zero_rtt.is_some() && self.zero_rtt_expires.is_none() {
+            self.zero_rtt_expires = Some(self.time.now + self.time.retention);
+        }
     }
 
     /// RFC 9001 §6.6: what fails is counted over all keys, the handshake's too.

@@ -22,6 +22,7 @@ mod config;
 mod crypto_stream;
 mod data;
 mod datagrams;
+mod degrading;
 mod event;
 mod fates;
 mod fill;
@@ -30,6 +31,7 @@ mod frames;
 mod glitches;
 mod handshake;
 mod idle;
+mod initial_keys;
 mod keys;
 mod local_cids;
 mod migration;
@@ -39,12 +41,15 @@ mod packet_builder;
 mod path_packets;
 mod paths;
 mod peer_cids;
+mod preferred_address;
 mod receive;
+mod resumption;
 mod send;
 mod sent;
 mod setup;
 mod space;
 mod stats;
+mod versions;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -62,8 +67,11 @@ pub use event::Event;
 pub use first_flight::{FirstFlight, refusal};
 pub use migration::MigrationError;
 pub use observer::{DropReason, Metrics, Observer, PacketInfo};
+pub use preferred_address::PreferredAddresses;
+pub use resumption::{EarlyData, EarlyDataGuard};
 pub use setup::{ClientSetup, ServerSetup, SetupError};
 pub use stats::ConnectionStats;
+pub use versions::negotiated_version;
 
 use crate::crypto::ResetKey;
 use crate::error::{CloseReason, TransportError};
@@ -76,6 +84,7 @@ use crate::wire::Version;
 use ack_frequency::AckFrequency;
 use close::Lifecycle;
 use datagrams::Datagrams;
+use degrading::{PathMonitor, QuietProbe};
 use fates::{Fates, PendingFrames};
 use glitches::GlitchBudget;
 use handshake::Handshake;
@@ -85,19 +94,23 @@ use local_cids::LocalConnectionIds;
 use mtu::MtuDiscovery;
 use paths::Paths;
 use peer_cids::PeerConnectionIds;
+use resumption::Resumption;
 use sent::SentFrames;
 use space::PacketSpace;
+use versions::Versions;
 
 /// One QUIC connection.
 pub struct Connection {
     role: Role,
     version: Version,
+    versions: Versions,
     config: Arc<Config>,
     random: Box<dyn RandomGenerator>,
     observer: Option<Box<dyn Observer>>,
     life: Lifecycle,
     handshake: Handshake,
     handshake_confirmed: bool,
+    resumption: Resumption,
     keys: KeyRing,
     spaces: [PacketSpace; 3],
     recovery: Recovery<SentFrames>,
@@ -138,8 +151,9 @@ pub struct Connection {
     reset_key: Arc<ResetKey>,
     /// For the Initial keys of a Retry.
     provider: Arc<CryptoProvider>,
-    /// The two ends of the handshake.
-    first_local_address: SocketAddr,
+    path_monitor: PathMonitor,
+    quiet: QuietProbe,
+    /// Where the peer was during the handshake.
     first_peer_address: SocketAddr,
 
     /// A buffer that keeps its allocation between packets.

@@ -52,12 +52,25 @@ pub(super) struct BuiltPacket {
 impl<'b> PacketBuilder<'b> {
     /// Starts a packet that may fill `buffer`, tag included; `None` if it is too small for any.
     pub(super) fn new(buffer: &'b mut [u8], header: &HeaderFields<'_>) -> Option<Self> {
-        let room = buffer.len().checked_sub(TAG_LEN)?;
         let ty = match header.space {
             Space::Initial => Some(LongType::Initial),
             Space::Handshake => Some(LongType::Handshake),
             Space::Application => None,
         };
+        Self::with_type(buffer, header, ty)
+    }
+
+    /// As [`Self::new`], a packet of the application's space for before the handshake.
+    pub(super) fn zero_rtt(buffer: &'b mut [u8], header: &HeaderFields<'_>) -> Option<Self> {
+        Self::with_type(buffer, header, Some(LongType::ZeroRtt))
+    }
+
+    fn with_type(
+        buffer: &'b mut [u8],
+        header: &HeaderFields<'_>,
+        ty: Option<LongType>,
+    ) -> Option<Self> {
+        let room = buffer.len().checked_sub(TAG_LEN)?;
         let (to, from, len) = (header.destination, header.source, header.number_len);
         let header_len = match ty {
             Some(ty) => long_header_len(ty, to, from, header.token, len),

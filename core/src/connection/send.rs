@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::Connection;
 use super::close::State;
 use super::config::MIN_PACKET_SIZE;
+use super::keys::Level;
 use super::observer::PacketInfo;
 use super::packet_builder::{BuiltPacket, HeaderFields, PacketBuilder};
 use super::sent::SentFrame;
@@ -45,6 +46,9 @@ struct Allowance {
     eliciting: bool,
     /// It is to be filled up, to probe for this path's MTU.
     probe: bool,
+    /// What it is marked with. Decided before it is filled: each packet changes what the next
+    /// datagram is marked with.
+    ecn: Ecn,
 }
 
 impl Connection {
@@ -124,7 +128,7 @@ impl Connection {
         let attempt = if len == 0 {
             Attempt::Nothing
         } else {
-            let ecn = self.outgoing_ecn(allowance.probe);
+            let ecn = allowance.ecn;
             let packet = OutgoingPacket { path: &path, payload, ecn, release_time: None };
             let result = writer.write_packet(&packet);
             self.paths.active_mut().on_sent(len);
@@ -143,7 +147,7 @@ impl Connection {
         if size < MIN_USEFUL_SIZE {
             return None;
         }
-        let probing = self.probes.iter().any(|probes| *probes > 0);
+        let probing = self.probes.iter().any(|probes| *probes > 0) || self.finished_waits();
         let room = self.recovery.send_allowance(now) >= size as u64;
         let eliciting = probing || room;
         // Who never runs out of data looks for a larger size all the same.
@@ -152,13 +156,20 @@ impl Connection {
             && !probing
             && let Some(size) = self.mtu.next_probe().filter(|size| *size <= largest)
         {
-            return Some(Allowance { size, eliciting: true, probe: true });
+            return Some(Allowance { size, eliciting: true, probe: true, ecn: Ecn::NotEct });
         }
         if Space::ALL.into_iter().any(|space| self.wants(now, space, eliciting)) {
-            return Some(Allowance { size, eliciting, probe: false });
+            return Some(Allowance {
+                size,
+                eliciting,
+                probe: false,
+                ecn: self.recovery.ecn_codepoint(),
+            });
         }
-        if !eliciting {
+        if !eliciting && Space::ALL.into_iter().any(|space| self.wants(now, space, true)) {
             self.pacing_deadline = self.recovery.pacing_deadline();
+        } else if !eliciting {
+            self.recovery.on_application_limited(); // pacing holds nothing back
         } else if !probing {
             self.recovery.on_application_limited();
         }
@@ -187,7 +198,7 @@ impl Connection {
             || self.local_cids.wants_to_send()
             || self.peer_cids.wants_to_send()
             || self.ack_frequency.wants_to_send()
-            || (self.is_established()
+            || (self.may_send_data()
                 && (self.streams.wants_to_send() || self.datagrams.wants_to_send()))
     }
 
@@ -242,7 +253,7 @@ impl Connection {
         let number = self.recovery.next_packet_number(space);
         let header = HeaderFields {
             space,
-            version: self.version,
+            version: self.version_to_send(space),
             destination: self.peer_cids.current(),
             source: &self.handshake.local_id(),
             token: &self.initial_token,
@@ -250,7 +261,11 @@ impl Connection {
             number,
             number_len: packet_number::encoded_len(number, self.recovery.largest_acked(space)),
         };
-        let Some(mut builder) = PacketBuilder::new(buffer, &header) else { return 0 };
+        let builder = match self.keys.level() {
+            Level::ZeroRtt if space == Space::Application => PacketBuilder::zero_rtt,
+            _ => PacketBuilder::new,
+        };
+        let Some(mut builder) = builder(buffer, &header) else { return 0 };
         if allowance.probe {
             builder.frame(&self.probe_frame(space), Some(SentFrame::MtuProbe));
         } else {
@@ -273,7 +288,7 @@ impl Connection {
             self.mtu.on_probe_sent(number, packet.len());
         }
         let len = packet.len();
-        self.on_packet_sent(now, space, packet);
+        self.on_packet_sent(now, space, packet, allowance.ecn);
         len
     }
 
@@ -287,16 +302,14 @@ impl Connection {
         self.packets_to_skip -= 1;
     }
 
-    fn on_packet_sent(&mut self, now: Time, space: Space, packet: BuiltPacket) {
-        let ecn = self.outgoing_ecn(false);
-        self.on_marked_packet_sent(now, space, packet, ecn);
-    }
-
-    pub(super) fn on_unmarked_packet_sent(&mut self, now: Time, space: Space, packet: BuiltPacket) {
-        self.on_marked_packet_sent(now, space, packet, Ecn::NotEct);
-    }
-
-    fn on_marked_packet_sent(&mut self, now: Time, space: Space, packet: BuiltPacket, ecn: Ecn) {
+    /// `ecn` is what the datagram is marked with that the packet is in.
+    pub(super) fn on_packet_sent(
+        &mut self,
+        now: Time,
+        space: Space,
+        packet: BuiltPacket,
+        ecn: Ecn,
+    ) {
         let size = packet.len();
         if packet.ack_eliciting {
             self.idle.on_ack_eliciting_sent(now);
@@ -308,7 +321,6 @@ impl Connection {
         self.stats.bytes_sent += size as u64;
         let in_flight = packet.is_in_flight();
         let mtu_probe = packet.frames.contains(&SentFrame::MtuProbe);
-        let ecn = if mtu_probe { Ecn::NotEct } else { ecn };
         let sent = SentPacket {
             ack_eliciting: packet.ack_eliciting,
             in_flight,
@@ -320,10 +332,6 @@ impl Connection {
         if space == Space::Handshake && self.role == Role::Client {
             self.discard_space(now, Space::Initial);
         }
-    }
-
-    fn outgoing_ecn(&self, probe: bool) -> Ecn {
-        if probe { Ecn::NotEct } else { self.recovery.ecn_codepoint() }
     }
 
     /// Says goodbye, at first with a new packet, then by repeating it (RFC 9000 §10.2.1).
@@ -351,7 +359,10 @@ impl Connection {
         let mut buffer = vec![0; MIN_PACKET_SIZE];
         let mut len = 0;
         for space in Space::ALL {
-            let superfluous = self.handshake_confirmed && space != Space::Application;
+            let superfluous = match space {
+                Space::Application => self.keys.level() == Level::ZeroRtt,
+                _ => self.handshake_confirmed,
+            };
             if !self.keys.can_seal(space) || superfluous {
                 continue;
             }

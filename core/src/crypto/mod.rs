@@ -3,10 +3,14 @@
 
 mod client_hello;
 mod config;
+mod derived_keys;
+mod early_data;
 mod key_phases;
 mod packet_protection;
 mod reset_token;
 mod retry;
+mod secret_tap;
+mod tickets;
 mod tls;
 mod token;
 
@@ -15,9 +19,11 @@ mod tests;
 
 pub use client_hello::{ClientHello, parse_client_hello};
 pub use config::{ClientTls, Identity, ServerTls, ServerTrust, ring_provider};
+pub use early_data::{AntiReplay, StrikeRegister, offer_early_data};
 pub use key_phases::{KeyPhases, KeyTime, OpenError};
 pub use packet_protection::{TAG_LEN, open_payload, seal_packet, unprotect_header};
 pub use reset_token::ResetKey;
 pub use retry::{retry_integrity_tag, retry_tag_is_valid};
-pub use tls::{NewKeys, Tls, TlsSetupError, initial_keys};
+pub use tickets::CachedTickets;
+pub use tls::{NewKeys, Tls, TlsSetupError, UpdateSecrets, initial_keys};
 pub use token::{TokenLifetimes, TokenSealer, TokenVerdict};

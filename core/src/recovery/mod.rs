@@ -16,6 +16,7 @@ mod loss;
 mod pacer;
 mod path;
 mod received;
+mod reordering;
 mod request;
 mod rtt;
 mod sent_packet;
@@ -33,12 +34,12 @@ pub use ecn::{EcnState, EcnValidator};
 pub use handshake::HandshakeState;
 pub use ledger::SentLedger;
 pub use loss::{
-    GRANULARITY, PACKET_THRESHOLD, PERSISTENT_CONGESTION_THRESHOLD, loss_delay,
-    persistent_congestion_duration,
+    GRANULARITY, PACKET_THRESHOLD, PERSISTENT_CONGESTION_THRESHOLD, persistent_congestion_duration,
 };
 pub use pacer::Pacer;
 pub use path::PathState;
 pub use received::AckTracker;
+pub use reordering::{MAX_PACKET_THRESHOLD, Reordering};
 pub use request::AckRequest;
 pub use rtt::RttEstimator;
 pub use sent_packet::{FrameSink, SentPacket};
@@ -80,6 +81,7 @@ pub struct Recovery<F> {
     /// When a probe timeout last expired; what it asked for may not have been possible to send.
     probe_timeout_at: Time,
     episode: Episode,
+    reordering: Reordering,
     tally: Tally,
     /// The ranges of the ACK frame at hand, newest first; kept for its memory.
     ranges: Vec<(u64, u64)>,
@@ -131,6 +133,7 @@ impl<F> Recovery<F> {
             deadlock_base: Time::ZERO,
             probe_timeout_at: Time::ZERO,
             episode: Episode::default(),
+            reordering: Reordering::default(),
             tally: Tally::default(),
             ranges: Vec::new(),
             stats: RecoveryStats::default(),
@@ -248,6 +251,11 @@ impl<F> Recovery<F> {
     /// The path's RTT.
     pub const fn rtt(&self) -> &RttEstimator {
         &self.rtt
+    }
+
+    /// How much reordering the path is taken to do.
+    pub const fn reordering(&self) -> &Reordering {
+        &self.reordering
     }
 
     /// Counts since the connection began.

@@ -82,6 +82,23 @@ pub trait Session: Sized + 'static {
         let _ = cx;
     }
 
+    /// On a client that resumes a session and was set to
+    /// ([`Config::early_data`](crate::Config::early_data)): streams may be opened and written
+    /// before the handshake, by the limits that the server set the last time. Whoever sees the
+    /// packets can send them to the server again: write only what does no harm when it is done
+    /// twice (RFC 9001 §9.2, RFC 8470). Called once, first.
+    fn on_early_data_ready(&mut self, cx: &mut SessionContext<'_, Self>) {
+        let _ = cx;
+    }
+
+    /// The server has taken early data, or not. If not, streams stay open and everything that was
+    /// written to them is sent again from the start, within the limits that the server has set
+    /// now; what was concluded from the remembered session does not hold (RFC 9001 §4.6.2). Called
+    /// once, before [`on_handshake_complete`](Self::on_handshake_complete).
+    fn on_early_data_settled(&mut self, accepted: bool, cx: &mut SessionContext<'_, Self>) {
+        let _ = (accepted, cx);
+    }
+
     /// The handshake is confirmed: the peer is known to have completed it too (RFC 9001 §4.1.2).
     /// Called once, after [`on_handshake_complete`](Self::on_handshake_complete).
     fn on_handshake_confirmed(&mut self, cx: &mut SessionContext<'_, Self>) {
@@ -106,6 +123,18 @@ pub trait Session: Sized + 'static {
     /// The server sent a token to present at the next connection to it (RFC 9000 §8.1.3).
     fn on_new_token(&mut self, token: bytes::Bytes, cx: &mut SessionContext<'_, Self>) {
         let _ = (token, cx);
+    }
+
+    /// The path in use may be dying: several probe timeouts have expired in a row. A client may
+    /// [migrate](crate::Connection::migrate) to another address or port. Called once, until the path
+    /// recovers or another is used.
+    fn on_path_degrading(&mut self, cx: &mut SessionContext<'_, Self>) {
+        let _ = cx;
+    }
+
+    /// The path gets through again, after [`on_path_degrading`](Self::on_path_degrading).
+    fn on_path_recovered(&mut self, cx: &mut SessionContext<'_, Self>) {
+        let _ = cx;
     }
 
     /// The peer has proven to be at the other end of this path, which is not necessarily in use
