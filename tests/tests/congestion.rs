@@ -19,7 +19,6 @@ fn controllers() -> Vec<Controller> {
     vec![
         ("newreno", Arc::new(CongestionControl::NewReno)),
         ("cubic", Arc::new(CongestionControl::Cubic)),
-        ("bbr", Arc::new(CongestionControl::Bbr)),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! Random networks and mixes of everything, each from a seed, with what must always hold checked.
-//! `PROTOQUIC_SIM_SEED=n` replays one seed, with `PROTOQUIC_SIM_TRACE=1` datagram by datagram; `PROTOQUIC_SIM_SEEDS=n` sets how many are tried, and
-//! `PROTOQUIC_SIM_FIRST=n` from which.
+//! `PROTOQUIC_SIM_SEED=n` replays one seed, with `PROTOQUIC_SIM_TRACE=1` datagram by datagram;
+//! `PROTOQUIC_SIM_SEEDS=n` sets how many are tried, `PROTOQUIC_SIM_FIRST=n` from which.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};

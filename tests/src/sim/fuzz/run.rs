@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use protoquic::connection::Config;
 use protoquic::dispatcher::DispatcherConfig;
-use protoquic::{ApplicationError, CloseReason, FnFactory, Host, ServerConfig, SessionHost};
+use protoquic::{
+    ApplicationError, CloseReason, FnFactory, Host, ServerConfig, SessionHost, TransportErrorCode,
+};
 
 use super::super::capture::Captured;
 use super::super::endpoints::{Client, ClientSpec, Server};
@@ -293,7 +295,7 @@ impl Member {
     /// Whether a connection of this plan may end for this reason, at either end.
     fn expects(&self, reason: &CloseReason) -> bool {
         let silent = matches!(reason, CloseReason::IdleTimeout | CloseReason::HandshakeTimeout);
-        if silent && self.excused.get() {
+        if (silent || is_foreign_token(reason)) && self.excused.get() {
             return true;
         }
         let lost = silent || matches!(reason, CloseReason::StatelessReset);
@@ -304,7 +306,7 @@ impl Member {
             // Before the handshake is complete an application's code is not told (RFC 9000
             // §10.2.3).
             CloseReason::PeerTransport(error) => {
-                error.code() == protoquic::TransportErrorCode::APPLICATION_ERROR
+                error.code() == TransportErrorCode::APPLICATION_ERROR
             }
             _ => false,
         };
@@ -342,6 +344,16 @@ fn close(sim: &mut Simulator, client: Option<Handle<Client<Mix>>>) {
         let now = sim.now();
         sim.get_mut(client).visitor_mut().close(now, CLIENT_CLOSES, "as planned");
         sim.kick(client.id());
+    }
+}
+
+/// A Retry token holds for one address only (RFC 9000 §8.1.3), and the NAT changed it.
+fn is_foreign_token(reason: &CloseReason) -> bool {
+    match reason {
+        CloseReason::PeerTransport(error) | CloseReason::Transport(error) => {
+            error.code() == TransportErrorCode::INVALID_TOKEN
+        }
+        _ => false,
     }
 }
 

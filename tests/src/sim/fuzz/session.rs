@@ -36,7 +36,8 @@ pub(super) struct Mix {
     open: u64,
     /// Streams of the server that are still to come.
     awaited: u64,
-    appetite: [Option<usize>; 2],
+    /// This end's for each client's streams, by number.
+    appetites: Vec<Option<usize>>,
     hungry: BTreeSet<StreamId>,
     next_meal: Option<Time>,
     other_address: Option<std::net::SocketAddr>,
@@ -60,9 +61,8 @@ impl Mix {
         clock: VirtualTime,
         plans: &[Rc<ClientPlan>],
     ) -> Self {
-        // A server does not know yet whose it is; the shyest appetite is everybody's.
-        let appetite = plans.iter().filter_map(|plan| plan.appetite[1]).min();
-        Self::new(Role::Server, ledgers, clock, [None, appetite])
+        let appetites = plans.iter().map(|plan| plan.appetite[1]).collect();
+        Self::new(Role::Server, ledgers, clock, appetites)
     }
 
     pub(super) fn client(
@@ -72,7 +72,9 @@ impl Mix {
         clock: VirtualTime,
         other_address: Option<std::net::SocketAddr>,
     ) -> Self {
-        let new = Self::new(Role::Client, ledgers, clock, plan.appetite);
+        let mut appetites = vec![None; ledgers.len()];
+        appetites[usize::from(index)] = plan.appetite[0];
+        let new = Self::new(Role::Client, ledgers, clock, appetites);
         let awaited = plan.tasks.iter().filter(|task| task.pushed).count() as u64;
         Self { client: Some(index), plan: Some(plan), awaited, other_address, ..new }
     }
@@ -81,7 +83,7 @@ impl Mix {
         role: Role,
         ledgers: Rc<Vec<Shared>>,
         clock: VirtualTime,
-        appetite: [Option<usize>; 2],
+        appetites: Vec<Option<usize>>,
     ) -> Self {
         Self {
             role,
@@ -95,7 +97,7 @@ impl Mix {
             to_open: VecDeque::new(),
             open: 0,
             awaited: 0,
-            appetite,
+            appetites,
             hungry: BTreeSet::new(),
             next_meal: None,
             other_address: None,
@@ -116,7 +118,7 @@ impl Mix {
     }
 
     fn appetite(&self) -> Option<usize> {
-        self.appetite[usize::from(self.role.is_server())]
+        self.client.and_then(|client| self.appetites.get(usize::from(client)).copied().flatten())
     }
 
     /// Salts a flow: whose it is, on which stream, which way.
