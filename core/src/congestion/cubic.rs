@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::congestion::{
-    CongestionEvent, HystartPlusPlus, SendAlgorithm, WindowUsage, initial_window, minimum_window,
+    CongestionEvent, HystartPlusPlus, Prr, SendAlgorithm, WindowUsage, initial_window,
+    minimum_window,
 };
 use crate::time::Time;
 
@@ -31,6 +32,7 @@ pub struct Cubic {
     last_event: Time,
     hystart: HystartPlusPlus,
     usage: WindowUsage,
+    prr: Option<Prr>,
     undo: Option<Box<Undo>>,
 }
 
@@ -71,6 +73,7 @@ impl Cubic {
             last_event: Time::ZERO,
             hystart: HystartPlusPlus::default(),
             usage: WindowUsage::default(),
+            prr: None,
             undo: None,
         }
     }
@@ -98,6 +101,17 @@ impl Cubic {
         self.epoch = None;
     }
 
+    /// RFC 9002 §7.3.2 allows PRR; a recovery period ends with an ACK of a packet sent in it.
+    fn pace_reduction(&mut self, event: &CongestionEvent<'_>, begins: bool) {
+        if begins {
+            self.prr = Some(Prr::new(self.window as u64, event, self.max_datagram_size));
+        } else if event.newest_acked_sent.is_some_and(|sent| !self.in_recovery(sent)) {
+            self.prr = None;
+        } else if let Some(prr) = &mut self.prr {
+            prr.on_congestion_event(event, self.max_datagram_size);
+        }
+    }
+
     fn save_for_undo(&mut self) {
         let undo = Undo {
             window: self.window,
@@ -115,7 +129,7 @@ impl Cubic {
 
     fn on_acked(&mut self, event: &CongestionEvent<'_>, acked: u64) {
         let slow_start = self.in_slow_start();
-        let window = self.congestion_window();
+        let window = self.window as u64;
         if !self.usage.is_window_limited(window, slow_start, self.max_datagram_size) {
             self.pause_epoch(event.now);
         } else if slow_start {
@@ -135,6 +149,11 @@ impl Cubic {
     }
 
     fn slow_start(&mut self, event: &CongestionEvent<'_>, acked: u64) {
+        if self.slow_start_threshold.is_finite() {
+            // RFC 9406 §4.2: HyStart++ is for the first slow start, when nothing is known.
+            self.window += acked as f64;
+            return;
+        }
         let sent = event.newest_acked_sent.unwrap_or(Time::ZERO);
         let sample = event.rtt_updated.then(|| event.rtt.latest());
         let over = self.hystart.on_ack(event.now, sent, sample);
@@ -182,8 +201,11 @@ impl SendAlgorithm for Cubic {
         "cubic"
     }
 
-    fn on_packet_sent(&mut self, _now: Time, bytes_in_flight: u64, _bytes: u16) {
+    fn on_packet_sent(&mut self, _now: Time, bytes_in_flight: u64, bytes: u16) {
         self.usage.on_packet_sent(bytes_in_flight);
+        if let Some(prr) = &mut self.prr {
+            prr.on_packet_sent(bytes);
+        }
     }
 
     fn on_congestion_event(&mut self, event: &CongestionEvent<'_>) {
@@ -191,6 +213,7 @@ impl SendAlgorithm for Cubic {
         if let Some(sent) = event.newest_congestion_signal() {
             self.on_congestion(event.now, sent);
         }
+        self.pace_reduction(event, self.recovery_start != start);
         // What this ACK acknowledges was sent before a recovery period that begins with it.
         if event.acked_bytes_for_growth > 0 && self.recovery_start == start {
             self.on_acked(event, event.acked_bytes_for_growth);
@@ -202,17 +225,20 @@ impl SendAlgorithm for Cubic {
     }
 
     fn on_persistent_congestion(&mut self, _now: Time) {
-        // RFC 9002 §7.6.2; the plateau stays where fast convergence put it.
+        // RFC 9002 §7.6.2. RFC 9438 §4.8: after that the curve begins with K = 0 where slow start
+        // ends, and what the window was before does not matter.
+        self.max_window = 0.0;
         self.window = self.minimum();
         self.recovery_start = None;
         self.epoch = None;
-        self.hystart = HystartPlusPlus::default();
         self.undo = None;
+        self.prr = None;
     }
 
     fn on_spurious_loss(&mut self, _now: Time) {
         // RFC 9438 §4.9
         if let Some(undo) = self.undo.take() {
+            self.prr = None;
             self.window = self.window.max(undo.window);
             self.slow_start_threshold = undo.slow_start_threshold;
             self.max_window = undo.max_window;
@@ -229,7 +255,7 @@ impl SendAlgorithm for Cubic {
     fn on_max_datagram_size_changed(&mut self, size: u16) {
         // RFC 9002 §7.2: a window that is still the initial one is computed anew.
         let initial = initial_window(self.max_datagram_size);
-        if self.congestion_window() == initial && self.recovery_start.is_none() {
+        if self.window as u64 == initial && self.recovery_start.is_none() {
             self.window = initial_window(size) as f64;
         }
         self.max_datagram_size = size;
@@ -237,11 +263,16 @@ impl SendAlgorithm for Cubic {
     }
 
     fn congestion_window(&self) -> u64 {
-        self.window as u64
+        let window = self.prr.map_or(self.window as u64, |prr| prr.window());
+        window.max(self.minimum() as u64)
     }
 
     fn in_slow_start(&self) -> bool {
         self.window < self.slow_start_threshold
+    }
+
+    fn slow_start_threshold(&self) -> Option<u64> {
+        self.slow_start_threshold.is_finite().then_some(self.slow_start_threshold as u64)
     }
 
     fn recovery_start(&self) -> Option<Time> {
@@ -350,6 +381,58 @@ mod tests {
         assert_eq!(path.window(), 1_000_000);
         assert!(path.algorithm.in_slow_start());
         assert_eq!(path.algorithm.recovery_start(), None);
+    }
+
+    #[test]
+    fn once_the_old_window_is_regained_growth_is_as_fast_as_renos() {
+        // RFC 9438 §4.3: alpha is 1 from cwnd_prior on. A small window: the Reno-friendly region.
+        let mut path = Path::new(Cubic::new(1200));
+        path.lose(1200, path.now);
+        path.advance_rtt();
+        let growth = |path: &mut Path<Cubic>| {
+            let before = path.window();
+            path.fill_and_ack();
+            path.window() - before
+        };
+        let early = growth(&mut path);
+        while path.window() < 12_000 {
+            path.fill_and_ack();
+        }
+        path.fill_and_ack();
+        let late = growth(&mut path);
+        assert!((500..=750).contains(&early), "alpha is 0.53: {early}");
+        assert!((1150..=1300).contains(&late), "{late}");
+    }
+
+    #[test]
+    fn after_persistent_congestion_the_old_plateau_is_forgotten() {
+        // RFC 9438 §4.8
+        let mut path = after_a_loss();
+        path.algorithm.on_persistent_congestion(path.now);
+        path.algorithm.slow_start_threshold = 4000.0;
+        path.advance_rtt();
+        path.fill_and_ack();
+        path.fill_and_ack();
+        let before = path.window();
+        assert!(before < 10_000);
+        path.fill_and_ack();
+        let epoch = path.algorithm.epoch.unwrap();
+        assert!(epoch.time_to_origin < 0.001 && epoch.origin < 10_000.0, "{epoch:?}");
+    }
+
+    #[test]
+    fn only_the_first_slow_start_watches_the_rtt() {
+        // RFC 9406 §4.2
+        let mut path = Path::new(Cubic::new(1200));
+        path.lose(1200, path.now);
+        path.algorithm.on_persistent_congestion(path.now);
+        path.algorithm.slow_start_threshold = 1e9;
+        for round in 0..8 {
+            path.rtt = crate::recovery::RttEstimator::new(Duration::from_millis(50 + 20 * round));
+            path.advance_rtt();
+            path.fill_and_ack();
+        }
+        assert_eq!(path.window(), 2400 << 8);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod factory;
 mod fixed;
 mod hystart;
 mod new_reno;
+mod prr;
 mod send_algorithm;
 mod window;
 
@@ -23,5 +24,6 @@ pub use factory::{AlgorithmParams, CongestionControl, SendAlgorithmFactory, Unkn
 pub use fixed::FixedWindow;
 pub use hystart::HystartPlusPlus;
 pub use new_reno::NewReno;
+pub use prr::Prr;
 pub use send_algorithm::{AckedPacket, CongestionEvent, LostPacket, SendAlgorithm};
 pub use window::{WindowUsage, initial_window, minimum_window};

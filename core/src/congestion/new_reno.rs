@@ -1,7 +1,7 @@
 //! [`NewReno`]: the congestion controller of RFC 9002 §7 and Appendix B.
 
 use crate::congestion::{
-    CongestionEvent, SendAlgorithm, WindowUsage, initial_window, minimum_window,
+    CongestionEvent, Prr, SendAlgorithm, WindowUsage, initial_window, minimum_window,
 };
 use crate::time::Time;
 
@@ -16,6 +16,7 @@ pub struct NewReno {
     /// Bytes acknowledged in congestion avoidance towards the next growth of the window.
     acked_towards_growth: u64,
     usage: WindowUsage,
+    prr: Option<Prr>,
     undo: Option<Undo>,
 }
 
@@ -37,6 +38,7 @@ impl NewReno {
             recovery_start: None,
             acked_towards_growth: 0,
             usage: WindowUsage::default(),
+            prr: None,
             undo: None,
         }
     }
@@ -56,6 +58,17 @@ impl NewReno {
         self.window = half.max(minimum_window(self.max_datagram_size));
         self.slow_start_threshold = self.window;
         self.acked_towards_growth = 0;
+    }
+
+    /// RFC 9002 §7.3.2 allows PRR; a recovery period ends with an ACK of a packet sent in it.
+    fn pace_reduction(&mut self, event: &CongestionEvent<'_>, begins: bool) {
+        if begins {
+            self.prr = Some(Prr::new(self.window, event, self.max_datagram_size));
+        } else if event.newest_acked_sent.is_some_and(|sent| !self.in_recovery(sent)) {
+            self.prr = None;
+        } else if let Some(prr) = &mut self.prr {
+            prr.on_congestion_event(event, self.max_datagram_size);
+        }
     }
 
     /// RFC 9002 §B.5.
@@ -81,8 +94,11 @@ impl SendAlgorithm for NewReno {
         "new_reno"
     }
 
-    fn on_packet_sent(&mut self, _now: Time, bytes_in_flight: u64, _bytes: u16) {
+    fn on_packet_sent(&mut self, _now: Time, bytes_in_flight: u64, bytes: u16) {
         self.usage.on_packet_sent(bytes_in_flight);
+        if let Some(prr) = &mut self.prr {
+            prr.on_packet_sent(bytes);
+        }
     }
 
     fn on_congestion_event(&mut self, event: &CongestionEvent<'_>) {
@@ -90,6 +106,7 @@ impl SendAlgorithm for NewReno {
         if let Some(sent) = event.newest_congestion_signal() {
             self.on_congestion(event.now, sent);
         }
+        self.pace_reduction(event, self.recovery_start != start);
         // What this ACK acknowledges was sent before a recovery period that begins with it.
         if event.acked_bytes_for_growth > 0 && self.recovery_start == start {
             self.grow(event.acked_bytes_for_growth);
@@ -105,10 +122,12 @@ impl SendAlgorithm for NewReno {
         self.recovery_start = None;
         self.acked_towards_growth = 0;
         self.undo = None;
+        self.prr = None;
     }
 
     fn on_spurious_loss(&mut self, _now: Time) {
         if let Some(undo) = self.undo.take() {
+            self.prr = None;
             self.window = self.window.max(undo.window);
             self.slow_start_threshold = undo.slow_start_threshold;
             self.recovery_start = undo.recovery_start;
@@ -129,11 +148,16 @@ impl SendAlgorithm for NewReno {
     }
 
     fn congestion_window(&self) -> u64 {
-        self.window
+        let window = self.prr.map_or(self.window, |prr| prr.window());
+        window.max(minimum_window(self.max_datagram_size))
     }
 
     fn in_slow_start(&self) -> bool {
         self.window < self.slow_start_threshold
+    }
+
+    fn slow_start_threshold(&self) -> Option<u64> {
+        (self.slow_start_threshold != u64::MAX).then_some(self.slow_start_threshold)
     }
 
     fn recovery_start(&self) -> Option<Time> {

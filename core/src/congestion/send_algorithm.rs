@@ -76,6 +76,11 @@ pub trait SendAlgorithm: Debug {
     /// Whether the window is still doubling.
     fn in_slow_start(&self) -> bool;
 
+    /// The window below which it doubles, if there is such a threshold and it is known.
+    fn slow_start_threshold(&self) -> Option<u64> {
+        None
+    }
+
     /// What the algorithm is up to, in a word of its own, for logs and traces.
     fn phase(&self) -> &'static str {
         if self.in_slow_start() { "slow_start" } else { "congestion_avoidance" }
@@ -237,6 +242,14 @@ pub(crate) mod test_support {
                 event.lost_bytes = bytes;
                 event.newest_lost_sent = Some(sent);
             });
+            self.end_recovery();
+        }
+
+        /// A packet sent since is acknowledged.
+        fn end_recovery(&mut self) {
+            self.now += Duration::from_nanos(1);
+            let sent = self.now;
+            self.event(|event| event.newest_acked_sent = Some(sent));
         }
 
         pub(crate) fn ce_mark(&mut self, bytes: u64) {
@@ -247,6 +260,7 @@ pub(crate) mod test_support {
                 event.newest_acked_sent = Some(sent);
                 event.ce_count = 1;
             });
+            self.end_recovery();
         }
 
         fn event(&mut self, fill: impl FnOnce(&mut CongestionEvent<'_>)) {

@@ -50,7 +50,7 @@ impl Connection {
         let len = packet.len();
         let active = self.paths.is_active(&address);
         if active {
-            self.on_unmarked_packet_sent(now, Space::Application, packet);
+            self.on_packet_sent(now, Space::Application, packet, Ecn::NotEct);
         } else {
             self.on_off_path_packet_sent(now, &packet);
         }

@@ -46,6 +46,9 @@ struct Allowance {
     eliciting: bool,
     /// It is to be filled up, to probe for this path's MTU.
     probe: bool,
+    /// What it is marked with. Decided before it is filled: each packet changes what the next
+    /// datagram is marked with.
+    ecn: Ecn,
 }
 
 impl Connection {
@@ -124,7 +127,7 @@ impl Connection {
         let attempt = if len == 0 {
             Attempt::Nothing
         } else {
-            let ecn = self.outgoing_ecn(allowance.probe);
+            let ecn = allowance.ecn;
             let packet = OutgoingPacket { path: &path, payload, ecn, release_time: None };
             let result = writer.write_packet(&packet);
             self.paths.active_mut().on_sent(len);
@@ -152,13 +155,20 @@ impl Connection {
             && !probing
             && let Some(size) = self.mtu.next_probe().filter(|size| *size <= largest)
         {
-            return Some(Allowance { size, eliciting: true, probe: true });
+            return Some(Allowance { size, eliciting: true, probe: true, ecn: Ecn::NotEct });
         }
         if Space::ALL.into_iter().any(|space| self.wants(now, space, eliciting)) {
-            return Some(Allowance { size, eliciting, probe: false });
+            return Some(Allowance {
+                size,
+                eliciting,
+                probe: false,
+                ecn: self.recovery.ecn_codepoint(),
+            });
         }
-        if !eliciting {
+        if !eliciting && Space::ALL.into_iter().any(|space| self.wants(now, space, true)) {
             self.pacing_deadline = self.recovery.pacing_deadline();
+        } else if !eliciting {
+            self.recovery.on_application_limited(); // pacing holds nothing back
         } else if !probing {
             self.recovery.on_application_limited();
         }
@@ -242,7 +252,7 @@ impl Connection {
         let number = self.recovery.next_packet_number(space);
         let header = HeaderFields {
             space,
-            version: self.version,
+            version: self.version_to_send(space),
             destination: self.peer_cids.current(),
             source: &self.handshake.local_id(),
             token: &self.initial_token,
@@ -277,7 +287,7 @@ impl Connection {
             self.mtu.on_probe_sent(number, packet.len());
         }
         let len = packet.len();
-        self.on_packet_sent(now, space, packet);
+        self.on_packet_sent(now, space, packet, allowance.ecn);
         len
     }
 
@@ -291,16 +301,14 @@ impl Connection {
         self.packets_to_skip -= 1;
     }
 
-    fn on_packet_sent(&mut self, now: Time, space: Space, packet: BuiltPacket) {
-        let ecn = self.outgoing_ecn(false);
-        self.on_marked_packet_sent(now, space, packet, ecn);
-    }
-
-    pub(super) fn on_unmarked_packet_sent(&mut self, now: Time, space: Space, packet: BuiltPacket) {
-        self.on_marked_packet_sent(now, space, packet, Ecn::NotEct);
-    }
-
-    fn on_marked_packet_sent(&mut self, now: Time, space: Space, packet: BuiltPacket, ecn: Ecn) {
+    /// `ecn` is what the datagram is marked with that the packet is in.
+    pub(super) fn on_packet_sent(
+        &mut self,
+        now: Time,
+        space: Space,
+        packet: BuiltPacket,
+        ecn: Ecn,
+    ) {
         let size = packet.len();
         if packet.ack_eliciting {
             self.idle.on_ack_eliciting_sent(now);
@@ -312,7 +320,6 @@ impl Connection {
         self.stats.bytes_sent += size as u64;
         let in_flight = packet.is_in_flight();
         let mtu_probe = packet.frames.contains(&SentFrame::MtuProbe);
-        let ecn = if mtu_probe { Ecn::NotEct } else { ecn };
         let sent = SentPacket {
             ack_eliciting: packet.ack_eliciting,
             in_flight,
@@ -324,10 +331,6 @@ impl Connection {
         if space == Space::Handshake && self.role == Role::Client {
             self.discard_space(now, Space::Initial);
         }
-    }
-
-    fn outgoing_ecn(&self, probe: bool) -> Ecn {
-        if probe { Ecn::NotEct } else { self.recovery.ecn_codepoint() }
     }
 
     /// Says goodbye, at first with a new packet, then by repeating it (RFC 9000 §10.2.1).

@@ -1,6 +1,6 @@
 //! [`TokenSealer`]: the tokens of Retry and NEW_TOKEN (RFC 9000 §8.1.1): sealed, bound to the
-//! client's address, short-lived. Keys rotate; the one before still opens. This file must not know
-//! when a token is wanted.
+//! client's address and its QUIC version, short-lived. Keys rotate; the one before still opens.
+//! This file must not know when a token is wanted.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,7 +10,7 @@ use ring::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
 use super::secret::{ServerSecret, aead_key};
 use crate::helper::RandomGenerator;
 use crate::types::ConnectionId;
-use crate::wire::{Reader, Writer};
+use crate::wire::{Reader, Version, Writer};
 
 /// How long tokens hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +85,7 @@ impl TokenSealer {
         &mut self,
         random: &mut dyn RandomGenerator,
         now: SystemTime,
+        version: Version,
         peer: SocketAddr,
         original: &ConnectionId,
         retry_source: &ConnectionId,
@@ -100,7 +101,7 @@ impl TokenSealer {
             writer.bytes(id.as_bytes());
         }
         let len = writer.position();
-        self.seal(random, now, &body[..len])
+        self.seal(random, now, version, &body[..len])
     }
 
     /// A token for a later connection from this address.
@@ -108,6 +109,7 @@ impl TokenSealer {
         &mut self,
         random: &mut dyn RandomGenerator,
         now: SystemTime,
+        version: Version,
         peer: IpAddr,
     ) -> Vec<u8> {
         let mut body = [0; MAX_BODY];
@@ -116,10 +118,16 @@ impl TokenSealer {
         writer.bytes(&seconds(now).to_be_bytes());
         write_ip(&mut writer, peer);
         let len = writer.position();
-        self.seal(random, now, &body[..len])
+        self.seal(random, now, version, &body[..len])
     }
 
-    fn seal(&mut self, random: &mut dyn RandomGenerator, now: SystemTime, body: &[u8]) -> Vec<u8> {
+    fn seal(
+        &mut self,
+        random: &mut dyn RandomGenerator,
+        now: SystemTime,
+        version: Version,
+        body: &[u8],
+    ) -> Vec<u8> {
         self.rotate(random, now);
         let mut nonce = [0; NONCE_LEN];
         random.fill(&mut nonce);
@@ -132,7 +140,7 @@ impl TokenSealer {
             .key
             .seal_in_place_separate_tag(
                 Nonce::assume_unique_for_key(nonce),
-                Aad::from([self.current.id]),
+                Aad::from(context(self.current.id, version)),
                 &mut token[1 + NONCE_LEN..],
             )
             .expect("an AEAD seals a short text");
@@ -142,12 +150,7 @@ impl TokenSealer {
 
     /// A new key every lifetime of a NEW_TOKEN token, so that every token opens while it holds.
     fn rotate(&mut self, random: &mut dyn RandomGenerator, now: SystemTime) {
-        if let Some(secret) = &self.secret {
-            let period = self.period(now);
-            if self.current.born != Some(period) {
-                self.current = SealKey::of_period(secret, period);
-                self.previous = Some(SealKey::of_period(secret, period.saturating_sub(1)));
-            }
+        if self.follow_secret(now) {
             return;
         }
         let now = seconds(now);
@@ -159,22 +162,33 @@ impl TokenSealer {
         }
     }
 
-    fn period(&self, now: SystemTime) -> u64 {
-        seconds(now) / self.lifetimes.new_token.as_secs().max(1)
+    /// Takes the keys of this period from the secret, if there is one.
+    fn follow_secret(&mut self, now: SystemTime) -> bool {
+        let Some(secret) = &self.secret else { return false };
+        let period = seconds(now) / self.lifetimes.new_token.as_secs().max(1);
+        if self.current.born != Some(period) {
+            self.current = SealKey::of_period(secret, period);
+            self.previous = Some(SealKey::of_period(secret, period.saturating_sub(1)));
+        }
+        true
     }
 
     /// What a client's token is worth. Every token costs the same work.
-    pub fn open(&mut self, now: SystemTime, peer: SocketAddr, token: &[u8]) -> TokenVerdict {
-        if self.secret.is_some() {
-            // Without chance: tokens of before a restart have to open before one is made.
-            self.rotate(&mut crate::helper::SeededRandom::new(0), now);
-        }
-        let Some(body) = self.decrypt(token) else { return TokenVerdict::Unknown };
+    pub fn open(
+        &mut self,
+        now: SystemTime,
+        version: Version,
+        peer: SocketAddr,
+        token: &[u8],
+    ) -> TokenVerdict {
+        // Tokens of before a restart have to open before one is made.
+        self.follow_secret(now);
+        let Some(body) = self.decrypt(version, token) else { return TokenVerdict::Unknown };
         Self::judge(self.lifetimes, now, peer, &mut Reader::new(&body))
             .unwrap_or(TokenVerdict::Unknown)
     }
 
-    fn decrypt(&self, token: &[u8]) -> Option<Vec<u8>> {
+    fn decrypt(&self, version: Version, token: &[u8]) -> Option<Vec<u8>> {
         let (id, rest) = token.split_first()?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
         let keys = [Some(&self.current), self.previous.as_ref()];
@@ -184,7 +198,8 @@ impl TokenSealer {
         }
         let mut body = sealed.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let len = key.key.open_in_place(nonce, Aad::from([*id]), &mut body).ok()?.len();
+        let len =
+            key.key.open_in_place(nonce, Aad::from(context(*id, version)), &mut body).ok()?.len();
         body.truncate(len);
         Some(body)
     }
@@ -232,6 +247,13 @@ impl SealKey {
         let key = aead_key(&secret.key("address validation token", period));
         Self { id: period as u8, key, born: Some(period) }
     }
+}
+
+/// What a token is bound to besides its text. RFC 9369 §5: one that was given out under one version
+/// is not accepted under another.
+fn context(key: u8, version: Version) -> [u8; 5] {
+    let [a, b, c, d] = version.0.to_be_bytes();
+    [key, a, b, c, d]
 }
 
 fn seconds(now: SystemTime) -> u64 {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::congestion::CongestionEvent;
 use crate::error::TransportError;
 use crate::recovery::ecn::EcnReport;
-use crate::recovery::loss::{loss_delay, persistent_congestion_duration};
+use crate::recovery::loss::{Thresholds, persistent_congestion_duration};
 use crate::recovery::tally::Episode;
 use crate::recovery::{FrameSink, Recovery};
 use crate::time::Time;
@@ -122,12 +122,16 @@ impl<F> Recovery<F> {
     }
 
     fn settle_spurious(&mut self, now: Time, space: Space) {
+        let delay = self.reordering.loss_delay(&self.rtt);
         let ledger = &mut self.ledgers[space as usize];
         ledger.expire_lost(now);
+        let largest = ledger.largest_acked().unwrap_or(0);
         for &(first, last) in self.ranges.iter().rev() {
             ledger.take_spurious(first, last, |lost| {
                 self.tally.spurious += 1;
                 self.episode.on_spurious(lost.episode);
+                let behind = largest.saturating_sub(lost.number);
+                self.reordering.on_spurious_loss(behind, lost.sent + delay <= now);
             });
         }
         self.stats.spurious_losses += u64::from(self.tally.spurious);
@@ -168,7 +172,13 @@ impl<F> Recovery<F> {
 
     /// RFC 9002 §A.10, and §7.6 for persistent congestion.
     pub(super) fn detect_losses(&mut self, now: Time, space: Space, sink: &mut impl FrameSink<F>) {
-        let delay = loss_delay(&self.rtt);
+        self.reordering.forget_if_quiet();
+        let thresholds = Thresholds {
+            now,
+            packets: self.reordering.packet_threshold(),
+            delay: self.reordering.loss_delay(&self.rtt),
+        };
+        let episodes = self.stats.loss_episodes;
         let persistent = persistent_congestion_duration(&self.rtt, self.max_ack_delay);
         let expires = now + (self.rtt.pto_base() + self.max_ack_delay) * SPURIOUS_PTOS;
         let first_sample = self.rtt.first_sample();
@@ -176,7 +186,7 @@ impl<F> Recovery<F> {
         let (episode, stats) = (&mut self.episode, &mut self.stats);
         let delivery = &mut self.delivery;
         let ledger = &mut self.ledgers[space as usize];
-        ledger.take_lost(now, delay, expires, |number, packet, run| {
+        ledger.take_lost(&thresholds, expires, |number, packet, run| {
             tally.newly_lost += 1;
             stats.packets_lost += 1;
             stats.bytes_lost += u64::from(packet.size);
@@ -202,6 +212,9 @@ impl<F> Recovery<F> {
             sink.on_packet_lost(space, number, packet);
             belongs_to
         });
+        if self.stats.loss_episodes > episodes {
+            self.reordering.on_loss_episode();
+        }
     }
 
     /// Tells the congestion controller, and has the pacer follow it.

@@ -1,17 +1,16 @@
 //! [`SentLedger`]: the packets of one packet number space that are neither acknowledged nor lost.
 //!
 //! Slots lie in the order of packet numbers. Packets are settled (acknowledged, lost) and a settled
-//! prefix is dropped; since a packet is lost once a packet three numbers later is acknowledged, no
-//! more than a few settled slots lie behind an open one after an ACK, and an ACK costs time in
+//! prefix is dropped; since a packet is lost once a packet a few numbers later is acknowledged, no
+//! more than those settled slots lie behind an open one after an ACK, and an ACK costs time in
 //! proportion to what it newly settles, however sparse its ranges are. The ledger must not know
 //! RTTs, windows or timers.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
-use std::time::Duration;
 
 use crate::error::TransportError;
-use crate::recovery::loss::{LossRun, is_lost};
+use crate::recovery::loss::{LossRun, Thresholds};
 use crate::recovery::{FrameSink, SentPacket};
 use crate::time::Time;
 
@@ -51,7 +50,8 @@ struct Slot<F> {
 /// A lost packet that may still be acknowledged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LostRecord {
-    number: u64,
+    pub(super) number: u64,
+    pub(super) sent: Time,
     /// Which loss episode of the connection it belongs to.
     pub(super) episode: u32,
     expires: Time,
@@ -211,8 +211,7 @@ impl<F> SentLedger<F> {
     /// remembered until `expires`, in case it arrives after all.
     pub(super) fn take_lost(
         &mut self,
-        now: Time,
-        delay: Duration,
+        thresholds: &Thresholds,
         expires: Time,
         mut on_lost: impl FnMut(u64, SentPacket<F>, &mut LossRun) -> u32,
     ) {
@@ -224,22 +223,23 @@ impl<F> SentLedger<F> {
             match &slot.packet {
                 None => self.run.reset(),
                 // Packets are sent in order: the first that is not lost ends the lost ones.
-                Some(packet) if !is_lost(slot.number, packet.time_sent, largest, now, delay) => {
+                Some(packet) if !thresholds.is_lost(slot.number, packet.time_sent, largest) => {
                     break;
                 }
                 Some(_) => {}
             }
             if let Some(Slot { number, packet: Some(packet) }) = self.slots.pop_front() {
                 self.forget(&packet);
+                let sent = packet.time_sent;
                 let episode = on_lost(number, packet, &mut self.run);
-                self.remember_lost(LostRecord { number, episode, expires });
+                self.remember_lost(LostRecord { number, sent, episode, expires });
             }
         }
         let before_largest = self.slots.iter().take_while(|slot| slot.number < largest);
         self.loss_time = before_largest
             .filter_map(|slot| slot.packet.as_ref())
             .find(|packet| packet.in_flight)
-            .map(|packet| packet.time_sent + delay);
+            .map(|packet| packet.time_sent + thresholds.delay);
     }
 
     /// Forgets the lost packets that are not expected any more.

@@ -6,18 +6,15 @@ use std::time::Duration;
 use crate::recovery::RttEstimator;
 use crate::time::Time;
 
-/// How many packets later an acknowledged one must be (RFC 9002 §6.1.1).
+/// How many packets later an acknowledged one must be, on a path not known to reorder
+/// (RFC 9002 §6.1.1).
 pub const PACKET_THRESHOLD: u64 = 3;
+/// kTimeThreshold, in eighths of the RTT, on a path not known to reorder (RFC 9002 §6.1.2).
+pub(super) const TIME_THRESHOLD_EIGHTHS: u32 = 9;
 /// The resolution that timers are assumed to have (RFC 9002 §6.1.2).
 pub const GRANULARITY: Duration = Duration::from_millis(1);
 /// How many probe timeouts make congestion persistent (RFC 9002 §7.6.1).
 pub const PERSISTENT_CONGESTION_THRESHOLD: u32 = 3;
-
-/// How long after it was sent a packet older than an acknowledged one is lost (RFC 9002 §6.1.2).
-pub fn loss_delay(rtt: &RttEstimator) -> Duration {
-    let rtt = rtt.latest().max(rtt.smoothed());
-    (rtt * 9 / 8).max(GRANULARITY)
-}
 
 /// The span of losses that makes congestion persistent (RFC 9002 §7.6.1). Unlike a probe timeout
 /// it includes max_ack_delay whatever the space.
@@ -25,9 +22,21 @@ pub fn persistent_congestion_duration(rtt: &RttEstimator, max_ack_delay: Duratio
     (rtt.pto_base() + max_ack_delay) * PERSISTENT_CONGESTION_THRESHOLD
 }
 
-/// Whether a packet is lost, given the largest acknowledged number of its space.
-pub(super) fn is_lost(pn: u64, sent: Time, largest: u64, now: Time, delay: Duration) -> bool {
-    pn < largest && (pn + PACKET_THRESHOLD <= largest || sent + delay <= now)
+/// What makes a packet lost now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Thresholds {
+    pub(super) now: Time,
+    /// How many packets later an acknowledged one must be.
+    pub(super) packets: u64,
+    /// How long ago a packet must have been sent.
+    pub(super) delay: Duration,
+}
+
+impl Thresholds {
+    /// Whether a packet is lost, given the largest acknowledged number of its space.
+    pub(super) fn is_lost(&self, pn: u64, sent: Time, largest: u64) -> bool {
+        pn < largest && (pn + self.packets <= largest || sent + self.delay <= self.now)
+    }
 }
 
 /// A run of packets of one space, all lost, without an acknowledged one between them

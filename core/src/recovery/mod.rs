@@ -16,6 +16,7 @@ mod loss;
 mod pacer;
 mod path;
 mod received;
+mod reordering;
 mod request;
 mod rtt;
 mod sent_packet;
@@ -33,12 +34,12 @@ pub use ecn::{EcnState, EcnValidator};
 pub use handshake::HandshakeState;
 pub use ledger::SentLedger;
 pub use loss::{
-    GRANULARITY, PACKET_THRESHOLD, PERSISTENT_CONGESTION_THRESHOLD, loss_delay,
-    persistent_congestion_duration,
+    GRANULARITY, PACKET_THRESHOLD, PERSISTENT_CONGESTION_THRESHOLD, persistent_congestion_duration,
 };
 pub use pacer::Pacer;
 pub use path::PathState;
 pub use received::AckTracker;
+pub use reordering::{MAX_PACKET_THRESHOLD, Reordering};
 pub use request::AckRequest;
 pub use rtt::RttEstimator;
 pub use sent_packet::{FrameSink, SentPacket};
@@ -78,6 +79,7 @@ pub struct Recovery<F> {
     /// Where the timer starts that a client sets with nothing in flight (RFC 9002 §6.2.2.1).
     deadlock_base: Time,
     episode: Episode,
+    reordering: Reordering,
     tally: Tally,
     /// The ranges of the ACK frame at hand, newest first; kept for its memory.
     ranges: Vec<(u64, u64)>,
@@ -128,6 +130,7 @@ impl<F> Recovery<F> {
             pto_count: 0,
             deadlock_base: Time::ZERO,
             episode: Episode::default(),
+            reordering: Reordering::default(),
             tally: Tally::default(),
             ranges: Vec::new(),
             stats: RecoveryStats::default(),
@@ -245,6 +248,11 @@ impl<F> Recovery<F> {
     /// The path's RTT.
     pub const fn rtt(&self) -> &RttEstimator {
         &self.rtt
+    }
+
+    /// How much reordering the path is taken to do.
+    pub const fn reordering(&self) -> &Reordering {
+        &self.reordering
     }
 
     /// Counts since the connection began.

@@ -78,6 +78,7 @@ impl<F> Recovery<F> {
         self.bytes_in_flight = 0;
         self.ecn.on_new_path(self.config.ecn);
         self.episode = super::Episode::default();
+        self.reordering = super::Reordering::default();
         self.on_max_datagram_size_changed(state.max_datagram_size);
         self.reset_timers(now);
         self.update_pacing(now);

@@ -6,7 +6,6 @@ use std::ops::RangeInclusive;
 
 use super::harness::{APP, Peer};
 use crate::helper::{RandomGenerator, SeededRandom};
-use crate::recovery::loss_delay;
 use crate::time::Time;
 
 #[derive(Default)]
@@ -30,9 +29,10 @@ impl Model {
 
     fn detect_losses(&mut self, now: Time, peer: &Peer) {
         let Some(largest) = self.largest else { return };
-        let delay = loss_delay(peer.recovery.rtt());
+        let delay = peer.recovery.reordering().loss_delay(peer.recovery.rtt());
+        let packets = peer.recovery.reordering().packet_threshold();
         self.open.retain(|&number, &mut sent| {
-            let lost = number < largest && (number + 3 <= largest || sent + delay <= now);
+            let lost = number < largest && (number + packets <= largest || sent + delay <= now);
             if lost {
                 self.lost.insert(number);
             }

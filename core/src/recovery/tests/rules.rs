@@ -150,7 +150,7 @@ fn the_window_is_halved_once_for_the_losses_of_a_round_trip() {
     peer.ack(&[5..=5]);
     peer.ack(&[9..=9]);
     assert_eq!(peer.fates.lost, [0, 1, 2, 4, 6]);
-    assert_eq!(peer.recovery.algorithm().congestion_window(), 6000);
+    assert_eq!(peer.recovery.algorithm().slow_start_threshold(), Some(6000));
     assert_eq!(peer.recovery.stats().loss_episodes, 1);
 }
 
@@ -175,10 +175,10 @@ fn a_reduction_is_undone_when_all_its_losses_arrive() {
     peer.send_many(10);
     peer.wait(50);
     peer.ack(&[4..=4]);
-    assert_eq!(peer.recovery.algorithm().congestion_window(), 6000);
+    assert_eq!(peer.recovery.algorithm().slow_start_threshold(), Some(6000));
     peer.wait(1);
     assert_eq!(peer.ack(&[4..=4, 0..=0]).spurious_losses, 1);
-    assert_eq!(peer.recovery.algorithm().congestion_window(), 6000);
+    assert_eq!(peer.recovery.algorithm().slow_start_threshold(), Some(6000));
     peer.ack(&[0..=4]);
     assert_eq!(peer.recovery.algorithm().congestion_window(), 12_000);
     assert_eq!(peer.recovery.stats().spurious_losses, 2);
@@ -204,10 +204,10 @@ fn ce_marks_halve_the_window_once_and_missing_counts_end_marking() {
     let mut counts = EcnCounts { ect0: 4, ect1: 0, ce: 1 };
     assert_eq!(peer.ack_ecn(0..=4, counts).ce_marks, 1);
     assert_eq!(peer.recovery.ecn_state(), EcnState::Capable);
-    assert_eq!(peer.recovery.algorithm().congestion_window(), 6000);
+    assert_eq!(peer.recovery.algorithm().slow_start_threshold(), Some(6000));
     counts.ce = 2;
     peer.ack_ecn(0..=5, counts);
-    assert_eq!(peer.recovery.algorithm().congestion_window(), 6000);
+    assert_eq!(peer.recovery.algorithm().slow_start_threshold(), Some(6000));
     peer.ack(&[0..=6]);
     assert_eq!(peer.recovery.ecn_codepoint(), Ecn::NotEct);
 }
@@ -319,4 +319,82 @@ fn probes_find_the_oldest_open_packets_first() {
     let open = peer.recovery.oldest_unacked_frames(APP);
     assert_eq!(open.map(|(_, packet)| packet.frames).collect::<Vec<_>>(), [0, 2, 4]);
     assert_eq!(peer.fates, Fates { acked: vec![1], lost: vec![] });
+}
+
+#[test]
+fn a_spurious_loss_raises_the_packet_threshold() {
+    // RFC 9002 §6.1, RFC 8985 §6.2
+    let mut peer = Peer::new();
+    peer.sample_rtt(); // 0
+    peer.send_many(10); // 1 to 10
+    peer.wait(100);
+    peer.ack(&[6..=6]);
+    assert_eq!(peer.fates.lost, [1, 2, 3]);
+    assert_eq!(peer.ack(&[6..=6, 1..=1]).spurious_losses, 1);
+    assert_eq!(peer.recovery.reordering().packet_threshold(), 6);
+    peer.fates.lost.clear();
+    peer.ack(&[9..=9]);
+    assert_eq!(peer.fates.lost, []);
+    peer.ack(&[10..=10]);
+    assert_eq!(peer.fates.lost, [4]);
+}
+
+#[test]
+fn a_packet_later_than_the_time_threshold_raises_it_by_an_eighth() {
+    // RFC 9002 §6.1.2
+    let mut peer = Peer::new();
+    peer.sample_rtt();
+    peer.send_many(2);
+    peer.wait(100);
+    peer.ack(&[2..=2]);
+    peer.expire();
+    assert_eq!(peer.fates.lost, [1]);
+    let rtt = peer.recovery.rtt().clone();
+    assert_eq!(peer.recovery.reordering().loss_delay(&rtt), rtt.smoothed() * 9 / 8);
+    peer.wait(5);
+    peer.ack(&[1..=2]);
+    assert_eq!(peer.recovery.reordering().loss_delay(&rtt), rtt.smoothed() * 10 / 8);
+}
+
+#[test]
+fn a_path_that_stays_in_order_is_trusted_again() {
+    // RFC 8985 §6.2
+    let mut peer = Peer::new();
+    peer.send_many(10);
+    peer.wait(100);
+    peer.ack(&[9..=9]);
+    peer.ack(&[9..=9, 0..=0]);
+    assert_eq!(peer.recovery.reordering().packet_threshold(), 10);
+    for _ in 0..17 {
+        peer.wait(1);
+        peer.send_many(12);
+        peer.wait(200);
+        let newest = peer.recovery.next_packet_number(APP) - 1;
+        peer.ack(&[newest..=newest]);
+    }
+    assert_eq!(peer.recovery.reordering().packet_threshold(), 3);
+}
+
+#[test]
+fn the_flight_shrinks_in_proportion_while_losses_are_repaired() {
+    // RFC 9937 §6, by way of RFC 9002 §7.3.2
+    let mut peer = Peer::new_reno();
+    peer.send_many(10);
+    peer.wait(50);
+    peer.ack(&[3..=3]); // 0 is lost: half of 12000 is the target
+    let mut sent = 0;
+    for number in 4..10 {
+        while peer.recovery.can_send(1200) {
+            peer.send();
+            sent += 1;
+        }
+        assert!(peer.recovery.bytes_in_flight() >= 6000);
+        peer.ack(&[number..=number]);
+    }
+    // Seven packets acknowledged: half as many were sent, and not only after half of the flight
+    // was gone.
+    assert!((3..=5).contains(&sent), "{sent}");
+    peer.wait(50);
+    peer.ack(&[10..=10]);
+    assert_eq!(peer.recovery.algorithm().congestion_window(), 6000);
 }

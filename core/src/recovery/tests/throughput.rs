@@ -59,3 +59,47 @@ fn two_flows_share_a_link() {
         assert!(larger <= most, "{kind:?} {larger:.2}");
     }
 }
+
+#[test]
+fn a_pause_leaves_no_burst_behind() {
+    // RFC 9002 §7.7, §7.8
+    for kind in [CongestionControl::NewReno, CongestionControl::Cubic, CongestionControl::Bbr] {
+        let mut world = World::new(Link::new(100, 40));
+        world.add(algorithm(kind));
+        world.run(Duration::from_secs(5));
+        world.flows[0].backlog = Some(0);
+        world.run(Duration::from_secs(5));
+        let window = world.flows[0].recovery.algorithm().congestion_window();
+        world.flows[0].largest_burst = 0;
+        world.flows[0].backlog = None;
+        world.run(Duration::from_millis(100));
+        let burst = world.flows[0].largest_burst;
+        assert!(burst <= 65 * 1200 && burst <= window / 4, "{kind:?} {burst} of {window}");
+    }
+}
+
+#[test]
+fn a_window_the_application_does_not_use_does_not_grow() {
+    // RFC 9002 §7.8
+    for kind in [CongestionControl::NewReno, CongestionControl::Cubic, CongestionControl::Bbr] {
+        let mut world = World::new(Link::new(100, 40));
+        world.add(algorithm(kind));
+        for _ in 0..100 {
+            world.flows[0].backlog = Some(6000);
+            world.run(Duration::from_millis(50));
+        }
+        let window = world.flows[0].recovery.algorithm().congestion_window();
+        assert!(window <= 50_000, "{kind:?} {window}");
+    }
+}
+
+#[test]
+fn reordering_costs_a_loss_based_algorithm_little() {
+    // RFC 9002 §6.1: the thresholds adapt, and what was taken for loss is undone.
+    let mut world = World::new(Link { reorder: Some((50, 8)), ..Link::new(20, 40) });
+    world.add(algorithm(CongestionControl::Cubic));
+    world.run(Duration::from_secs(20));
+    let stats = world.flows[0].recovery.stats();
+    assert!((1..20).contains(&stats.spurious_losses), "{stats:?}");
+    assert!(world.share(0, World::START, 0) > 0.9);
+}
