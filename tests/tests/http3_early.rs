@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::{Method, Request, StatusCode};
 use protoquic::connection::Config;
 use protoquic::crypto::offer_early_data;
+use protoquic::dispatcher::DispatcherConfig;
 use protoquic::http::{
     ALPN, Backend, Body, Http3ClientSession, Http3Config, Http3ServerFactory, MemoryBackend,
     RequestHandler, ServerExchange,
@@ -76,7 +77,7 @@ impl<S: Session> World<S> {
     /// A server whose HTTP/3 settings are others, and whose tickets are still good.
     fn restart(&mut self, http: Http3Config) {
         let factory = Box::new(factory(&self.served, &self.server, http));
-        self.net.restart_server(Default::default(), vec![factory]);
+        self.net.restart_server(DispatcherConfig::default(), vec![factory]);
     }
 
     fn connect(&mut self, session: S) -> usize {
