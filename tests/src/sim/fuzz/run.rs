@@ -170,7 +170,9 @@ impl<'a> Run<'a> {
             }
             Ending::Vanishes(after) => {
                 self.sim.after(start + after, move |sim| {
-                    lines.into_iter().for_each(|line| cut(sim, line));
+                    for line in lines {
+                        cut(sim, line);
+                    }
                 });
             }
             Ending::WhenDone | Ending::ServerCloses => {}
