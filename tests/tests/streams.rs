@@ -311,7 +311,9 @@ fn streams_that_do_not_share_end_in_the_order_of_their_ids() {
 fn streams_that_share_make_progress_together() {
     let mut pair = simple();
     let ids = [pair.bulk(400_000), pair.bulk(400_000), pair.bulk(400_000)];
-    ids.iter().for_each(|id| pair.prioritize(*id, 3, true));
+    for id in ids {
+        pair.prioritize(id, 3, true);
+    }
     pair.net.kick();
     let server = Rc::clone(&pair.server);
     let half = pair.net.run_until(Duration::from_secs(10), |_| {
