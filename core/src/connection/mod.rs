@@ -44,6 +44,7 @@ mod paths;
 mod peer_cids;
 mod preferred_address;
 mod receive;
+mod release;
 mod resumption;
 mod send;
 mod sent;
@@ -96,6 +97,7 @@ use local_cids::LocalConnectionIds;
 use mtu::MtuDiscovery;
 use paths::Paths;
 use peer_cids::PeerConnectionIds;
+use release::ReleaseTimes;
 use resumption::Resumption;
 use sent::SentFrames;
 use space::PacketSpace;
@@ -142,6 +144,7 @@ pub struct Connection {
     acks_wait_since: Option<Time>,
     /// When the pacer lets go what waits.
     pacing_deadline: Option<Time>,
+    release: ReleaseTimes,
     /// How many probes each space owes (RFC 9002 §6.2.4).
     probes: [u8; 3],
     packets_to_skip: u32,

@@ -25,6 +25,7 @@ use super::local_cids::LocalConnectionIds;
 use super::mtu::MtuDiscovery;
 use super::paths::Paths;
 use super::peer_cids::PeerConnectionIds;
+use super::release::ReleaseTimes;
 use super::resumption::{Resumption, client_tls};
 use super::stats::ConnectionStats;
 use super::versions::{
@@ -320,6 +321,7 @@ impl Connection {
             turn_budget: 0,
             acks_wait_since: None,
             pacing_deadline: None,
+            release: ReleaseTimes::default(),
             probes: [0; 3],
             packets_to_skip: u32::from(u8::MAX),
             pending: PendingFrames::default(),
