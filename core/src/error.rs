@@ -46,6 +46,8 @@ impl TransportErrorCode {
     pub const AEAD_LIMIT_REACHED: Self = Self(0x0f);
     /// No network path can carry this connection.
     pub const NO_VIABLE_PATH: Self = Self(0x10);
+    /// The version was negotiated wrongly, or somebody meddled with it (RFC 9368 §10.2).
+    pub const VERSION_NEGOTIATION_ERROR: Self = Self(0x11);
 
     /// The code for a TLS alert: CRYPTO_ERROR, 0x0100-0x01ff (RFC 9001 §4.8).
     pub const fn crypto(alert: u8) -> Self {
@@ -77,6 +79,7 @@ impl TransportErrorCode {
             0x0e => "KEY_UPDATE_ERROR",
             0x0f => "AEAD_LIMIT_REACHED",
             0x10 => "NO_VIABLE_PATH",
+            0x11 => "VERSION_NEGOTIATION_ERROR",
             0x0100..=0x01ff => "CRYPTO_ERROR",
             _ => return None,
         })

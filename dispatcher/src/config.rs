@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use protoquic_core::connection::ConnectionIdGenerator;
 use protoquic_core::session::SessionFactory;
+use protoquic_core::wire::Version;
 use protoquic_core::{ConnectionHelper, PacketWriter};
 
 use crate::address_validation::AddressValidation;
@@ -11,6 +12,10 @@ use crate::address_validation::AddressValidation;
 /// The limits of a dispatcher.
 #[derive(Clone, Debug)]
 pub struct DispatcherConfig {
+    /// The versions that are served and offered to clients of others; a client's first packet
+    /// must have one of them. The settings of every factory must allow them. Default: all that
+    /// there are. (RFC 9000 §6, RFC 9368 §5)
+    pub versions: Vec<Version>,
     /// When a client has to prove its address before it gets a session.
     pub address_validation: AddressValidation,
     /// Connections whose first packets may wait for the rest of their ClientHello or for their
@@ -38,6 +43,7 @@ pub struct DispatcherConfig {
 impl Default for DispatcherConfig {
     fn default() -> Self {
         Self {
+            versions: Version::SUPPORTED.to_vec(),
             address_validation: AddressValidation::default(),
             max_buffered_connections: 100,
             max_buffered_packets: 10,

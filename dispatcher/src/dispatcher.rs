@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use protoquic_core::connection::{
     Connection, ConnectionIdGenerator, FirstFlight, MIN_PACKET_SIZE, ServerSetup,
+    negotiated_version,
 };
 use protoquic_core::crypto::{ClientHello, ring_provider};
 use protoquic_core::session::{ClientHelloInfo, Host, Notice, Reject, SessionFactory};
@@ -175,6 +176,7 @@ impl Dispatcher {
             match notice {
                 Notice::ConnectionIdIssued(id) => self.sessions.add_route(id, key),
                 Notice::ConnectionIdRetired(id) => self.sessions.remove_route(&id, key),
+                Notice::PathDegrading => {} // only a client can choose another
                 Notice::Closed { reason, farewell } => {
                     log::debug!("session closed: {reason}");
                     self.remove(now, key, farewell, alarms);
@@ -201,7 +203,7 @@ impl Dispatcher {
     fn on_unrouted(&mut self, packet: ReceivedPacket) {
         let now = packet.received;
         let data = packet.data.clone();
-        match look(&data, self.ids.connection_id_length()) {
+        match look(&data, self.ids.connection_id_length(), &self.config.versions) {
             FirstLook::Drop => self.stats.dropped += 1,
             FirstLook::Initial(header) => self.on_initial(now, &header, packet),
             FirstLook::ZeroRtt(id) => self.on_zero_rtt(now, id, packet),
@@ -254,7 +256,9 @@ impl Dispatcher {
         match parse_invariant(&packet.data) {
             Some(invariant) if packet.data.len() >= MIN_PACKET_SIZE => {
                 let (random, writer) = (&mut *self.random, &mut *self.writer);
-                self.stateless.negotiate_version(now, &packet.path, &invariant, random, writer);
+                let versions = &self.config.versions;
+                let (path, stateless) = (&packet.path, &mut self.stateless);
+                stateless.negotiate_version(now, path, &invariant, versions, random, writer);
             }
             _ => self.stats.dropped += 1,
         }
@@ -278,7 +282,8 @@ impl Dispatcher {
             return self.refuse(now, header, &packet.path, &error);
         }
         let wall_now = self.helper.clock().wall_now();
-        let verdict = self.stateless.tokens.open(wall_now, packet.path.peer, header.token);
+        let (version, peer) = (header.version, packet.path.peer);
+        let verdict = self.stateless.tokens.open(wall_now, version, peer, header.token);
         match judge_token(header, packet.path, verdict) {
             TokenOutcome::Invalid(why) => {
                 self.refuse(now, header, &packet.path, &TransportError::invalid_token(why));
@@ -415,14 +420,18 @@ impl Dispatcher {
         let Some(factory) = self.factories.get_mut(chosen) else {
             return Err(Reject("no protocol is served here".into()));
         };
+        let config = factory.server_config(&info);
         let new_token = self.config.give_new_tokens.then(|| {
-            let wall_now = self.helper.clock().wall_now();
-            let ip = admission.path.peer.ip();
-            Bytes::from(self.stateless.tokens.seal_new_token(&mut *self.random, wall_now, ip))
+            let (wall_now, ip) = (self.helper.clock().wall_now(), admission.path.peer.ip());
+            // RFC 9369 §5: it belongs to the version that the connection comes to have.
+            let version = negotiated_version(&config.transport, admission.version, &hello.versions);
+            let tokens = &mut self.stateless.tokens;
+            Bytes::from(tokens.seal_new_token(&mut *self.random, wall_now, version, ip))
         });
         let setup = ServerSetup {
-            config: factory.server_config(&info),
+            config,
             version: admission.version,
+            offered_versions: hello.versions.clone(),
             path: admission.path,
             local_id,
             peer_id: admission.source,

@@ -48,11 +48,16 @@ pub(crate) enum FirstLook<'a> {
     UnknownVersion,
 }
 
-/// Reads a datagram's first header.
-pub(crate) fn look(datagram: &[u8], id_length: usize) -> FirstLook<'_> {
+/// Reads a datagram's first header, if it begins a connection in one of these versions.
+pub(crate) fn look<'a>(
+    datagram: &'a [u8],
+    id_length: usize,
+    versions: &[Version],
+) -> FirstLook<'a> {
     match parse_header(datagram, id_length) {
         Ok(PacketHeader::Short(short)) => FirstLook::Short(short.destination),
         Ok(PacketHeader::Long(long)) => match long.ty {
+            LongType::Initial if !versions.contains(&long.version) => FirstLook::UnknownVersion,
             LongType::Initial => FirstLook::Initial(long),
             // A Retry is for clients (RFC 9000 §17.2.5).
             LongType::Retry => FirstLook::Drop,

@@ -64,6 +64,7 @@ impl StatelessAnswers {
         now: Time,
         path: &PathAddress,
         packet: &Invariant<'_>,
+        versions: &[Version],
         random: &mut dyn RandomGenerator,
         writer: &mut dyn PacketWriter,
     ) {
@@ -72,7 +73,7 @@ impl StatelessAnswers {
         }
         self.buffer.clear();
         let (to, from) = (packet.source, packet.destination);
-        write_version_negotiation(&mut self.buffer, to, from, Version::SUPPORTED, random);
+        write_version_negotiation(&mut self.buffer, to, from, versions, random);
         send(writer, path, &self.buffer);
     }
 
@@ -89,7 +90,10 @@ impl StatelessAnswers {
         }
         let peer = request.path.peer;
         let (original, source) = (&request.destination, &request.retry_source);
-        let token = self.tokens.seal_retry(random, request.wall_now, peer, original, source);
+        let token = {
+            let (now, version) = (request.wall_now, request.version);
+            self.tokens.seal_retry(random, now, version, peer, original, source)
+        };
         self.buffer.clear();
         write_retry(&mut self.buffer, request.version, &request.source, source, &token, random);
         let tag = retry_integrity_tag(request.version, original, &self.buffer);

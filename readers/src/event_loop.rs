@@ -1,4 +1,4 @@
-//! [`EventLoop`]: waits for a socket, for alarms and for other threads, and calls an
+//! [`EventLoop`]: waits for sockets, for alarms and for other threads, and calls an
 //! [`EventLoopVisitor`]. A turn reads a bounded number of datagrams, then lets alarms go off, then
 //! lets sessions run: no flood can starve the alarms. This file must not know protocols.
 
@@ -14,19 +14,25 @@ use protoquic_core::{AlarmFactory, Clock, EventLoopVisitor, PacketReader, ReadOu
 use crate::clock::SystemClock;
 use crate::timer_wheel::TimerWheel;
 
-/// Runs one visitor on one socket.
+/// Runs one visitor on one socket, or on a few.
 pub struct EventLoop {
     poller: Arc<Poller>,
     events: Events,
-    socket: Arc<UdpSocket>,
-    reader: Box<dyn PacketReader>,
+    /// The first one, and those [added](EventLoop::add_socket).
+    sockets: Vec<WatchedSocket>,
     clock: SystemClock,
     alarms: TimerWheel,
     read_budget: usize,
-    /// The last read left datagrams behind.
-    more_to_read: bool,
     watches_writes: bool,
     woken: Arc<AtomicBool>,
+}
+
+/// A socket, and who reads it.
+struct WatchedSocket {
+    socket: Arc<UdpSocket>,
+    reader: Box<dyn PacketReader>,
+    /// There is something to read: it was said, or the last read left datagrams behind.
+    readable: bool,
 }
 
 /// Wakes an event loop from another thread.
@@ -52,28 +58,38 @@ impl std::fmt::Debug for EventLoop {
 
 impl EventLoop {
     /// A loop on this socket, which `reader` reads.
-    #[expect(unsafe_code, reason = "polling asks for a promise that `Drop` keeps")]
     pub fn new(
         socket: Arc<UdpSocket>,
         reader: Box<dyn PacketReader>,
         clock: SystemClock,
     ) -> io::Result<Self> {
-        let poller = Poller::new()?;
-        let mode = mode(&poller);
-        // SAFETY: the socket is owned here and removed from the poller in `drop`, before it closes.
-        unsafe { poller.add_with_mode(&*socket, Event::readable(SOCKET), mode)? };
-        Ok(Self {
-            poller: Arc::new(poller),
+        let mut made = Self {
+            poller: Arc::new(Poller::new()?),
             events: Events::new(),
-            socket,
-            reader,
+            sockets: Vec::new(),
             clock,
             alarms: TimerWheel::default(),
             read_budget: DEFAULT_READ_BUDGET,
-            more_to_read: false,
             watches_writes: false,
             woken: Arc::default(),
-        })
+        };
+        made.add_socket(socket, reader)?;
+        Ok(made)
+    }
+
+    /// Reads another socket too, for the same visitor: one at a preferred address, say. Whose
+    /// writer must then know which packets to send from there.
+    #[expect(unsafe_code, reason = "polling asks for a promise that `Drop` keeps")]
+    pub fn add_socket(
+        &mut self,
+        socket: Arc<UdpSocket>,
+        reader: Box<dyn PacketReader>,
+    ) -> io::Result<()> {
+        let interest = Event::readable(self.sockets.len());
+        // SAFETY: the socket is owned here and removed from the poller in `drop`, before it closes.
+        unsafe { self.poller.add_with_mode(&*socket, interest, mode(&self.poller))? };
+        self.sockets.push(WatchedSocket { socket, reader, readable: false });
+        Ok(())
     }
 
     /// How many datagrams a turn reads at most. Default 1024.
@@ -116,18 +132,20 @@ impl EventLoop {
             _ => {}
         }
         let now = self.clock.now();
-        let (mut readable, mut writable) = (self.more_to_read, false);
-        for event in self.events.iter().filter(|event| event.key == SOCKET) {
-            readable |= event.readable;
+        let mut writable = false;
+        for event in self.events.iter() {
             writable |= event.writable;
+            if let Some(watched) = self.sockets.get_mut(event.key) {
+                watched.readable |= event.readable;
+            }
         }
         if writable {
             self.watches_writes = false;
             visitor.on_can_write(now);
         }
-        if readable {
-            let outcome = self.reader.read_packets(now, self.read_budget, visitor)?;
-            self.more_to_read = outcome == ReadOutcome::MoreAvailable;
+        for watched in self.sockets.iter_mut().filter(|watched| watched.readable) {
+            let outcome = watched.reader.read_packets(now, self.read_budget, visitor)?;
+            watched.readable = outcome == ReadOutcome::MoreAvailable;
         }
         if self.woken.swap(false, Ordering::Acquire) {
             visitor.on_wake(now);
@@ -144,8 +162,10 @@ impl EventLoop {
         let wants_writes = visitor.wants_write_event();
         let oneshot = mode(&self.poller) == PollMode::Oneshot;
         if oneshot || wants_writes != self.watches_writes {
-            let interest = Event::new(SOCKET, true, wants_writes);
-            self.poller.modify_with_mode(&*self.socket, interest, mode(&self.poller))?;
+            for (key, watched) in self.sockets.iter().enumerate() {
+                let interest = Event::new(key, true, wants_writes);
+                self.poller.modify_with_mode(&*watched.socket, interest, mode(&self.poller))?;
+            }
             self.watches_writes = wants_writes;
         }
         Ok(())
@@ -156,7 +176,7 @@ impl EventLoop {
         visitor: &dyn EventLoopVisitor,
         max_wait: Option<Duration>,
     ) -> Option<Duration> {
-        if self.more_to_read || visitor.has_work() {
+        if self.sockets.iter().any(|watched| watched.readable) || visitor.has_work() {
             return Some(Duration::ZERO);
         }
         let alarm = self.alarms.next_deadline().map(|deadline| {
@@ -169,8 +189,10 @@ impl EventLoop {
 
 impl Drop for EventLoop {
     fn drop(&mut self) {
-        if let Err(error) = self.poller.delete(&*self.socket) {
-            log::warn!("a socket could not be removed from its poller: {error}");
+        for watched in &self.sockets {
+            if let Err(error) = self.poller.delete(&*watched.socket) {
+                log::warn!("a socket could not be removed from its poller: {error}");
+            }
         }
     }
 }
@@ -179,5 +201,4 @@ fn mode(poller: &Poller) -> PollMode {
     if poller.supports_level() { PollMode::Level } else { PollMode::Oneshot }
 }
 
-const SOCKET: usize = 0;
 const DEFAULT_READ_BUDGET: usize = 1024;

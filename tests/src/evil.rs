@@ -7,14 +7,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use protoquic::crypto::{
-    NewKeys, TAG_LEN, Tls, initial_keys, open_payload, ring_provider, seal_packet, unprotect_header,
+    NewKeys, TAG_LEN, Tls, UpdateSecrets, initial_keys, open_payload, ring_provider, seal_packet,
+    unprotect_header,
 };
 use protoquic::wire::{
     Frame, FrameIter, LONG_FORM_BIT, LongType, PacketHeader, PacketType, Version, Writer,
     packet_number, parse_header, patch_length, write_long_header, write_short_header,
 };
 use protoquic::{ConnectionId, Ecn, RandomGenerator, Role, SeededRandom, Session, Space};
-use rustls::quic::{Keys, Secrets};
+use rustls::quic::Keys;
 
 use crate::evil_hello::{Parameters, encode};
 use crate::http3::varint;
@@ -60,6 +61,8 @@ pub struct Evil {
     pub local_id: ConnectionId,
     /// How it calls the other side.
     pub peer_id: ConnectionId,
+    /// What its long headers say.
+    pub version: Version,
     /// What its Initial packets carry.
     pub token: Vec<u8>,
     /// The next packet number of each space.
@@ -85,7 +88,9 @@ pub struct Evil {
     tamper: Tamper,
     tls: Tls,
     keys: [Option<Keys>; 3],
-    secrets: Option<Secrets>,
+    /// On a server: for the version of the client's first flight.
+    first_keys: Option<(Version, Keys)>,
+    secrets: Option<UpdateSecrets>,
     key_phase: bool,
     level: Space,
     heard: bool,
@@ -129,7 +134,7 @@ impl Evil {
         let mut parameters = parameters.clone();
         parameters.entry(INITIAL_SOURCE).or_insert_with(|| Some(local_id.as_bytes().to_vec()));
         let name = "localhost".try_into().expect("localhost is a name");
-        let tls = Tls::client(tls, name, encode(&parameters));
+        let tls = Tls::client(tls, Version::V1, false, name, encode(&parameters));
         let tls = tls.expect("the settings are valid");
         Self::new(Role::Client, address, server_address(), (local_id, peer_id), tls, tamper)
     }
@@ -140,6 +145,17 @@ impl Evil {
         address: SocketAddr,
         alpn: &[u8],
         parameters: &Parameters,
+    ) -> Self {
+        Self::server_in(net, address, alpn, parameters, None)
+    }
+
+    /// As [`server`](Self::server), answering in this version if one is given.
+    pub fn server_in<S: Session>(
+        net: &mut Net<S>,
+        address: SocketAddr,
+        alpn: &[u8],
+        parameters: &Parameters,
+        version: Option<Version>,
     ) -> Self {
         let mail = net.take_mail(address);
         let first = mail.first().expect("a client has sent something");
@@ -153,11 +169,17 @@ impl Evil {
         };
         default(INITIAL_SOURCE, &local_id);
         default(ORIGINAL_DESTINATION, &header.destination);
-        let tls = Tls::server(tls::server(&[alpn]), encode(&parameters));
-        let tls = tls.expect("the settings are valid");
+        let original = header.version;
+        let destination = header.destination;
+        let tls = Tls::server(tls::server(&[alpn]), original, true, encode(&parameters));
+        let mut tls = tls.expect("the settings are valid");
+        let version = version.unwrap_or(original);
+        tls.set_version(version);
         let ids = (local_id, header.source);
         let mut this = Self::new(Role::Server, address, first.from, ids, tls, unchanged());
-        this.keys[0] = Some(keys_of(&header.destination, Role::Server));
+        this.first_keys = Some((original, keys_of(original, &destination, Role::Server)));
+        this.version = version;
+        this.keys[0] = Some(keys_of(version, &destination, Role::Server));
         for mail in mail {
             this.on_datagram(net, mail);
         }
@@ -179,6 +201,7 @@ impl Evil {
             peer,
             local_id,
             peer_id,
+            version: Version::V1,
             token: Vec::new(),
             next_number: [0; 3],
             mark: Ecn::NotEct,
@@ -192,7 +215,8 @@ impl Evil {
             datagrams: 0,
             tamper,
             tls,
-            keys: [Some(keys_of(&peer_id, role)), None, None],
+            keys: [Some(keys_of(Version::V1, &peer_id, role)), None, None],
+            first_keys: None,
             secrets: None,
             key_phase: false,
             level: Space::Initial,
@@ -283,7 +307,7 @@ impl Evil {
         let number_offset = match long_type(ty) {
             Some(long_type) => {
                 let (to, from) = (self.peer_id, self.local_id);
-                let version = Version::V1;
+                let version = self.version;
                 let token = &self.token;
                 let at =
                     write_long_header(&mut w, long_type, version, &to, &from, token, number, 4);
@@ -330,7 +354,7 @@ impl Evil {
     pub fn redirect(&mut self, peer_id: ConnectionId, token: Vec<u8>) {
         self.token = token;
         self.peer_id = peer_id;
-        self.keys[0] = Some(keys_of(&peer_id, Role::Client));
+        self.keys[0] = Some(keys_of(self.version, &peer_id, Role::Client));
         self.crypto_sent[0] = 0;
     }
 
@@ -397,8 +421,10 @@ impl Evil {
         let mut opened = false;
         let mut rest = &mail.data[..];
         while let Ok(header) = parse_header(rest, self.local_id.len()) {
+            let mut version = self.version;
             let (ty, number_offset, len) = match header {
                 PacketHeader::Long(long) => {
+                    version = long.version;
                     if let Some(retry) = long.retry {
                         return self.on_retry(net, long.source, retry.token.to_vec());
                     }
@@ -411,7 +437,8 @@ impl Evil {
                 PacketHeader::Short(short) => (PacketType::OneRtt, short.pn_offset, rest.len()),
                 _ => break,
             };
-            opened |= self.open(ty, &mut rest[..len].to_vec(), number_offset, mail.ecn).is_some();
+            let mut packet = rest[..len].to_vec();
+            opened |= self.open(ty, version, &mut packet, number_offset, mail.ecn).is_some();
             rest = &rest[len..];
             self.read_tls(net); // the next packet may need the keys of this one
         }
@@ -431,12 +458,15 @@ impl Evil {
     fn open(
         &mut self,
         ty: PacketType,
+        version: Version,
         packet: &mut [u8],
         number_offset: usize,
         ecn: Ecn,
     ) -> Option<()> {
         let space = ty.space();
-        let keys = self.keys[space as usize].as_ref()?;
+        let first =
+            self.first_keys.as_ref().filter(|(of, _)| *of == version && space as usize == 0);
+        let keys = first.map(|(_, keys)| keys).or(self.keys[space as usize].as_ref())?;
         let (_, truncated, len) = unprotect_header(&*keys.remote.header, packet, number_offset)?;
         let numbers = &mut self.numbers[space as usize];
         let number = packet_number::decode(numbers.last().copied(), truncated, len);
@@ -558,8 +588,8 @@ const fn long_type(ty: PacketType) -> Option<LongType> {
 }
 
 /// The Initial keys of a destination.
-pub fn keys_of(destination: &ConnectionId, role: Role) -> Keys {
-    initial_keys(Version::V1, destination, role, &ring_provider()).expect("ring has the cipher")
+pub fn keys_of(version: Version, destination: &ConnectionId, role: Role) -> Keys {
+    initial_keys(version, destination, role, &ring_provider()).expect("ring has the cipher")
 }
 
 fn new_id(random: &mut SeededRandom) -> ConnectionId {

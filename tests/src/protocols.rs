@@ -52,6 +52,55 @@ pub fn echo_factory(config: ServerConfig) -> impl SessionFactory {
     FnFactory::new(&[b"echo"], config, |connection| Box::new(SessionHost::new(connection, Echo)))
 }
 
+/// Answers each stream with as many bytes as its first eight say.
+#[derive(Debug)]
+pub struct Source;
+
+/// One stream of it.
+#[derive(Debug, Default)]
+pub struct SourceStream {
+    asked: BytesMut,
+    data: Option<Bytes>,
+}
+
+impl Session for Source {
+    type Stream = SourceStream;
+
+    fn create_incoming_stream(
+        &mut self,
+        _id: StreamId,
+        _cx: &mut SessionContext<'_, Self>,
+    ) -> Result<SourceStream, Refuse> {
+        Ok(SourceStream::default())
+    }
+}
+
+impl Stream<Source> for SourceStream {
+    fn on_data_available(&mut self, cx: &mut StreamContext<'_, Source>) {
+        while let Some(chunk) = cx.read() {
+            self.asked.extend_from_slice(&chunk);
+        }
+        if let (None, Some(length)) = (&self.data, self.asked.first_chunk()) {
+            self.data = Some(pattern(u64::from_be_bytes(*length) as usize, cx.id().as_u64()));
+            self.on_can_write(cx);
+        }
+    }
+
+    fn on_can_write(&mut self, cx: &mut StreamContext<'_, Source>) {
+        if let Some(data) = self.data.as_mut().filter(|data| !data.is_empty()) {
+            let _ = cx.write(data);
+            if data.is_empty() {
+                let _ = cx.finish();
+            }
+        }
+    }
+}
+
+/// A factory of such sessions.
+pub fn source_factory(config: ServerConfig) -> impl SessionFactory {
+    FnFactory::new(&[b"echo"], config, |connection| Box::new(SessionHost::new(connection, Source)))
+}
+
 /// A client that sends `total` bytes on each of its streams and checks that they come back.
 #[derive(Debug)]
 pub struct EchoClient {
@@ -63,6 +112,8 @@ pub struct EchoClient {
     pub closed: Option<CloseReason>,
     /// Whether to close when all is done.
     pub close_when_done: bool,
+    /// Whether it asks for its bytes with a few only, of a [`Source`].
+    pub downloads: bool,
     /// Whether to open the streams before the handshake, if that can be.
     pub early: bool,
     /// What became of early data.
@@ -83,6 +134,10 @@ pub enum PathNews {
     Failed(PathAddress),
     /// It came into use.
     Changed(PathAddress),
+    /// The one in use seems to be dying.
+    Degrading,
+    /// It does not any more.
+    Recovered,
 }
 
 /// One stream of it.
@@ -102,6 +157,7 @@ impl EchoClient {
             done: 0,
             closed: None,
             close_when_done: true,
+            downloads: false,
             early: false,
             early_settled: None,
             opened: false,
@@ -118,10 +174,12 @@ impl EchoClient {
     fn open_streams(&mut self, cx: &mut SessionContext<'_, Self>) {
         self.opened = true;
         for _ in 0..self.streams {
-            let total = self.total;
+            let (total, downloads) = (self.total, self.downloads);
             let opened = cx.open_stream(Direction::Bidirectional, |id| {
                 let data = pattern(total, id.as_u64());
-                EchoClientStream { to_send: data.clone(), sent: false, expected: data }
+                let length = || Bytes::copy_from_slice(&(total as u64).to_be_bytes());
+                let to_send = if downloads { length() } else { data.clone() };
+                EchoClientStream { to_send, sent: false, expected: data }
             });
             // A server may have broken a rule since.
             if opened != Err(StreamError::ConnectionClosed) {
@@ -181,6 +239,14 @@ impl Session for EchoClient {
 
     fn on_path_failed(&mut self, path: &PathAddress, _cx: &mut SessionContext<'_, Self>) {
         self.paths.push(PathNews::Failed(*path));
+    }
+
+    fn on_path_degrading(&mut self, _cx: &mut SessionContext<'_, Self>) {
+        self.paths.push(PathNews::Degrading);
+    }
+
+    fn on_path_recovered(&mut self, _cx: &mut SessionContext<'_, Self>) {
+        self.paths.push(PathNews::Recovered);
     }
 
     fn on_path_changed(&mut self, path: &PathAddress, _cx: &mut SessionContext<'_, Self>) {

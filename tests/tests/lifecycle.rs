@@ -436,6 +436,7 @@ fn a_client_goes_on_with_a_new_id_when_told_to() {
     let (mut net, mut evil) = evil_server();
     let id = ConnectionId::new(&[0xdd; 8]).unwrap();
     let reset_token = ResetToken([2; 16]);
+    evil.run(&mut net, SECOND / 2);
     let frame = Frame::NewConnectionId { sequence: 1, retire_prior_to: 1, id, reset_token };
     evil.send_frame(&mut net, &frame);
     net.run_for(SECOND / 10);

@@ -118,6 +118,7 @@ impl<S: Session> ClientPool<S> {
             match notice {
                 Notice::ConnectionIdIssued(id) => drop(self.routes.insert(id, key)),
                 Notice::ConnectionIdRetired(id) => drop(self.routes.remove(&id)),
+                Notice::PathDegrading => {} // all share one socket
                 Notice::Closed { reason, .. } => {
                     let host = self.members.remove(key).host;
                     for id in host.connection().local_connection_ids() {

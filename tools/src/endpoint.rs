@@ -2,7 +2,7 @@
 //! [`ClientEndpoint`], one session with its own. They put the shelf's objects together as most
 //! programs want them; nothing here that a program could not do itself.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use protoquic::dispatcher::{Dispatcher, DispatcherConfig, DispatcherSetup};
 use protoquic::readers::{
     BatchReader, EventLoop, SocketOptions, SystemClock, SystemHelper, Waker, bind, connectable_from,
 };
-use protoquic::writers::GsoBatchWriter;
+use protoquic::writers::{ByPortWriter, GsoBatchWriter};
 use protoquic::{
-    ApplicationError, ClientSetup, CloseReason, Config, Connection, PacketWriter, PathAddress,
-    ServerConfig, Session, SessionContext, SessionFactory, SessionHost, SingleHost, SystemRandom,
-    Time,
+    ApplicationError, ClientSetup, CloseReason, Config, Connection, PacketReader, PacketWriter,
+    PathAddress, ServerConfig, Session, SessionContext, SessionFactory, SessionHost, SingleHost,
+    SystemRandom, Time,
 };
 use rustls_pki_types::ServerName;
 
@@ -39,6 +39,31 @@ impl ServerEndpoint {
         factories: Vec<Box<dyn SessionFactory>>,
     ) -> Result<Self, String> {
         let (event_loop, writer, address) = open(address)?;
+        Ok(Self::assemble(event_loop, writer, address, config, factories))
+    }
+
+    /// As [`bind`](Self::bind), and at another port too: that of a preferred address.
+    pub fn bind_at_two_ports(
+        address: SocketAddr,
+        other_port: u16,
+        config: DispatcherConfig,
+        factories: Vec<Box<dyn SessionFactory>>,
+    ) -> Result<Self, String> {
+        let (mut event_loop, writer, address) = open(address)?;
+        let other = SocketAddr::new(address.ip(), other_port);
+        let (socket, reader, other_writer) = open_socket(other).map_err(|e| e.to_string())?;
+        event_loop.add_socket(socket, reader).map_err(|error| error.to_string())?;
+        let writer = Box::new(ByPortWriter::new(writer, other_writer, other_port));
+        Ok(Self::assemble(event_loop, writer, address, config, factories))
+    }
+
+    fn assemble(
+        event_loop: EventLoop,
+        writer: Box<dyn PacketWriter>,
+        address: SocketAddr,
+        config: DispatcherConfig,
+        factories: Vec<Box<dyn SessionFactory>>,
+    ) -> Self {
         let dispatcher = Dispatcher::new(DispatcherSetup {
             config,
             writer,
@@ -46,7 +71,7 @@ impl ServerEndpoint {
             ids: Box::new(RandomConnectionIds::new(SERVER_ID_LENGTH)),
             factories,
         });
-        Ok(Self { event_loop, dispatcher, address })
+        Self { event_loop, dispatcher, address }
     }
 
     /// Where it listens.
@@ -195,14 +220,22 @@ pub(crate) fn open(
     address: SocketAddr,
 ) -> Result<(EventLoop, Box<dyn PacketWriter>, SocketAddr), String> {
     let make = || {
-        let socket = Arc::new(bind(address, &SocketOptions::default())?);
+        let (socket, reader, writer) = open_socket(address)?;
         let local = socket.local_addr()?;
-        let reader = BatchReader::new(socket.clone())?;
-        let writer: Box<dyn PacketWriter> = Box::new(GsoBatchWriter::new(socket.clone())?);
-        let event_loop = EventLoop::new(socket, Box::new(reader), SystemClock::new())?;
+        let event_loop = EventLoop::new(socket, reader, SystemClock::new())?;
         Ok((event_loop, writer, local))
     };
     make().map_err(|error: std::io::Error| error.to_string())
+}
+
+/// A socket, who reads it and who writes to it.
+type Opened = (Arc<UdpSocket>, Box<dyn PacketReader>, Box<dyn PacketWriter>);
+
+fn open_socket(address: SocketAddr) -> std::io::Result<Opened> {
+    let socket = Arc::new(bind(address, &SocketOptions::default())?);
+    let reader = BatchReader::new(socket.clone())?;
+    let writer = GsoBatchWriter::new(socket.clone())?;
+    Ok((socket, Box::new(reader), Box::new(writer)))
 }
 
 /// The first address of a host, IPv4 before IPv6 where both are there.

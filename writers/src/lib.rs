@@ -1,11 +1,12 @@
 //! Where packets go: writers for sockets, and writers for tests.
 //!
 //! [`GsoBatchWriter`] is the one for production: packets are sealed in its buffer and leave in
-//! batches. [`DefaultWriter`] sends each by itself. The others wrap any writer, or stand alone, to
+//! batches. [`DefaultWriter`] sends each by itself, [`ByPortWriter`] puts two sockets under one. The others wrap any writer, or stand alone, to
 //! drop, reorder, limit, block, fail or record. All implement
 //! [`PacketWriter`](protoquic_core::PacketWriter) and can be swapped freely.
 
 mod blocking_writer;
+mod by_port_writer;
 mod default_writer;
 mod dropping_writer;
 mod error_writer;
@@ -17,6 +18,7 @@ mod socket;
 mod staging;
 
 pub use blocking_writer::{BlockSwitch, BlockingWriter};
+pub use by_port_writer::ByPortWriter;
 pub use default_writer::DefaultWriter;
 pub use dropping_writer::DroppingWriter;
 pub use error_writer::ErrorWriter;

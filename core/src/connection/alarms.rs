@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Connection;
 use super::close::State;
+use super::event::Event;
 use crate::error::CloseReason;
 use crate::recovery::TimeoutAction;
 use crate::time::Time;
@@ -34,6 +35,7 @@ impl Connection {
                 self.idle.keep_alive_deadline().filter(|_| self.handshake_confirmed),
                 self.handshake.deadline(),
                 self.paths.deadline(),
+                self.quiet.deadline(self.recovery.pto()),
                 self.datagrams.deadline(),
             ])
             .flatten()
@@ -58,6 +60,10 @@ impl Connection {
             self.pending.ping = true;
         }
         self.on_path_deadlines(now);
+        if due(self.quiet.deadline(self.recovery.pto())) {
+            self.quiet.on_deadline();
+            self.pending.ping |= self.is_confirmed() && self.streams.awaits_answers();
+        }
         self.datagrams.expire(now);
         if due(self.recovery.deadline()) {
             self.on_recovery_deadline(now);
@@ -70,6 +76,10 @@ impl Connection {
         let mtu_changed = fates.mtu_changed;
         self.settle(mtu_changed, None);
         if let TimeoutAction::Probe { space, packets } = action {
+            let (count, enough) = (self.recovery.pto_count(), self.config.path_degrading_timeouts);
+            if self.handshake_confirmed && self.path_monitor.on_timeouts(count, enough) {
+                self.events.push_back(Event::PathDegrading);
+            }
             // RFC 9000 §14.4, RFC 8899 §4.3: while nothing arrives, no loss is detected either.
             if self.mtu.on_probe_timeouts(self.recovery.pto_count()) {
                 self.on_mtu_changed();

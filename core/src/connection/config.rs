@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::datagrams::DatagramConfig;
+use super::preferred_address::PreferredAddresses;
 use super::resumption::EarlyDataGuard;
 use crate::congestion::{CongestionControl, SendAlgorithmFactory};
 use crate::session_cache::SessionCache;
 use crate::streams::StreamsConfig;
+use crate::wire::Version;
 
 /// The transport's settings. Start from [`Config::default`] and change what you need; the
 /// connection checks the whole with [`Config::validate`].
@@ -55,11 +57,31 @@ pub struct Config {
     /// that do; a NAT's new binding is followed all the same. On a client: asks the same of its
     /// server. Default off. (RFC 9000 §18.2)
     pub disable_active_migration: bool,
+    /// On a server: where clients are asked to go once the handshake is confirmed. The writer must
+    /// know to send from there, and what arrives there must come to the same dispatcher. Default
+    /// none. (RFC 9000 §9.6)
+    pub preferred_address: PreferredAddresses,
+    /// On a client: whether to go where the server prefers. Default on. (RFC 9000 §9.6.1)
+    pub follow_preferred_address: bool,
+    /// After so many probe timeouts in a row a path counts as degrading, 1 to 16. Default 2, which
+    /// is three PTO without an acknowledgement.
+    pub path_degrading_timeouts: u32,
     /// Whether to spread packets over the round trip. Default on.
     pub pacing: bool,
     /// Whether to mark packets as ECN-capable, as long as the path proves to carry the marks.
     /// Default on. (RFC 9000 §13.4)
     pub ecn: bool,
+    /// The versions that this end speaks, most wanted first. A client begins with the first; when
+    /// the server speaks others only, it begins again with the first of these that the server
+    /// speaks. Default: versions 1 and 2. (RFC 9000 §6, RFC 9369)
+    pub versions: Vec<Version>,
+    /// Versions to change to without a further round trip, most wanted first: a client offers them
+    /// to the server, and a server changes to the first of them that its client offers. Default:
+    /// none, so that a connection keeps the version it began with. (RFC 9368 §2.3)
+    pub preferred_versions: Vec<Version>,
+    /// Whether reserved versions are named among the real ones, so that no peer comes to depend on
+    /// a fixed list. Default on. (RFC 9368 §3)
+    pub grease: bool,
     /// Whether a client that resumes a session may send, and a server may take, early data, which
     /// others can replay (RFC 9001 §9.2). Sessions still decide what they send
     /// ([`Session::on_early_data_ready`](crate::Session::on_early_data_ready)), and a server's TLS
@@ -92,8 +114,14 @@ impl Default for Config {
             active_connection_id_limit: 4,
             client_connection_id_length: 8,
             disable_active_migration: false,
+            preferred_address: PreferredAddresses::default(),
+            follow_preferred_address: true,
+            path_degrading_timeouts: 2,
             pacing: true,
             ecn: true,
+            versions: Version::SUPPORTED.to_vec(),
+            preferred_versions: Vec::new(),
+            grease: true,
             early_data: false,
             early_data_guard: Arc::new(EarlyDataGuard::default()),
             session_cache: None,
@@ -120,9 +148,19 @@ impl Config {
         range("initial_rtt (us)", self.initial_rtt.as_micros() as u64, 1, 60_000_000)?;
         range("ack_threshold", self.ack_threshold.into(), 2, 255)?;
         range("active_connection_id_limit", self.active_connection_id_limit, 2, 8)?;
+        range("path_degrading_timeouts", self.path_degrading_timeouts.into(), 1, 16)?;
         range("client_connection_id_length", self.client_connection_id_length as u64, 0, 20)?;
         range("datagrams.max_frame_size", self.datagrams.max_frame_size, 0, MAX_DATAGRAM_FRAME)?;
         range("handshake_timeout (ms)", self.handshake_timeout.as_millis() as u64, 1, 3_600_000)?;
+        let known = |list: &[Version]| list.iter().filter(|version| version.is_supported()).count();
+        let len = self.versions.len() as u64;
+        range("versions (how many)", len, 1, Version::SUPPORTED.len() as u64)?;
+        range("versions (how many are supported)", known(&self.versions) as u64, len, len)?;
+        let both = |version: &&Version| self.versions.contains(version);
+        let (len, spoken) =
+            (self.preferred_versions.len(), self.preferred_versions.iter().filter(both).count());
+        range("preferred_versions (how many)", len as u64, 0, Version::SUPPORTED.len() as u64)?;
+        range("preferred_versions among versions", spoken as u64, len as u64, len as u64)?;
         let idle = self.idle_timeout.as_millis() as u64;
         range("idle_timeout (ms)", idle, 0, (1 << 62) - 1)
     }
@@ -135,6 +173,14 @@ pub struct ConfigError {
     value: u64,
     low: u64,
     high: u64,
+}
+
+impl ConfigError {
+    /// An error unless the value is in the range.
+    pub(super) fn check(what: &'static str, value: usize, low: u64, high: u64) -> Result<(), Self> {
+        let value = value as u64;
+        if (low..=high).contains(&value) { Ok(()) } else { Err(Self { what, value, low, high }) }
+    }
 }
 
 impl fmt::Display for ConfigError {
@@ -164,5 +210,11 @@ mod tests {
         assert!(small.validate().unwrap_err().to_string().contains("initial_packet_size is 1199"));
         let shrinking = Config { initial_packet_size: 1300, max_packet_size: 1250, ..small };
         assert!(shrinking.validate().is_err());
+        let default = Config::default;
+        let (none, unknown) = (Vec::new(), vec![Version::V1, Version(7)]);
+        assert!(Config { versions: none, ..default() }.validate().is_err());
+        assert!(Config { versions: unknown, ..default() }.validate().is_err());
+        let (versions, preferred_versions) = (vec![Version::V1], vec![Version::V2]);
+        assert!(Config { versions, preferred_versions, ..default() }.validate().is_err());
     }
 }

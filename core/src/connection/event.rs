@@ -67,6 +67,11 @@ pub enum Event {
     /// No proof came of this path (RFC 9000 §8.2.4); if the connection used it, it has returned to
     /// the last proven one.
     PathFailed(PathAddress),
+    /// Several probe timeouts have expired in a row: the path in use may be dying. Once, until it
+    /// recovers or another path is used.
+    PathDegrading,
+    /// The path gets through again after all.
+    PathRecovered,
     /// The connection runs over this path from now on.
     PathChanged(PathAddress),
 }

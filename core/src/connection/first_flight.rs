@@ -21,6 +21,7 @@ use crate::wire::{
 /// The packets are read, not consumed: the connection gets them again.
 #[derive(Debug)]
 pub struct FirstFlight {
+    version: Version,
     keys: KeyRing,
     crypto: CryptoStream,
     hello: Vec<u8>,
@@ -35,6 +36,7 @@ impl FirstFlight {
         provider: &rustls::crypto::CryptoProvider,
     ) -> Result<Self, SetupError> {
         Ok(Self {
+            version,
             keys: KeyRing::new(Role::Server, version, destination, provider)?,
             crypto: CryptoStream::default(),
             hello: Vec::new(),
@@ -48,7 +50,8 @@ impl FirstFlight {
         let mut rest = datagram;
         while let Ok(PacketHeader::Long(header)) = parse_header(rest, 0) {
             let Some(packet) = rest.get(..header.packet_len) else { break };
-            if header.packet_type() == Some(PacketType::Initial) {
+            let initial = header.packet_type() == Some(PacketType::Initial);
+            if initial && header.version == self.version {
                 self.read_packet(packet, header.pn_offset)?;
             }
             rest = &rest[header.packet_len..];
@@ -66,7 +69,8 @@ impl FirstFlight {
 
     fn read_packet(&mut self, packet: &[u8], number_offset: usize) -> Result<(), TransportError> {
         let mut packet = BytesMut::from(packet);
-        let opened = self.keys.open(PacketType::Initial, &mut packet, number_offset, None);
+        let ty = PacketType::Initial;
+        let opened = self.keys.open(ty, self.version, &mut packet, number_offset, None);
         let Ok(opened) = opened else { return Ok(()) };
         self.authentic = true;
         for frame in FrameIter::new(&packet[opened.payload]) {

@@ -27,7 +27,9 @@ impl Connection {
             self.note_drop(arrival.now, packet.payload.len(), DropReason::Duplicate);
             return Ok(());
         }
-        if self.is_forbidden_move(arrival, packet) || !self.on_authentic_packet(arrival, packet) {
+        let unwanted = self.is_forbidden_move(arrival, packet)
+            || self.is_late_for_old_address(arrival, packet);
+        if unwanted || !self.on_authentic_packet(arrival, packet) {
             self.note_drop(arrival.now, packet.payload.len(), DropReason::Header);
             return Ok(());
         }
@@ -62,6 +64,9 @@ impl Connection {
         let newest = largest.is_none_or(|largest| packet.number > largest);
         let acks = &mut self.spaces[space as usize].acks;
         acks.on_packet_received(arrival.now, packet.number, ack_eliciting, arrival.ecn);
+        if newest && ack_eliciting && self.role == Role::Client {
+            self.quiet.on_data(arrival.now);
+        }
         self.on_packet_from(arrival, packet, newest && !probing, challenged);
         Ok(())
     }
@@ -178,7 +183,11 @@ impl Connection {
             recovery.on_ack_received(now, space, ack.ranges(), delay, ack.ecn, &mut fates);
         let (mtu_changed, largest_acked) = (fates.mtu_changed, fates.largest_acked);
         self.settle(mtu_changed, largest_acked);
-        if summary?.rtt_updated {
+        let summary = summary?;
+        if summary.newly_acked > 0 && self.path_monitor.on_progress() {
+            self.events.push_back(Event::PathRecovered);
+        }
+        if summary.rtt_updated {
             let min_rtt = self.recovery.rtt().min();
             self.spaces[Space::Application as usize].acks.set_min_rtt(min_rtt);
             self.update_ack_frequency();

@@ -9,11 +9,11 @@ use super::event::Event;
 use super::keys::KeyRing;
 use super::receive::{Arrival, OpenedPacket};
 use crate::crypto::{NewKeys, Tls, retry_tag_is_valid};
-use crate::error::{CloseReason, TransportError};
+use crate::error::TransportError;
 use crate::streams::PeerLimits;
 use crate::time::Time;
 use crate::types::{ConnectionId, Role, Space};
-use crate::wire::{PacketHeader, PacketType, TransportParameters, Version, parse_header};
+use crate::wire::{PacketHeader, PacketType, TransportParameters, parse_header};
 
 /// What is kept of the handshake.
 pub(super) struct Handshake {
@@ -75,6 +75,19 @@ impl Handshake {
         self.first_destination
     }
 
+    /// Whether anything authentic was received.
+    pub(super) fn has_heard_peer(&self) -> bool {
+        self.heard_peer
+    }
+
+    /// A client begins again, with another version.
+    pub(super) fn restart(&mut self, tls: Tls, original_destination: ConnectionId) {
+        self.tls = tls;
+        self.original_destination = original_destination;
+        self.retry_source = None;
+        self.level = Space::Initial;
+    }
+
     pub(super) fn is_complete(&self) -> bool {
         self.complete
     }
@@ -133,6 +146,7 @@ impl Connection {
     pub(super) fn on_authentic_packet(&mut self, arrival: &Arrival, packet: &OpenedPacket) -> bool {
         self.idle.on_packet_received(arrival.now);
         self.handshake.heard_peer = true;
+        self.on_version_seen(packet.ty, packet.version);
         if let Some(source) = packet.source {
             match self.handshake.peer_id {
                 // RFC 9000 §7.2: the client sends to what the server's first packet names.
@@ -224,6 +238,7 @@ impl Connection {
         let Some(encoded) = self.handshake.tls.peer_transport_parameters() else { return Ok(()) };
         let theirs = TransportParameters::decode(encoded, self.role.peer())?;
         self.handshake.check_ids(self.role, &theirs)?;
+        self.check_version_information(theirs.version_information.as_ref())?;
         self.settle_early_data(now, &theirs)?;
         self.streams.set_peer_parameters(peer_limits(&theirs));
         self.idle.set_peer_timeout(theirs.max_idle_timeout);
@@ -234,6 +249,9 @@ impl Connection {
         self.mtu.limit(usize::try_from(theirs.max_udp_payload_size).unwrap_or(usize::MAX));
         if let Some(token) = theirs.stateless_reset_token {
             self.peer_cids.set_first_token(token);
+        }
+        if let Some(preferred) = theirs.preferred_address {
+            self.peer_cids.add_preferred(preferred.connection_id, preferred.stateless_reset_token);
         }
         self.local_cids.set_peer_limit(
             theirs.active_connection_id_limit,
@@ -286,6 +304,7 @@ impl Connection {
         self.discard_space(now, Space::Handshake);
         self.mtu.enable();
         self.events.push_back(Event::HandshakeConfirmed);
+        self.follow_preferred_address(now);
         self.early_packets = Vec::new();
     }
 
@@ -321,6 +340,8 @@ impl Connection {
         let Some(retry) = header.retry else { return };
         let original = self.handshake.original_destination;
         if header.destination != self.handshake.local_id
+            // RFC 9369 §4.1: a Retry of another version is ignored.
+            || header.version != self.version
             || header.source == original
             || !retry_tag_is_valid(self.version, &original, retry.without_tag, &retry.tag)
         {
@@ -333,22 +354,6 @@ impl Connection {
         // RFC 9000 §17.2.5.3: packet numbers go on, the CRYPTO data is sent again.
         let (recovery, mut fates) = self.fates(now);
         recovery.restart_for_retry(now, &mut fates);
-    }
-
-    /// The server does not speak our version (RFC 9000 §6.2).
-    pub(super) fn on_version_negotiation(&mut self, packet: &Bytes) {
-        if self.role == Role::Server || self.handshake.heard_peer {
-            return;
-        }
-        let Ok(PacketHeader::VersionNegotiation(packet)) = parse_header(packet, 0) else { return };
-        let ours = packet.destination == self.handshake.local_id.as_bytes()
-            && packet.source == self.peer_cids.current().as_bytes();
-        let offered: Vec<Version> = packet.versions().take(MAX_VERSIONS_SHOWN).collect();
-        if !ours || packet.versions().any(|version| version == self.version) {
-            return;
-        }
-        let offered = offered.into_iter().map(|version| version.0).collect();
-        self.close_silently(CloseReason::VersionMismatch { offered });
     }
 }
 
@@ -365,5 +370,3 @@ pub(super) fn peer_limits(theirs: &TransportParameters) -> PeerLimits {
 
 /// TLS's alert for a required extension that is not there.
 const MISSING_EXTENSION: u8 = 109;
-/// How many versions of a Version Negotiation packet are remembered.
-const MAX_VERSIONS_SHOWN: usize = 32;

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use rustls::crypto::CryptoProvider;
-use rustls::quic::{DirectionalKeys, Keys, Secrets};
+use rustls::quic::{DirectionalKeys, Keys};
 
+use super::initial_keys::InitialKeys;
 use super::packet_builder::BuiltPacket;
 use crate::crypto::{
-    KeyPhases, KeyTime, OpenError, TlsSetupError, initial_keys, open_payload, seal_packet,
+    KeyPhases, KeyTime, OpenError, TlsSetupError, UpdateSecrets, open_payload, seal_packet,
     unprotect_header,
 };
 use crate::error::TransportError;
@@ -40,7 +41,7 @@ pub(super) enum Level {
 
 pub(super) struct KeyRing {
     role: Role,
-    initial: Option<Keys>,
+    initial: Option<InitialKeys>,
     handshake: Option<Keys>,
     /// A client seals with them, a server opens with them.
     zero_rtt: Option<DirectionalKeys>,
@@ -75,7 +76,7 @@ impl KeyRing {
     ) -> Result<Self, TlsSetupError> {
         Ok(Self {
             role,
-            initial: Some(initial_keys(version, destination, role, provider)?),
+            initial: Some(InitialKeys::new(role, version, destination, provider)?),
             handshake: None,
             zero_rtt: None,
             zero_rtt_expires: None,
@@ -95,7 +96,23 @@ impl KeyRing {
         destination: &ConnectionId,
         provider: &CryptoProvider,
     ) {
-        self.initial = initial_keys(version, destination, self.role, provider).ok();
+        self.initial = InitialKeys::new(self.role, version, destination, provider).ok();
+    }
+
+    /// Initial packets of this version may come as well (RFC 9369 §4.1).
+    pub(super) fn add_initial(&mut self, version: Version, provider: &CryptoProvider) {
+        if let Some(initial) = &mut self.initial
+            && let Err(error) = initial.add(version, provider)
+        {
+            log::debug!("no Initial keys for {version}: {error}");
+        }
+    }
+
+    /// From now on Initial packets are sent in this version, whose keys were added.
+    pub(super) fn send_initial_version(&mut self, version: Version) {
+        if let Some(initial) = &mut self.initial {
+            initial.send_version(version);
+        }
     }
 
     pub(super) fn install_handshake(&mut self, keys: Keys) {
@@ -103,7 +120,7 @@ impl KeyRing {
         self.had_handshake = true;
     }
 
-    pub(super) fn install_one_rtt(&mut self, keys: Keys, next: Secrets) {
+    pub(super) fn install_one_rtt(&mut self, keys: Keys, next: UpdateSecrets) {
         self.one_rtt = Some(KeyPhases::new(keys, next));
         // RFC 9001 §4.9.3: a client has no use for 0-RTT keys any more.
         if self.role == Role::Client {
@@ -187,7 +204,10 @@ impl KeyRing {
         let (offset, len, number) = packet.number_field();
         match space {
             Space::Initial | Space::Handshake => {
-                let keys = if space == Space::Initial { &self.initial } else { &self.handshake };
+                let keys = match space {
+                    Space::Initial => self.initial.as_ref().and_then(InitialKeys::current),
+                    _ => self.handshake.as_ref(),
+                };
                 if let Some(keys) = keys {
                     seal_packet(&keys.local, bytes, offset, len, number);
                 }
@@ -202,16 +222,18 @@ impl KeyRing {
         }
     }
 
-    /// Removes a packet's protection, in place.
+    /// Removes a packet's protection, in place. Only Initial packets may differ in their version.
     pub(super) fn open(
         &mut self,
         ty: PacketType,
+        version: Version,
         data: &mut BytesMut,
         number_offset: usize,
         largest: Option<u64>,
     ) -> Result<Opened, OpenError> {
+        let initial = self.initial.as_ref().and_then(|initial| initial.of(version));
         let header_key = match ty {
-            PacketType::Initial => self.initial.as_ref().map(|keys| &*keys.remote.header),
+            PacketType::Initial => initial.map(|keys| &*keys.remote.header),
             PacketType::Handshake => self.handshake.as_ref().map(|keys| &*keys.remote.header),
             PacketType::OneRtt => self.one_rtt.as_ref().map(KeyPhases::remote_header),
             PacketType::ZeroRtt => self.zero_rtt.as_ref().map(|keys| &*keys.header),
@@ -225,7 +247,7 @@ impl KeyRing {
             (PacketType::OneRtt, Some(keys)) => {
                 keys.open(self.time, data, start, number, first_byte & KEY_PHASE_BIT != 0)
             }
-            _ => self.open_long(ty, data, start, number).ok_or(OpenError::Drop),
+            _ => self.open_long(ty, version, data, start, number).ok_or(OpenError::Drop),
         };
         if ty == PacketType::OneRtt && opened.is_ok() {
             self.on_one_rtt_opened();
@@ -240,12 +262,13 @@ impl KeyRing {
     fn open_long(
         &self,
         ty: PacketType,
+        version: Version,
         data: &mut [u8],
         start: usize,
         number: u64,
     ) -> Option<usize> {
         let keys = match ty {
-            PacketType::Initial => &self.initial.as_ref()?.remote,
+            PacketType::Initial => &self.initial.as_ref()?.of(version)?.remote,
             PacketType::Handshake => &self.handshake.as_ref()?.remote,
             PacketType::ZeroRtt => self.zero_rtt.as_ref()?,
             PacketType::OneRtt => return None,

@@ -61,6 +61,15 @@ impl LocalConnectionIds {
         self.issued.iter().map(|issued| issued.id)
     }
 
+    /// The ID of the preferred address has sequence number 1 and is announced in the transport
+    /// parameters (RFC 9000 §5.1.1).
+    pub(super) fn add_preferred(&mut self, id: ConnectionId, events: &mut VecDeque<Event>) {
+        debug_assert_eq!(self.next_sequence, 1, "it comes before all others");
+        self.issued.push_back(Issued { sequence: 1, id, pending: false });
+        self.next_sequence = 2;
+        events.push_back(Event::ConnectionIdIssued(id));
+    }
+
     /// The peer keeps up to `limit` IDs: fills up to that, or to our own maximum.
     pub(super) fn set_peer_limit(
         &mut self,

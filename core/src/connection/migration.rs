@@ -29,6 +29,8 @@ pub enum MigrationError {
     TooManyPaths,
     /// The connection runs there already.
     SamePath,
+    /// The server prefers no address of this family (RFC 9000 §9.6).
+    NoPreferredAddress,
     /// The two addresses are of different families.
     AddressFamily,
 }
@@ -42,6 +44,7 @@ impl fmt::Display for MigrationError {
             Self::NoConnectionId => "there is no unused connection ID",
             Self::TooManyPaths => "too many paths are being probed",
             Self::SamePath => "this path is known already",
+            Self::NoPreferredAddress => "the server prefers no address of this family",
             Self::AddressFamily => "the two ends are of different address families",
         })
     }
@@ -151,7 +154,8 @@ impl Connection {
         self.config.disable_active_migration
             && self.role == Role::Server
             && self.paths.find(&arrival.path).is_none()
-            && self.paths.active().address.local == self.first_local_address
+            && !self.is_preferred(arrival.path.local)
+            && !self.is_preferred(self.paths.active().address.local)
             && self.paths.active().local_id != Some(packet.destination)
     }
 
@@ -176,7 +180,12 @@ impl Connection {
         if let Some(path) = self.paths.find_mut(&seen) {
             path.local_id = Some(packet.destination);
         }
-        if follow && self.role == Role::Server && !self.paths.is_active(&seen) {
+        if !follow || self.role != Role::Server || self.paths.is_active(&seen) {
+            return;
+        }
+        if self.awaits_proof_at_preferred(&seen) {
+            self.paths.aim_at(&seen);
+        } else {
             // RFC 9000 §9.3: the newest packet that does not just probe tells where the peer is.
             self.switch_to(arrival.now, &seen);
         }
@@ -215,7 +224,7 @@ impl Connection {
         let pto = self.recovery.pto();
         if left.is_validated() {
             let mut expires = None;
-            if self.role == Role::Server {
+            if self.role == Role::Server && !self.is_preferred(to.local) {
                 // RFC 9000 §9.3.3: somebody may have forwarded a copy. The true peer answers a
                 // challenge on its path with a packet that leads us back.
                 left.begin_challenge(now, pto);
@@ -282,6 +291,7 @@ impl Connection {
         self.peer_cids.use_for_active(self.paths.active().peer_id);
         let address = self.paths.active().address;
         self.events.push_back(Event::PathChanged(address));
+        self.path_monitor.reset();
         if self.role == Role::Client {
             // What does not just probe: by this the server learns of the move (RFC 9000 §9.2).
             self.pending.ping = true;

@@ -22,6 +22,7 @@ mod config;
 mod crypto_stream;
 mod data;
 mod datagrams;
+mod degrading;
 mod event;
 mod fates;
 mod fill;
@@ -30,6 +31,7 @@ mod frames;
 mod glitches;
 mod handshake;
 mod idle;
+mod initial_keys;
 mod keys;
 mod local_cids;
 mod migration;
@@ -39,6 +41,7 @@ mod packet_builder;
 mod path_packets;
 mod paths;
 mod peer_cids;
+mod preferred_address;
 mod receive;
 mod resumption;
 mod send;
@@ -46,6 +49,7 @@ mod sent;
 mod setup;
 mod space;
 mod stats;
+mod versions;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -63,9 +67,11 @@ pub use event::Event;
 pub use first_flight::{FirstFlight, refusal};
 pub use migration::MigrationError;
 pub use observer::{DropReason, Metrics, Observer, PacketInfo};
+pub use preferred_address::PreferredAddresses;
 pub use resumption::{EarlyData, EarlyDataGuard};
 pub use setup::{ClientSetup, ServerSetup, SetupError};
 pub use stats::ConnectionStats;
+pub use versions::negotiated_version;
 
 use crate::crypto::ResetKey;
 use crate::error::{CloseReason, TransportError};
@@ -78,6 +84,7 @@ use crate::wire::Version;
 use ack_frequency::AckFrequency;
 use close::Lifecycle;
 use datagrams::Datagrams;
+use degrading::{PathMonitor, QuietProbe};
 use fates::{Fates, PendingFrames};
 use glitches::GlitchBudget;
 use handshake::Handshake;
@@ -90,11 +97,13 @@ use peer_cids::PeerConnectionIds;
 use resumption::Resumption;
 use sent::SentFrames;
 use space::PacketSpace;
+use versions::Versions;
 
 /// One QUIC connection.
 pub struct Connection {
     role: Role,
     version: Version,
+    versions: Versions,
     config: Arc<Config>,
     random: Box<dyn RandomGenerator>,
     observer: Option<Box<dyn Observer>>,
@@ -142,8 +151,9 @@ pub struct Connection {
     reset_key: Arc<ResetKey>,
     /// For the Initial keys of a Retry.
     provider: Arc<CryptoProvider>,
-    /// The two ends of the handshake.
-    first_local_address: SocketAddr,
+    path_monitor: PathMonitor,
+    quiet: QuietProbe,
+    /// Where the peer was during the handshake.
     first_peer_address: SocketAddr,
 
     /// A buffer that keeps its allocation between packets.

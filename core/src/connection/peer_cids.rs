@@ -108,6 +108,11 @@ impl PeerConnectionIds {
         }
     }
 
+    /// The ID of the server's preferred address has sequence number 1 (RFC 9000 §5.1.1).
+    pub(super) fn add_preferred(&mut self, id: ConnectionId, token: ResetToken) {
+        self.known.push_back(Known { sequence: 1, id, token: Some(token), used: false });
+    }
+
     /// Whether the end of a datagram is the token of an ID that packets were sent to
     /// (RFC 9000 §10.3.1). Every token is compared, so that the time does not tell which one
     /// matched.

@@ -14,7 +14,8 @@ use crate::packet_reader::ReceivedPacket;
 use crate::time::Time;
 use crate::types::{ConnectionId, Ecn, PathAddress, ResetToken, Role, Space};
 use crate::wire::{
-    LONG_RESERVED_BITS, LongType, PacketHeader, PacketType, SHORT_RESERVED_BITS, parse_header,
+    LONG_RESERVED_BITS, LongType, PacketHeader, PacketType, SHORT_RESERVED_BITS, Version,
+    parse_header,
 };
 
 /// What is known of the datagram a packet came in.
@@ -30,6 +31,8 @@ pub(super) struct Arrival {
 #[derive(Debug)]
 struct ProtectedPacket {
     ty: PacketType,
+    /// That of a long header; the connection's for a short one.
+    version: Version,
     number_offset: usize,
     data: BytesMut,
     destination: ConnectionId,
@@ -41,6 +44,7 @@ struct ProtectedPacket {
 #[derive(Debug)]
 pub(super) struct OpenedPacket {
     pub(super) ty: PacketType,
+    pub(super) version: Version,
     pub(super) number: u64,
     pub(super) payload: Bytes,
     pub(super) destination: ConnectionId,
@@ -110,11 +114,12 @@ impl Connection {
     /// Takes the next packet off the datagram; `None` if the rest is of no use.
     fn split_packet(&mut self, arrival: &Arrival, data: &mut BytesMut) -> Option<ProtectedPacket> {
         let length = self.local_cids.length();
+        let mut version = self.version;
         let (ty, number_offset, destination, source, len) = match parse_header(data, length) {
             Ok(PacketHeader::Short(short)) => {
                 (PacketType::OneRtt, short.pn_offset, short.destination, None, data.len())
             }
-            Ok(PacketHeader::Long(long)) if long.version != self.version => {
+            Ok(PacketHeader::Long(long)) if !self.takes_version(long.ty, long.version) => {
                 self.note_drop(arrival.now, data.len(), DropReason::Header);
                 return None;
             }
@@ -125,11 +130,12 @@ impl Connection {
                     self.on_retry(arrival.now, &retry);
                     return None;
                 };
+                version = long.version;
                 (ty, long.pn_offset, long.destination, Some(long.source), long.packet_len)
             }
             Ok(PacketHeader::VersionNegotiation(_)) => {
                 let packet = data.split().freeze();
-                self.on_version_negotiation(&packet);
+                self.on_version_negotiation(arrival.now, &packet);
                 return None;
             }
             Ok(PacketHeader::UnknownVersion(_)) | Err(_) => {
@@ -138,7 +144,7 @@ impl Connection {
             }
         };
         let packet = data.split_to(len.min(data.len()));
-        Some(ProtectedPacket { ty, number_offset, data: packet, destination, source })
+        Some(ProtectedPacket { ty, version, number_offset, data: packet, destination, source })
     }
 
     /// Processes one packet of a datagram. Returns whether it was authentic.
@@ -156,8 +162,14 @@ impl Connection {
             self.note_drop(arrival.now, size, DropReason::Header);
             return false;
         }
+        self.prepare_version(packet.ty, packet.version);
         if !self.keys.can_open(packet.ty) {
             self.keep_early(arrival, &packet);
+            return false;
+        }
+        // RFC 9369 §4.1: Handshake packets have the negotiated version.
+        if packet.ty == PacketType::Handshake && packet.version != self.version {
+            self.note_drop(arrival.now, size, DropReason::Header);
             return false;
         }
         match self.open(packet) {
@@ -184,13 +196,14 @@ impl Connection {
 
     /// Removes a packet's protection. `Err(None)`: it is not authentic, drop it.
     fn open(&mut self, packet: ProtectedPacket) -> Result<OpenedPacket, Option<TransportError>> {
-        let ProtectedPacket { ty, number_offset, mut data, destination, source } = packet;
+        let ProtectedPacket { ty, version, number_offset, mut data, destination, source } = packet;
         let largest = self.spaces[ty.space() as usize].acks.largest();
-        let opened =
-            self.keys.open(ty, &mut data, number_offset, largest).map_err(|e| match e {
+        let opened = self.keys.open(ty, version, &mut data, number_offset, largest).map_err(
+            |e| match e {
                 OpenError::Drop => None,
                 OpenError::Fatal(error) => Some(error),
-            })?;
+            },
+        )?;
         // RFC 9000 §17.2, §17.3.1: only after both protections are removed.
         let reserved = match ty {
             PacketType::OneRtt => SHORT_RESERVED_BITS,
@@ -203,7 +216,7 @@ impl Connection {
             ))));
         }
         let payload = data.freeze().slice(opened.payload);
-        Ok(OpenedPacket { ty, number: opened.number, payload, destination, source })
+        Ok(OpenedPacket { ty, version, number: opened.number, payload, destination, source })
     }
 
     /// Keeps a packet for when its keys are here, if they can still come (RFC 9001 §5.7).

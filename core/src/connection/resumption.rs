@@ -190,17 +190,24 @@ impl Connection {
         now: Time,
         theirs: &TransportParameters,
     ) -> Result<(), TransportError> {
+        if !self.handshake.tls.early_data_was_accepted() {
+            self.give_up_early_data(now);
+            return Ok(());
+        }
         let Some(remembered) = self.resumption.remembered.take() else { return Ok(()) };
-        let accepted = self.handshake.tls.early_data_was_accepted();
-        if accepted {
-            self.resumption.early = EarlyData::Accepted;
-            check_not_reduced(&remembered, theirs)?;
-        } else {
+        self.resumption.early = EarlyData::Accepted;
+        check_not_reduced(&remembered, theirs)?;
+        self.events.push_back(Event::EarlyDataSettled { accepted: true });
+        Ok(())
+    }
+
+    /// The server has not taken early data, or never saw any in a version that it speaks.
+    pub(super) fn give_up_early_data(&mut self, now: Time) {
+        if self.resumption.remembered.take().is_some() {
             self.resumption.early = EarlyData::Rejected;
             self.on_early_data_rejected(now);
+            self.events.push_back(Event::EarlyDataSettled { accepted: false });
         }
-        self.events.push_back(Event::EarlyDataSettled { accepted });
-        Ok(())
     }
 
     /// RFC 9001 §4.6.2: streams begin anew, as if nothing had been sent on them.

@@ -252,7 +252,7 @@ impl Connection {
         let number = self.recovery.next_packet_number(space);
         let header = HeaderFields {
             space,
-            version: self.version,
+            version: self.version_to_send(space),
             destination: self.peer_cids.current(),
             source: &self.handshake.local_id(),
             token: &self.initial_token,

@@ -14,6 +14,7 @@ use super::cid_generator::{ConnectionIdGenerator, RandomConnectionIds};
 use super::close::Lifecycle;
 use super::config::{Config, ConfigError};
 use super::datagrams::Datagrams;
+use super::degrading::{PathMonitor, QuietProbe};
 use super::fates::PendingFrames;
 use super::glitches::GlitchBudget;
 use super::handshake::{Handshake, HandshakeStart};
@@ -25,6 +26,9 @@ use super::paths::Paths;
 use super::peer_cids::PeerConnectionIds;
 use super::resumption::{Resumption, client_tls};
 use super::stats::ConnectionStats;
+use super::versions::{
+    ClientRestart, Versions, client_information, negotiated_version, server_information,
+};
 use super::{Connection, Observer, new_space};
 use crate::congestion::{AlgorithmParams, SendAlgorithm};
 use crate::crypto::{ResetKey, Tls, TlsSetupError};
@@ -60,6 +64,9 @@ pub struct ServerSetup {
     pub config: ServerConfig,
     /// The version of the client's packet.
     pub version: Version,
+    /// What the client's first flight is compatible with, read from its ClientHello; empty if that
+    /// is not known, and then the version stays. (RFC 9368 §3)
+    pub offered_versions: Vec<Version>,
     /// From where to where.
     pub path: PathAddress,
     /// Our connection ID for it, made by `ids`.
@@ -111,6 +118,8 @@ pub enum SetupError {
     Config(ConfigError),
     /// TLS does not accept its settings.
     Tls(TlsSetupError),
+    /// A server's settings do not allow the client's version.
+    Version(Version),
 }
 
 impl fmt::Display for SetupError {
@@ -118,6 +127,7 @@ impl fmt::Display for SetupError {
         match self {
             Self::Config(error) => write!(f, "transport settings: {error}"),
             Self::Tls(error) => write!(f, "TLS settings: {error}"),
+            Self::Version(version) => write!(f, "{version} is not among the settings' versions"),
         }
     }
 }
@@ -140,6 +150,7 @@ impl From<TlsSetupError> for SetupError {
 struct Parts {
     role: Role,
     version: Version,
+    versions: Versions,
     config: Arc<Config>,
     path: PathAddress,
     validated: bool,
@@ -161,19 +172,16 @@ impl Connection {
     pub fn client(now: Time, setup: ClientSetup) -> Result<Self, SetupError> {
         let ClientSetup { config, tls, server_name, path, token, mut random, observer } = setup;
         config.validate()?;
-        let version = Version::V1;
+        let version = config.versions[0];
         let mut ids = RandomConnectionIds::new(config.client_connection_id_length);
         let local_id = ids.generate(&mut *random);
-        // RFC 9000 §7.2: unpredictable and at least 8 bytes.
-        let destination = RandomConnectionIds::new(FIRST_DESTINATION_LEN).generate(&mut *random);
-        let mut parameters = our_parameters(&config);
-        parameters.initial_source_connection_id = Some(local_id);
-        let mut encoded = Vec::new();
-        parameters.encode(Role::Client, &mut *random, &mut encoded);
+        let destination = first_destination(&mut *random);
         let provider = tls.crypto_provider().clone();
         let keys = KeyRing::new(Role::Client, version, &destination, &provider)?;
         let resumption = Resumption::for_client(&config, &server_name);
-        let tls = Tls::client(client_tls(&config, tls), server_name, encoded)?;
+        let restart = ClientRestart { tls: client_tls(&config, tls), server_name };
+        let tls = begin_tls(&config, version, local_id, &restart, &mut *random)?;
+        let versions = Versions::client(&config, version, restart);
         let token =
             if token.is_empty() { resumption.take_token().unwrap_or_default() } else { token };
         let reset_key = Arc::new(ResetKey::generate(&mut *random));
@@ -183,6 +191,7 @@ impl Connection {
             Parts {
                 role: Role::Client,
                 version,
+                versions,
                 config,
                 path,
                 // RFC 9000 §8.1: a client need not limit itself.
@@ -215,30 +224,37 @@ impl Connection {
     }
 
     /// A server's connection, to which the client's first datagrams are then given.
-    pub fn server(now: Time, setup: ServerSetup) -> Result<Self, SetupError> {
-        let mut random = setup.random;
-        let ServerConfig { transport: config, tls } = setup.config;
+    pub fn server(now: Time, mut setup: ServerSetup) -> Result<Self, SetupError> {
+        let ServerConfig { transport: config, tls } = setup.config.clone();
         config.validate()?;
-        let mut parameters = our_parameters(&config);
-        parameters.initial_source_connection_id = Some(setup.local_id);
-        parameters.original_destination_connection_id = Some(setup.original_destination);
-        parameters.retry_source_connection_id = setup.retry_source;
-        parameters.stateless_reset_token = Some(setup.reset_key.token_for(&setup.local_id));
+        if !config.versions.contains(&setup.version) {
+            return Err(SetupError::Version(setup.version));
+        }
+        let version = negotiated_version(&config, setup.version, &setup.offered_versions);
+        let parameters = server_parameters(&config, version, &mut setup)?;
+        let preferred_id = parameters.preferred_address.map(|preferred| preferred.connection_id);
         let mut encoded = Vec::new();
-        parameters.encode(Role::Server, &mut *random, &mut encoded);
+        parameters.encode(Role::Server, &mut *setup.random, &mut encoded);
         let provider = tls.crypto_provider().clone();
-        let keys = KeyRing::new(Role::Server, setup.version, &setup.destination, &provider)?;
-        let mut tls = Tls::server(tls, encoded)?;
+        let mut keys = KeyRing::new(Role::Server, setup.version, &setup.destination, &provider)?;
+        let changes = version != setup.version;
+        if changes {
+            keys.add_initial(version, &provider);
+            keys.send_initial_version(version);
+        }
+        let mut tls = Tls::server(tls, setup.version, changes, encoded)?;
+        tls.set_version(version);
         let resumption = Resumption::for_server(&config, &parameters);
         if !resumption.takes_early_data() {
             tls.refuse_early_data();
         }
         let deadline = now + config.handshake_timeout;
-        Ok(Self::assemble(
+        let mut connection = Self::assemble(
             now,
             Parts {
                 role: Role::Server,
-                version: setup.version,
+                version,
+                versions: Versions::server(setup.version),
                 config,
                 path: setup.path,
                 validated: setup.address_validated,
@@ -258,11 +274,15 @@ impl Connection {
                 initial_token: Bytes::new(),
                 new_token: setup.new_token,
                 reset_key: setup.reset_key,
-                random,
+                random: setup.random,
                 observer: setup.observer,
                 provider,
             },
-        ))
+        );
+        if let Some(id) = preferred_id {
+            connection.local_cids.add_preferred(id, &mut connection.events);
+        }
+        Ok(connection)
     }
 
     fn assemble(now: Time, parts: Parts) -> Self {
@@ -270,6 +290,7 @@ impl Connection {
         Self {
             role: parts.role,
             version: parts.version,
+            versions: parts.versions,
             random: parts.random,
             observer: parts.observer,
             life: Lifecycle::new(),
@@ -279,11 +300,7 @@ impl Connection {
             resumption: parts.resumption,
             keys: parts.keys,
             spaces: Space::ALL.map(|space| new_space(&config, space)),
-            recovery: Recovery::new(
-                parts.role,
-                &recovery_config(&config),
-                new_algorithm(now, &config),
-            ),
+            recovery: new_recovery(now, parts.role, &config),
             streams: Streams::new(parts.role, &config.streams),
             datagrams: Datagrams::new(config.datagrams),
             ack_frequency: AckFrequency::new(),
@@ -310,11 +327,40 @@ impl Connection {
             reset_key: parts.reset_key,
             scratch: Vec::new(),
             provider: parts.provider,
-            first_local_address: parts.path.local,
+            path_monitor: PathMonitor::default(),
+            quiet: QuietProbe::default(),
             first_peer_address: parts.path.peer,
             config,
         }
     }
+}
+
+/// A client's handshake in this version.
+pub(super) fn begin_tls(
+    config: &Config,
+    version: Version,
+    local_id: ConnectionId,
+    start: &ClientRestart,
+    random: &mut dyn RandomGenerator,
+) -> Result<Tls, TlsSetupError> {
+    let mut parameters = our_parameters(config);
+    parameters.version_information = Some(client_information(config, version, random));
+    parameters.initial_source_connection_id = Some(local_id);
+    let mut encoded = Vec::new();
+    parameters.encode(Role::Client, random, &mut encoded);
+    let may_change = !config.preferred_versions.is_empty();
+    Tls::client(start.tls.clone(), version, may_change, start.server_name.clone(), encoded)
+}
+
+/// A ledger with nothing in it.
+pub(super) fn new_recovery<F: Default>(now: Time, role: Role, config: &Config) -> Recovery<F> {
+    Recovery::new(role, &recovery_config(config), new_algorithm(now, config))
+}
+
+/// A client's destination before the server names one: unpredictable and long enough
+/// (RFC 9000 §7.2).
+pub(super) fn first_destination(random: &mut dyn RandomGenerator) -> ConnectionId {
+    RandomConnectionIds::new(FIRST_DESTINATION_LEN).generate(random)
 }
 
 /// The congestion controller of a new path.
@@ -352,6 +398,30 @@ fn our_parameters(config: &Config) -> TransportParameters {
         min_ack_delay: config.ack_frequency.then_some(MIN_ACK_DELAY),
         ..TransportParameters::default()
     }
+}
+
+/// What a server says of itself, which names the connection IDs that `setup` begins with.
+fn server_parameters(
+    config: &Config,
+    version: Version,
+    setup: &mut ServerSetup,
+) -> Result<TransportParameters, SetupError> {
+    let random = &mut *setup.random;
+    let preferred_address = config.preferred_address.offer(
+        &setup.local_id,
+        &mut *setup.ids,
+        &setup.reset_key,
+        random,
+    )?;
+    Ok(TransportParameters {
+        version_information: Some(server_information(config, version, random)),
+        initial_source_connection_id: Some(setup.local_id),
+        original_destination_connection_id: Some(setup.original_destination),
+        retry_source_connection_id: setup.retry_source,
+        stateless_reset_token: Some(setup.reset_key.token_for(&setup.local_id)),
+        preferred_address,
+        ..our_parameters(config)
+    })
 }
 
 /// How long the destination of a client's first Initial is, in bytes.

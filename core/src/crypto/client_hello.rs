@@ -1,9 +1,10 @@
 //! [`ClientHello`]: the few things a server wants to know of a client before it spends a
-//! connection on it: the host name and the protocols (RFC 8446 §4.1.2, RFC 6066 §3, RFC 7301 §3.1).
+//! connection on it: the host name, the protocols and the versions (RFC 8446 §4.1.2, RFC 6066 §3, RFC 7301 §3.1).
 //! Nothing here is authenticated. This file must not know packets.
 
 use crate::error::{TransportError, TransportErrorCode};
-use crate::wire::Reader;
+use crate::types::Role;
+use crate::wire::{Reader, Version, VersionInformation, parameter_id};
 
 /// What a ClientHello asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,6 +13,9 @@ pub struct ClientHello {
     pub server_name: Option<String>,
     /// The application protocols, most wanted first.
     pub alpn: Vec<Vec<u8>>,
+    /// What the first flight is compatible with (RFC 9368 §3), most wanted first; empty if it does
+    /// not say. Malformed parameters are reported later, by the connection.
+    pub versions: Vec<Version>,
 }
 
 /// Reads a ClientHello from the front of a CRYPTO stream. `Ok(None)`: more bytes are needed.
@@ -61,7 +65,10 @@ fn parse_body(body: &[u8]) -> Option<(ClientHello, bool)> {
         match ty {
             EXTENSION_SERVER_NAME => parse_server_name(data, &mut hello.server_name)?,
             EXTENSION_ALPN => hello.alpn = parse_alpn(data)?,
-            EXTENSION_TRANSPORT_PARAMETERS => has_parameters = true,
+            EXTENSION_TRANSPORT_PARAMETERS => {
+                has_parameters = true;
+                hello.versions = find_versions(data).unwrap_or_default();
+            }
             _ => {}
         }
     }
@@ -89,6 +96,18 @@ fn parse_alpn(mut data: Reader<'_>) -> Option<Vec<Vec<u8>>> {
         protocols.push(list.bytes(len.into())?.to_vec());
     }
     Some(protocols)
+}
+
+/// The available versions among the transport parameters.
+fn find_versions(mut parameters: Reader<'_>) -> Option<Vec<Version>> {
+    loop {
+        let id = parameters.varint()?;
+        let value = parameters.varint_bytes()?;
+        if id == parameter_id::VERSION_INFORMATION {
+            let information = VersionInformation::decode(value, Role::Client).ok()?;
+            return Some(information.available);
+        }
+    }
 }
 
 /// A reader of the next field with a 16-bit length.

@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
-use rustls::quic::{HeaderProtectionKey, Keys, PacketKey, PacketKeySet, Secrets};
+use rustls::quic::{HeaderProtectionKey, Keys, PacketKey, PacketKeySet};
 
 use super::packet_protection::{open_payload, seal_packet_with};
+use super::tls::UpdateSecrets;
 use crate::error::TransportError;
 use crate::time::Time;
 
@@ -38,7 +39,7 @@ pub struct KeyPhases {
     previous_expires: Option<Time>,
     current: PacketKeySet,
     next: PacketKeySet,
-    secrets: Secrets,
+    secrets: UpdateSecrets,
     phase: bool,
     /// The first packet number that we sent, and the lowest that we received, in this phase.
     first_sent: Option<u64>,
@@ -61,7 +62,7 @@ impl std::fmt::Debug for KeyPhases {
 
 impl KeyPhases {
     /// Starts with the keys of the handshake.
-    pub fn new(keys: Keys, mut secrets: Secrets) -> Self {
+    pub fn new(keys: Keys, mut secrets: UpdateSecrets) -> Self {
         let next = secrets.next_packet_keys();
         let confidentiality_limit = keys.local.packet.confidentiality_limit();
         let integrity_limit = keys.remote.packet.integrity_limit();

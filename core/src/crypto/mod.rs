@@ -3,11 +3,13 @@
 
 mod client_hello;
 mod config;
+mod derived_keys;
 mod early_data;
 mod key_phases;
 mod packet_protection;
 mod reset_token;
 mod retry;
+mod secret_tap;
 mod tickets;
 mod tls;
 mod token;
@@ -23,5 +25,5 @@ pub use packet_protection::{TAG_LEN, open_payload, seal_packet, unprotect_header
 pub use reset_token::ResetKey;
 pub use retry::{retry_integrity_tag, retry_tag_is_valid};
 pub use tickets::CachedTickets;
-pub use tls::{NewKeys, Tls, TlsSetupError, initial_keys};
+pub use tls::{NewKeys, Tls, TlsSetupError, UpdateSecrets, initial_keys};
 pub use token::{TokenLifetimes, TokenSealer, TokenVerdict};

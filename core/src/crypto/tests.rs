@@ -8,6 +8,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use ring::aead::quic::{AES_128, HeaderProtectionKey};
+use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+
 use super::*;
 use crate::helper::{RandomGenerator, SeededRandom};
 use crate::types::{ConnectionId, Role};
@@ -34,6 +37,55 @@ fn the_retry_packet_of_the_rfc_has_its_tag() {
     let mut wrong = *tag;
     wrong[15] ^= 1;
     assert!(!retry_tag_is_valid(Version::V1, &original, retry, &wrong));
+}
+
+#[test]
+fn the_retry_packet_of_version_2_has_its_tag() {
+    // RFC 9369 §A.4
+    let packet = hex("cf6b3343cf0008f067a5502a4262b5746f6b656ec8646ce8bfe33952d955543665dcc7b6");
+    let original = id(&hex("8394c8f03e515708"));
+    let (retry, tag) = packet.split_last_chunk::<16>().unwrap();
+    assert!(retry_tag_is_valid(Version::V2, &original, retry, tag));
+    assert!(!retry_tag_is_valid(Version::V1, &original, retry, tag));
+}
+
+#[test]
+fn initial_keys_are_those_of_the_rfcs() {
+    // RFC 9001 §A.1, RFC 9369 §A.1: seen by what they make of a packet and of a sample.
+    let provider = ring_provider();
+    let destination = id(&hex("8394c8f03e515708"));
+    let cases = [
+        (Version::V1, "1f369613dd76d5467730efcbe3b1a22d", "fa044b2f42a3fd3b46fb255c"),
+        (Version::V2, "8b1a0bc121284290a29e0971b5cd045d", "91f73e2351d8fa91660e909f"),
+    ];
+    for (version, key, iv) in cases {
+        let keys = initial_keys(version, &destination, Role::Client, &provider).unwrap();
+        let mut sealed = b"a payload".to_vec();
+        let tag = keys.local.packet.encrypt_in_place(0, b"header", &mut sealed).unwrap();
+        let mut expected = b"a payload".to_vec();
+        let aead = UnboundKey::new(&AES_128_GCM, &hex(key)).unwrap();
+        let nonce = Nonce::try_assume_unique_for_key(&hex(iv)).unwrap();
+        let seal = LessSafeKey::new(aead).seal_in_place_separate_tag(
+            nonce,
+            Aad::from(b"header"),
+            &mut expected,
+        );
+        assert_eq!((sealed, tag.as_ref()), (expected, seal.unwrap().as_ref()), "{version}");
+    }
+    let header_keys = [
+        (Version::V1, Role::Client, "9f50449e04a0e810283a1e9933adedd2"),
+        (Version::V1, Role::Server, "c206b8d9b9f0f37644430b490eeaa314"),
+        (Version::V2, Role::Client, "45b95e15235d6f45a6b19cbcb0294ba9"),
+        (Version::V2, Role::Server, "edf6d05c83121201b436e16877593c3a"),
+    ];
+    for (version, role, key) in header_keys {
+        let keys = initial_keys(version, &destination, role, &provider).unwrap();
+        let (mut first, mut number) = (0xc3, [0; 4]);
+        keys.local.header.encrypt_in_place(&[5; 16], &mut first, &mut number).unwrap();
+        let key = HeaderProtectionKey::new(&AES_128, &hex(key)).unwrap();
+        let mask = key.new_mask(&[5; 16]).unwrap();
+        assert_eq!((first, &number[..]), (0xc3 ^ mask[0] & 0x0f, &mask[1..]), "{version}");
+    }
 }
 
 #[test]
@@ -78,6 +130,18 @@ fn reset_tokens_follow_from_key_and_id_alone() {
     );
 }
 
+#[test]
+fn a_token_of_one_version_is_worth_nothing_under_another() {
+    // RFC 9369 §5
+    let mut tokens = Tokens::new();
+    for token in [tokens.retry(), tokens.new_token()] {
+        assert_ne!(tokens.open(&token), TokenVerdict::Unknown);
+        let (now, peer) = (tokens.now, tokens.peer);
+        let verdict = tokens.sealer.open(now, Version::V2, peer, &token);
+        assert_eq!(verdict, TokenVerdict::Unknown);
+    }
+}
+
 struct Tokens {
     sealer: TokenSealer,
     random: SeededRandom,
@@ -95,15 +159,22 @@ impl Tokens {
 
     fn retry(&mut self) -> Vec<u8> {
         let (original, source) = (id(b"original"), id(b"retry-id"));
-        self.sealer.seal_retry(&mut self.random, self.now, self.peer, &original, &source)
+        self.sealer.seal_retry(
+            &mut self.random,
+            self.now,
+            Version::V1,
+            self.peer,
+            &original,
+            &source,
+        )
     }
 
     fn new_token(&mut self) -> Vec<u8> {
-        self.sealer.seal_new_token(&mut self.random, self.now, self.peer.ip())
+        self.sealer.seal_new_token(&mut self.random, self.now, Version::V1, self.peer.ip())
     }
 
     fn open(&self, token: &[u8]) -> TokenVerdict {
-        self.sealer.open(self.now, self.peer, token)
+        self.sealer.open(self.now, Version::V1, self.peer, token)
     }
 }
 
@@ -174,7 +245,9 @@ fn client_hello() -> Vec<u8> {
         key_log: false,
     };
     let name = "Example.org".try_into().unwrap();
-    let mut tls = Tls::client(Arc::new(tls.build().unwrap()), name, vec![1, 2, 3]).unwrap();
+    let mut tls =
+        Tls::client(Arc::new(tls.build().unwrap()), Version::V1, false, name, vec![1, 2, 3])
+            .unwrap();
     let mut out = Vec::new();
     assert!(tls.write(&mut out).is_none());
     out

@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::quic::{self, DirectionalKeys, KeyChange, Keys, Secrets};
+use rustls::quic::{self, DirectionalKeys, KeyChange, Keys, PacketKeySet, Secrets};
 use rustls::{
     AlertDescription, CipherSuite, ClientConfig, ServerConfig, Side, SupportedCipherSuite,
 };
 
+use super::derived_keys::TrafficSecrets;
+use super::secret_tap::{SecretPair, SecretTap};
 use crate::error::{TransportError, TransportErrorCode};
 use crate::types::{ConnectionId, Role};
 use crate::wire::Version;
@@ -24,7 +26,7 @@ pub enum NewKeys {
         /// The first keys.
         keys: Keys,
         /// What the next keys come from.
-        next: Secrets,
+        next: UpdateSecrets,
     },
 }
 
@@ -34,6 +36,34 @@ impl fmt::Debug for NewKeys {
             Self::Handshake(_) => "Handshake(..)",
             Self::OneRtt { .. } => "OneRtt(..)",
         })
+    }
+}
+
+/// What the keys of later phases come from (RFC 9001 §6.1).
+pub struct UpdateSecrets(Source);
+
+enum Source {
+    Rustls(Secrets),
+    /// Those of the phase that was handed out last.
+    Derived(TrafficSecrets),
+}
+
+impl UpdateSecrets {
+    /// The keys of the next phase.
+    pub fn next_packet_keys(&mut self) -> PacketKeySet {
+        match &mut self.0 {
+            Source::Rustls(secrets) => secrets.next_packet_keys(),
+            Source::Derived(secrets) => {
+                secrets.update();
+                secrets.packet_keys()
+            }
+        }
+    }
+}
+
+impl fmt::Debug for UpdateSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpdateSecrets").finish_non_exhaustive()
     }
 }
 
@@ -70,6 +100,13 @@ impl From<rustls::Error> for TlsSetupError {
 /// One end of a handshake.
 pub struct Tls {
     inner: quic::Connection,
+    role: Role,
+    /// The version that rustls makes keys for: the one the connection began with.
+    original: Version,
+    /// The version that keys are wanted for.
+    version: Version,
+    /// For keys of another version than the original.
+    tap: Option<Arc<SecretTap>>,
     alpn_known: Option<Vec<u8>>,
     name: Option<String>,
 }
@@ -81,20 +118,51 @@ impl fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// A client that asks for this name and tells these transport parameters.
+    /// A client that asks for this name and tells these transport parameters. If it `may_change`,
+    /// [`set_version`](Self::set_version) may be called later.
     pub fn client(
-        config: Arc<ClientConfig>,
+        mut config: Arc<ClientConfig>,
+        version: Version,
+        may_change: bool,
         name: ServerName<'static>,
         parameters: Vec<u8>,
     ) -> Result<Self, TlsSetupError> {
-        let inner = quic::ClientConnection::new(config, quic::Version::V1, name, parameters)?;
-        Ok(Self { inner: inner.into(), alpn_known: None, name: None })
+        let tap = may_change.then(|| Arc::new(SecretTap::new(config.key_log.clone())));
+        if let Some(tap) = &tap {
+            Arc::make_mut(&mut config).key_log = tap.clone();
+        }
+        let inner = quic::ClientConnection::new(config, rustls_version(version), name, parameters)?;
+        Ok(Self::new(inner.into(), Role::Client, version, tap))
     }
 
-    /// A server that tells these transport parameters.
-    pub fn server(config: Arc<ServerConfig>, parameters: Vec<u8>) -> Result<Self, TlsSetupError> {
-        let inner = quic::ServerConnection::new(config, quic::Version::V1, parameters)?;
-        Ok(Self { inner: inner.into(), alpn_known: None, name: None })
+    /// A server that tells these transport parameters, likewise.
+    pub fn server(
+        mut config: Arc<ServerConfig>,
+        version: Version,
+        may_change: bool,
+        parameters: Vec<u8>,
+    ) -> Result<Self, TlsSetupError> {
+        let tap = may_change.then(|| Arc::new(SecretTap::new(config.key_log.clone())));
+        if let Some(tap) = &tap {
+            Arc::make_mut(&mut config).key_log = tap.clone();
+        }
+        let inner = quic::ServerConnection::new(config, rustls_version(version), parameters)?;
+        Ok(Self::new(inner.into(), Role::Server, version, tap))
+    }
+
+    fn new(
+        inner: quic::Connection,
+        role: Role,
+        version: Version,
+        tap: Option<Arc<SecretTap>>,
+    ) -> Self {
+        Self { inner, role, original: version, version, tap, alpn_known: None, name: None }
+    }
+
+    /// From now on keys are for this version. Has an effect only if the handshake began as one
+    /// that may change. Early data keeps the keys of the version it began with (RFC 9369 §4.1).
+    pub fn set_version(&mut self, version: Version) {
+        self.version = version;
     }
 
     /// The keys of 0-RTT packets: on a client that resumes and may send them, on a server that has
@@ -157,9 +225,28 @@ impl Tls {
     /// call again until there are neither bytes nor keys.
     pub fn write(&mut self, out: &mut Vec<u8>) -> Option<NewKeys> {
         Some(match self.inner.write_hs(out)? {
-            KeyChange::Handshake { keys } => NewKeys::Handshake(keys),
-            KeyChange::OneRtt { keys, next } => NewKeys::OneRtt { keys, next },
+            KeyChange::Handshake { keys } => {
+                let derived = self.derive(SecretTap::take_handshake);
+                NewKeys::Handshake(derived.map_or(keys, |secrets| secrets.keys()))
+            }
+            KeyChange::OneRtt { keys, next } => match self.derive(SecretTap::take_one_rtt) {
+                Some(secrets) => NewKeys::OneRtt {
+                    keys: secrets.keys(),
+                    next: UpdateSecrets(Source::Derived(secrets)),
+                },
+                None => NewKeys::OneRtt { keys, next: UpdateSecrets(Source::Rustls(next)) },
+            },
         })
+    }
+
+    /// The secrets that came with the last keys, for the version in use; `None` if that is the one
+    /// that rustls makes keys for. Takes them in any case: they are not kept longer than needed.
+    fn derive(&self, take: fn(&SecretTap) -> Option<SecretPair>) -> Option<TrafficSecrets> {
+        let (client, server) = take(self.tap.as_deref()?)?;
+        if self.version == self.original {
+            return None;
+        }
+        TrafficSecrets::new(self.cipher_suite()?, self.version, self.role, client, server)
     }
 
     /// Whether the handshake is not complete (RFC 9001 §4.1.1).
@@ -210,7 +297,6 @@ pub fn initial_keys(
     role: Role,
     provider: &CryptoProvider,
 ) -> Result<Keys, TlsSetupError> {
-    debug_assert_eq!(version, Version::V1);
     let aes_128 =
         |suite: &&SupportedCipherSuite| suite.suite() == CipherSuite::TLS13_AES_128_GCM_SHA256;
     // A provider may leave AES out of what it agrees on; Initial packets have no choice.
@@ -220,5 +306,12 @@ pub fn initial_keys(
         suite.and_then(SupportedCipherSuite::tls13).and_then(rustls::Tls13CipherSuite::quic_suite);
     let suite = suite.ok_or(TlsSetupError::NoInitialCipher)?;
     let side = if role.is_client() { Side::Client } else { Side::Server };
-    Ok(suite.keys(destination.as_bytes(), side, quic::Version::V1))
+    Ok(suite.keys(destination.as_bytes(), side, rustls_version(version)))
+}
+
+fn rustls_version(version: Version) -> quic::Version {
+    match version {
+        Version::V2 => quic::Version::V2,
+        _ => quic::Version::V1,
+    }
 }

@@ -1,5 +1,5 @@
 //! [`TokenSealer`]: the tokens of Retry and NEW_TOKEN (RFC 9000 §8.1.1): sealed, bound to the
-//! client's address, short-lived. Keys rotate; the one before still opens. This file must not know
+//! client's address and its QUIC version, short-lived. Keys rotate; the one before still opens. This file must not know
 //! when a token is wanted.
 
 use std::net::{IpAddr, SocketAddr};
@@ -9,7 +9,7 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
 use crate::helper::RandomGenerator;
 use crate::types::ConnectionId;
-use crate::wire::{Reader, Writer};
+use crate::wire::{Reader, Version, Writer};
 
 /// How long tokens hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,7 @@ impl TokenSealer {
         &mut self,
         random: &mut dyn RandomGenerator,
         now: SystemTime,
+        version: Version,
         peer: SocketAddr,
         original: &ConnectionId,
         retry_source: &ConnectionId,
@@ -90,7 +91,7 @@ impl TokenSealer {
             writer.bytes(id.as_bytes());
         }
         let len = writer.position();
-        self.seal(random, now, &body[..len])
+        self.seal(random, now, version, &body[..len])
     }
 
     /// A token for a later connection from this address.
@@ -98,6 +99,7 @@ impl TokenSealer {
         &mut self,
         random: &mut dyn RandomGenerator,
         now: SystemTime,
+        version: Version,
         peer: IpAddr,
     ) -> Vec<u8> {
         let mut body = [0; MAX_BODY];
@@ -106,10 +108,16 @@ impl TokenSealer {
         writer.bytes(&seconds(now).to_be_bytes());
         write_ip(&mut writer, peer);
         let len = writer.position();
-        self.seal(random, now, &body[..len])
+        self.seal(random, now, version, &body[..len])
     }
 
-    fn seal(&mut self, random: &mut dyn RandomGenerator, now: SystemTime, body: &[u8]) -> Vec<u8> {
+    fn seal(
+        &mut self,
+        random: &mut dyn RandomGenerator,
+        now: SystemTime,
+        version: Version,
+        body: &[u8],
+    ) -> Vec<u8> {
         self.rotate(random, now);
         let mut nonce = [0; NONCE_LEN];
         random.fill(&mut nonce);
@@ -122,7 +130,7 @@ impl TokenSealer {
             .key
             .seal_in_place_separate_tag(
                 Nonce::assume_unique_for_key(nonce),
-                Aad::from([self.current.id]),
+                Aad::from(context(self.current.id, version)),
                 &mut token[1 + NONCE_LEN..],
             )
             .expect("an AEAD seals a short text");
@@ -142,13 +150,19 @@ impl TokenSealer {
     }
 
     /// What a client's token is worth. Every token costs the same work.
-    pub fn open(&self, now: SystemTime, peer: SocketAddr, token: &[u8]) -> TokenVerdict {
-        let Some(body) = self.decrypt(token) else { return TokenVerdict::Unknown };
+    pub fn open(
+        &self,
+        now: SystemTime,
+        version: Version,
+        peer: SocketAddr,
+        token: &[u8],
+    ) -> TokenVerdict {
+        let Some(body) = self.decrypt(version, token) else { return TokenVerdict::Unknown };
         Self::judge(self.lifetimes, now, peer, &mut Reader::new(&body))
             .unwrap_or(TokenVerdict::Unknown)
     }
 
-    fn decrypt(&self, token: &[u8]) -> Option<Vec<u8>> {
+    fn decrypt(&self, version: Version, token: &[u8]) -> Option<Vec<u8>> {
         let (id, rest) = token.split_first()?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
         let keys = [Some(&self.current), self.previous.as_ref()];
@@ -158,7 +172,8 @@ impl TokenSealer {
         }
         let mut body = sealed.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let len = key.key.open_in_place(nonce, Aad::from([*id]), &mut body).ok()?.len();
+        let len =
+            key.key.open_in_place(nonce, Aad::from(context(*id, version)), &mut body).ok()?.len();
         body.truncate(len);
         Some(body)
     }
@@ -202,6 +217,13 @@ impl SealKey {
         let key = UnboundKey::new(&AES_256_GCM, &secret).expect("the key has AES-256's length");
         Self { id, key: LessSafeKey::new(key), born: None }
     }
+}
+
+/// What a token is bound to besides its text. RFC 9369 §5: one that was given out under one version
+/// is not accepted under another.
+fn context(key: u8, version: Version) -> [u8; 5] {
+    let [a, b, c, d] = version.0.to_be_bytes();
+    [key, a, b, c, d]
 }
 
 fn seconds(now: SystemTime) -> u64 {

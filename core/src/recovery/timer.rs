@@ -111,9 +111,16 @@ impl<F> Recovery<F> {
 
     /// RFC 9002 §6.2.2.1: a server at its anti-amplification limit cannot send; a client that has
     /// nothing to be acknowledged must give it something.
+    ///
+    /// Likewise a client whose 1-RTT packets fill the window while its last handshake messages are
+    /// lost: those wait for room, which only a server that has them will make, and §6.2.1 gives
+    /// 1-RTT packets no timer yet.
     fn deadlock_probe(&self) -> Option<(Time, Expiry)> {
         let begun = self.stats.packets_sent > 0;
-        if !begun || self.handshake.peer_completed_address_validation {
+        let unconfirmed = self.role.is_client()
+            && !self.handshake.confirmed
+            && self.ledgers[Space::Application as usize].has_ack_eliciting();
+        if !begun || self.handshake.peer_completed_address_validation && !unconfirmed {
             return None;
         }
         let space =

@@ -19,6 +19,8 @@ pub enum Notice {
     ConnectionIdIssued(ConnectionId),
     /// Packets with this connection ID no longer belong to this host.
     ConnectionIdRetired(ConnectionId),
+    /// The path in use may be dying; whoever owns a client's sockets can give it another.
+    PathDegrading,
     /// The connection is over. The host may be dropped; `farewell` is the datagram to answer late
     /// packets with, none if they must not be answered (RFC 9000 §10.2).
     Closed {
@@ -267,6 +269,11 @@ impl<S: Session> SessionHost<S> {
             Event::NewToken(token) => {
                 self.with_session(now, |session, cx| session.on_new_token(token, cx));
             }
+            Event::PathDegrading => {
+                self.notices.push(Notice::PathDegrading);
+                self.with_session(now, S::on_path_degrading);
+            }
+            Event::PathRecovered => self.with_session(now, S::on_path_recovered),
             Event::PathValidated(path) => {
                 self.with_session(now, |session, cx| session.on_path_validated(&path, cx));
             }

@@ -125,6 +125,18 @@ pub trait Session: Sized + 'static {
         let _ = (token, cx);
     }
 
+    /// The path in use may be dying: several probe timeouts have expired in a row. A client may
+    /// [migrate](crate::Connection::migrate) to another address or port. Called once, until the path
+    /// recovers or another is used.
+    fn on_path_degrading(&mut self, cx: &mut SessionContext<'_, Self>) {
+        let _ = cx;
+    }
+
+    /// The path gets through again, after [`on_path_degrading`](Self::on_path_degrading).
+    fn on_path_recovered(&mut self, cx: &mut SessionContext<'_, Self>) {
+        let _ = cx;
+    }
+
     /// The peer has proven to be at the other end of this path, which is not necessarily in use
     /// (RFC 9000 §8.2.3).
     fn on_path_validated(&mut self, path: &PathAddress, cx: &mut SessionContext<'_, Self>) {

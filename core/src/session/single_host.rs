@@ -16,6 +16,7 @@ pub struct SingleHost<S: Session> {
     alarm: Option<Alarm>,
     close_reason: Option<CloseReason>,
     blocked: bool,
+    path_degrading: bool,
     again: bool,
 }
 
@@ -28,7 +29,15 @@ impl<S: Session> std::fmt::Debug for SingleHost<S> {
 impl<S: Session> SingleHost<S> {
     /// Puts a host on a writer.
     pub fn new(host: SessionHost<S>, writer: Box<dyn PacketWriter>) -> Self {
-        Self { host, writer, alarm: None, close_reason: None, blocked: false, again: true }
+        Self {
+            host,
+            writer,
+            alarm: None,
+            close_reason: None,
+            blocked: false,
+            path_degrading: false,
+            again: true,
+        }
     }
 
     /// The session.
@@ -55,6 +64,11 @@ impl<S: Session> SingleHost<S> {
     /// Why the connection ended, once it has.
     pub fn close_reason(&self) -> Option<&CloseReason> {
         self.close_reason.as_ref()
+    }
+
+    /// Whether the path in use has come to seem to be dying since this was last asked.
+    pub fn take_path_degrading(&mut self) -> bool {
+        std::mem::take(&mut self.path_degrading)
     }
 
     /// Closes the connection; the close goes out at the end of the next turn.
@@ -87,8 +101,10 @@ impl<S: Session> EventLoopVisitor for SingleHost<S> {
         self.blocked =
             self.host.is_write_blocked() || flushed.is_blocked() || self.writer.is_write_blocked();
         while let Some(notice) = self.host.pop_notice() {
-            if let Notice::Closed { reason, .. } = notice {
-                self.close_reason = Some(reason);
+            match notice {
+                Notice::Closed { reason, .. } => self.close_reason = Some(reason),
+                Notice::PathDegrading => self.path_degrading = true,
+                Notice::ConnectionIdIssued(_) | Notice::ConnectionIdRetired(_) => {}
             }
         }
         let alarm = *self.alarm.get_or_insert_with(|| alarms.create_alarm(AlarmOwner(0)));

@@ -199,6 +199,14 @@ impl Streams {
         self.table.len()
     }
 
+    /// Whether the peer still has to finish a bidirectional stream that we opened.
+    pub fn awaits_answers(&self) -> bool {
+        let ours = |id: StreamId| {
+            id.direction() == Direction::Bidirectional && id.initiator() == self.role
+        };
+        self.table.slab.iter().any(|(_, stream)| ours(stream.id))
+    }
+
     /// How many more bytes the peer's connection flow control lets us send.
     pub const fn send_credit(&self) -> u64 {
         self.send_window.available()

@@ -19,6 +19,7 @@ mod transport_parameters_decode;
 mod transport_parameters_encode;
 mod varint;
 mod version;
+mod version_information;
 mod version_negotiation;
 
 #[cfg(test)]
@@ -47,4 +48,5 @@ pub use retry::{RETRY_TAG_LEN, write_retry};
 pub use transport_parameters::{PreferredAddress, TransportParameters, parameter_id};
 pub use varint::{VARINT_MAX, varint_len};
 pub use version::{LongType, Version};
+pub use version_information::VersionInformation;
 pub use version_negotiation::{VersionNegotiation, write_version_negotiation};

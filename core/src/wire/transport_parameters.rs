@@ -5,6 +5,7 @@
 use std::net::{SocketAddrV4, SocketAddrV6};
 use std::time::Duration;
 
+use super::version_information::VersionInformation;
 use crate::error::TransportError;
 use crate::types::{ConnectionId, ResetToken};
 
@@ -44,6 +45,10 @@ pub mod parameter_id {
     pub const INITIAL_SOURCE_CONNECTION_ID: u64 = 0x0f;
     /// retry_source_connection_id.
     pub const RETRY_SOURCE_CONNECTION_ID: u64 = 0x10;
+    /// version_information (RFC 9368 §3).
+    pub const VERSION_INFORMATION: u64 = 0x11;
+    /// grease_quic_bit (RFC 9287 §3).
+    pub const GREASE_QUIC_BIT: u64 = 0x2ab2;
     /// max_datagram_frame_size.
     pub const MAX_DATAGRAM_FRAME_SIZE: u64 = 0x20;
     /// min_ack_delay (draft-ietf-quic-ack-frequency §3).
@@ -93,6 +98,10 @@ pub struct TransportParameters {
     /// The largest DATAGRAM frame this end takes, in bytes, its type and length included; 0 for
     /// none at all (RFC 9221 §3).
     pub max_datagram_frame_size: u64,
+    /// The versions this end has chosen and could do (RFC 9368 §3).
+    pub version_information: Option<VersionInformation>,
+    /// Whether this end takes packets whose fixed bit is zero (RFC 9287 §3).
+    pub grease_quic_bit: bool,
     /// How long this end delays acknowledgments at least, in whole microseconds, if it takes
     /// requests about them (draft-ietf-quic-ack-frequency §3). At most `max_ack_delay`.
     pub min_ack_delay: Option<Duration>,
@@ -120,6 +129,8 @@ impl Default for TransportParameters {
             initial_source_connection_id: None,
             retry_source_connection_id: None,
             max_datagram_frame_size: 0,
+            version_information: None,
+            grease_quic_bit: false,
             min_ack_delay: None,
         }
     }
@@ -141,6 +152,9 @@ impl TransportParameters {
             preferred_address: None,
             retry_source_connection_id: None,
             stateless_reset_token: None,
+            version_information: None,
+            // RFC 9287 §3: a client must not remember it.
+            grease_quic_bit: false,
             ..self.clone()
         }
     }

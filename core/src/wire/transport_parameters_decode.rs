@@ -11,6 +11,7 @@ use super::cursor::Reader;
 use super::frame::MAX_STREAMS_LIMIT;
 use super::transport_parameters::{PreferredAddress, TransportParameters, parameter_id as id};
 use super::varint::VARINT_MAX;
+use super::version_information::VersionInformation;
 use crate::error::TransportError;
 use crate::types::{ConnectionId, ResetToken, Role};
 
@@ -40,7 +41,7 @@ impl TransportParameters {
             if sender.is_client() && is_server_only(id) {
                 return Err(error(format!("a client sent parameter {id:#x}")));
             }
-            parameters.set(id, value)?;
+            parameters.set(id, value, sender)?;
         }
         seen.finish()?;
         parameters.check_preferred_address()?;
@@ -48,7 +49,7 @@ impl TransportParameters {
         Ok(parameters)
     }
 
-    fn set(&mut self, id: u64, value: &[u8]) -> Result<(), TransportError> {
+    fn set(&mut self, id: u64, value: &[u8], sender: Role) -> Result<(), TransportError> {
         let integer = |allowed| integer(id, value, allowed);
         match id {
             id::ORIGINAL_DESTINATION_CONNECTION_ID => {
@@ -79,12 +80,7 @@ impl TransportParameters {
             id::MAX_ACK_DELAY => {
                 self.max_ack_delay = Duration::from_millis(integer(0..=(1 << 14) - 1)?);
             }
-            id::DISABLE_ACTIVE_MIGRATION if value.is_empty() => {
-                self.disable_active_migration = true;
-            }
-            id::DISABLE_ACTIVE_MIGRATION => {
-                return Err(error("disable_active_migration has a value"));
-            }
+            id::DISABLE_ACTIVE_MIGRATION => self.disable_active_migration = flag(id, value)?,
             id::PREFERRED_ADDRESS => self.preferred_address = Some(preferred_address(value)?),
             // "The value of the active_connection_id_limit parameter MUST be at least 2."
             id::ACTIVE_CONNECTION_ID_LIMIT => {
@@ -96,6 +92,11 @@ impl TransportParameters {
             id::RETRY_SOURCE_CONNECTION_ID => {
                 self.retry_source_connection_id = Some(connection_id(id, value)?);
             }
+            id::VERSION_INFORMATION => {
+                self.version_information = Some(VersionInformation::decode(value, sender)?);
+            }
+            // RFC 9287 §3: a value is a TRANSPORT_PARAMETER_ERROR.
+            id::GREASE_QUIC_BIT => self.grease_quic_bit = flag(id, value)?,
             id::MAX_DATAGRAM_FRAME_SIZE => self.max_datagram_frame_size = integer(ANY)?,
             id::MIN_ACK_DELAY => self.min_ack_delay = Some(Duration::from_micros(integer(ANY)?)),
             _ => {}
@@ -182,6 +183,14 @@ fn integer(id: u64, value: &[u8], allowed: RangeInclusive<u64>) -> Result<u64, T
         )));
     }
     Ok(integer)
+}
+
+/// A parameter that says all by being there.
+fn flag(id: u64, value: &[u8]) -> Result<bool, TransportError> {
+    if !value.is_empty() {
+        return Err(error(format!("parameter {id:#x} has a value")));
+    }
+    Ok(true)
 }
 
 fn connection_id(id: u64, value: &[u8]) -> Result<ConnectionId, TransportError> {
@@ -341,6 +350,13 @@ mod tests {
         let mut long = preferred(b"cid");
         long.push(0);
         refused(&tlv(0x0d, &long), Role::Server);
+    }
+
+    #[test]
+    fn grease_quic_bit_has_no_value() {
+        // RFC 9287 §3
+        assert!(server(&[0x6a, 0xb2, 0]).is_ok_and(|parameters| parameters.grease_quic_bit));
+        refused(&[0x6a, 0xb2, 1, 0], Role::Server);
     }
 
     #[test]

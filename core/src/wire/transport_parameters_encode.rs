@@ -31,6 +31,12 @@ impl TransportParameters {
         if let Some(cid) = &self.initial_source_connection_id {
             list.add(id::INITIAL_SOURCE_CONNECTION_ID, cid.as_bytes());
         }
+        if let Some(versions) = &self.version_information {
+            list.add(id::VERSION_INFORMATION, &versions.encode());
+        }
+        if self.grease_quic_bit {
+            list.add(id::GREASE_QUIC_BIT, &[]);
+        }
         if sender.is_server() {
             self.list_server_only(&mut list);
         }
@@ -158,7 +164,7 @@ mod tests {
     use super::*;
     use crate::helper::SeededRandom;
     use crate::types::{ConnectionId, ResetToken};
-    use crate::wire::Reader;
+    use crate::wire::{Reader, Version, VersionInformation};
 
     fn full() -> TransportParameters {
         let cid = |bytes: &[u8]| ConnectionId::new(bytes);
@@ -186,6 +192,11 @@ mod tests {
             initial_source_connection_id: cid(b"source"),
             retry_source_connection_id: cid(b""),
             max_datagram_frame_size: 65_535,
+            version_information: Some(VersionInformation {
+                chosen: Version::V2,
+                available: vec![Version::V1, Version::V2],
+            }),
+            grease_quic_bit: true,
             min_ack_delay: Some(Duration::from_micros(999)),
         }
     }
@@ -247,7 +258,7 @@ mod tests {
         assert_ne!(one, other);
         for ids in [one, other] {
             let reserved = ids.iter().filter(|id| **id % 31 == 27 && **id > 0x20);
-            assert_eq!((reserved.count(), ids.len()), (1, 20));
+            assert_eq!((reserved.count(), ids.len()), (1, 22));
         }
         let of_defaults = encoded(&TransportParameters::default(), Role::Client, 9);
         assert_eq!(ids(&of_defaults).len(), 1, "defaults are left out");

@@ -12,11 +12,11 @@ impl Version {
     pub const NEGOTIATION: Self = Self(0);
     /// QUIC version 1 (RFC 9000).
     pub const V1: Self = Self(0x0000_0001);
-    /// QUIC version 2 (RFC 9369): its number and header types are known here, but it is not
-    /// supported.
+    /// QUIC version 2 (RFC 9369 §3.1).
     pub const V2: Self = Self(0x6b33_43cf);
-    /// What this implementation speaks, in order of preference.
-    pub const SUPPORTED: &'static [Self] = &[Self::V1];
+    /// What this implementation speaks. All of them are compatible with each other in the sense of
+    /// RFC 9368 §2.2: a first flight of one can be taken for one of another (RFC 9369 §4).
+    pub const SUPPORTED: &'static [Self] = &[Self::V1, Self::V2];
 
     /// Whether this implementation speaks it.
     #[inline]
@@ -102,9 +102,9 @@ mod tests {
     }
 
     #[test]
-    fn only_version_1_is_supported() {
-        assert!(Version::V1.is_supported());
-        assert!(!Version::V2.is_supported() && !Version::NEGOTIATION.is_supported());
+    fn versions_1_and_2_are_supported() {
+        assert!(Version::V1.is_supported() && Version::V2.is_supported());
+        assert!(!Version::NEGOTIATION.is_supported() && !Version(2).is_supported());
     }
 
     #[test]

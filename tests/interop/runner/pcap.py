@@ -37,14 +37,14 @@ class Datagram:
 
     @property
     def from_server(self):
-        return self.source[1] == SERVER_PORT
+        return self.source[0] in SERVERS
 
 
-SERVER_PORT = 443
+SERVERS = (ip.SERVER_4, ip.packed("fd00:cafe:cafe:100::100"))
 
 
 def datagrams(path):
-    """The UDP datagrams of a capture, of the server's port only."""
+    """The UDP datagrams of a capture, to and from the server only."""
     data = open(path, "rb").read()
     offset = 24
     while offset + 16 <= len(data):
@@ -55,6 +55,6 @@ def datagrams(path):
             continue
         source = (ip.source(packet), ip.source_port(packet))
         destination = (ip.destination(packet), ip.destination_port(packet))
-        if SERVER_PORT in (source[1], destination[1]):
+        if source[0] in SERVERS or destination[0] in SERVERS:
             payload = packet[ip.payload_offset(packet) :]
             yield Datagram(seconds + micros / 1e6, source, destination, ip.ecn(packet), payload)

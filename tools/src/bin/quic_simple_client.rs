@@ -232,6 +232,7 @@ fn options(
         destination: common.destination.clone(),
         quiet: arguments.quiet,
         timeout: arguments.timeout.map(Duration::from_secs),
+        update_keys: false,
     })
 }
 

@@ -43,6 +43,8 @@ pub struct FetchOptions {
     pub quiet: bool,
     /// How long all of it may take.
     pub timeout: Option<Duration>,
+    /// Whether to update the keys as soon as they may be.
+    pub update_keys: bool,
 }
 
 /// How one request ended: with this status, its response whole, or with this failure.
@@ -113,8 +115,12 @@ fn run(
     board: &RefCell<Board>,
 ) -> Result<String, String> {
     let mut closing = None;
+    let mut update_keys = options.update_keys;
     loop {
         client.run_once(Some(Duration::from_millis(250)))?;
+        if update_keys && client.host().host().connection().is_confirmed() {
+            update_keys = !client.enter(|_, cx| cx.connection().initiate_key_update());
+        }
         if let Some(reason) = client.close_reason() {
             let answered = |outcome: &Option<Outcome>| matches!(outcome, Some(Ok(_)));
             let any = board.borrow().outcomes.iter().any(answered);

@@ -13,6 +13,7 @@ use crate::crypto::{
     Tls, unprotect_header,
 };
 use crate::time::Time;
+use crate::wire::Version;
 
 /// Both ends of a connection whose handshake is complete.
 fn pair() -> (KeyPhases, KeyPhases) {
@@ -28,8 +29,9 @@ fn pair() -> (KeyPhases, KeyPhases) {
     let (provider, alpn, client_verifier) = (None, Vec::new(), None);
     let server = ServerTls { provider, identity, alpn, client_verifier, key_log: false };
     let name = "localhost".try_into().unwrap();
-    let client = Tls::client(Arc::new(client.build().unwrap()), name, vec![1, 1, 9]).unwrap();
-    let server = Tls::server(Arc::new(server.build().unwrap()), vec![1, 1, 9]).unwrap();
+    let (client, server) = (Arc::new(client.build().unwrap()), Arc::new(server.build().unwrap()));
+    let client = Tls::client(client, Version::V1, false, name, vec![1, 1, 9]).unwrap();
+    let server = Tls::server(server, Version::V1, false, vec![1, 1, 9]).unwrap();
     let mut ends = [(client, None), (server, None)];
     while ends.iter().any(|(_, phases)| phases.is_none()) {
         for from in 0..2 {

@@ -127,6 +127,22 @@ fn zero_rtt_in_flight_does_not_stop_the_deadlock_probe() {
 }
 
 #[test]
+fn a_client_probes_the_handshake_while_1_rtt_packets_wait_for_confirmation() {
+    // RFC 9002 §6.2.1 sets no timer for them: if they fill the window, a lost Finished would never
+    // be sent again.
+    let mut peer = client();
+    let mut state = peer.recovery.handshake_state();
+    state.has_handshake_keys = true;
+    peer.recovery.set_handshake_state(peer.now, state);
+    peer.send_in(Space::Handshake);
+    peer.send_in(APP);
+    peer.try_ack(Space::Handshake, &[0..=0]).unwrap();
+    assert_eq!(peer.expire(), probe(Space::Handshake, 1));
+    peer.confirm();
+    assert_eq!(peer.expire(), probe(APP, 2));
+}
+
+#[test]
 fn an_ack_of_initial_does_not_reset_a_clients_backoff() {
     // RFC 9002 §6.2.1
     let mut peer = client();

@@ -1,295 +1,23 @@
-//! Connection migration (RFC 9000 §9): clients that move, clients whose NAT moves them, and those
-//! who only seem to move, seen from outside in virtual time.
+//! Servers whose clients move or seem to (RFC 9000 §9.3).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use protoquic::connection::{Config, MigrationError};
+use protoquic::connection::Config;
 use protoquic::wire::{Frame, PacketType};
-use protoquic::{ConnectionId, PathAddress, ResetToken, ServerConfig, StreamId};
+use protoquic::{ConnectionId, ResetToken, StreamId};
 use protoquic_tests::evil::{Evil, bytes_of, unchanged};
 use protoquic_tests::evil_hello::{Parameters, parameters, parameters_with};
-use protoquic_tests::net::{Link, Net, Tapped, server_address};
-use protoquic_tests::protocols::{EchoClient, PathNews, echo_factory, pattern};
+use protoquic_tests::net::{Link, server_address};
+use protoquic_tests::protocols::pattern;
 use protoquic_tests::tls;
 
-type EchoNet = Net<EchoClient>;
-
-const SECOND: Duration = Duration::from_secs(1);
-const MS: Duration = Duration::from_millis(1);
-
-fn net_with(server: Config, link: Link) -> EchoNet {
-    let transport = Arc::new(server);
-    Net::new(77, link, echo_factory(ServerConfig { transport, tls: tls::server(&[b"echo"]) }))
-}
-
-fn net() -> EchoNet {
-    net_with(Config::default(), Link::default())
-}
-
-fn patient(streams: u64, bytes: usize) -> EchoClient {
-    let mut session = EchoClient::new(streams, bytes);
-    session.close_when_done = false;
-    session
-}
-
-fn connect(net: &mut EchoNet, config: Config, session: EchoClient) {
-    net.connect(Arc::new(config), tls::client(&[b"echo"]), session, |writer| Box::new(writer));
-}
-
-/// A confirmed connection with this much to echo.
-fn running(mut net: EchoNet, config: Config, bytes: usize) -> EchoNet {
-    connect(&mut net, config, patient(1, bytes));
-    assert!(net.run_until(SECOND, |net| net.clients[0].host().connection().is_confirmed()));
-    net.run_for(100 * MS);
-    net
-}
-
-fn is_done(net: &EchoNet) -> bool {
-    net.clients[0].session().is_done()
-}
-
-fn home() -> SocketAddr {
-    ([10, 0, 1, 1], 10_000).into()
-}
-
-/// Another address of the first client's.
-fn away(n: u8) -> SocketAddr {
-    ([10, 0, 2, n], 10_000).into()
-}
-
-fn path(local: SocketAddr) -> PathAddress {
-    PathAddress::new(local, server_address())
-}
-
-fn migrate(net: &mut EchoNet, to: SocketAddr) -> Result<(), MigrationError> {
-    let now = net.now;
-    let result = net.clients[0].enter(now, |_, cx| cx.connection().migrate(now, to));
-    net.kick();
-    result
-}
-
-fn probe(net: &mut EchoNet, to: SocketAddr) -> Result<(), MigrationError> {
-    let now = net.now;
-    let result = net.clients[0].enter(now, |_, cx| cx.connection().probe_path(now, to));
-    net.kick();
-    result
-}
-
-fn news(net: &EchoNet) -> &[PathNews] {
-    &net.clients[0].session().paths
-}
-
-/// What the first client's connection runs over.
-fn in_use(net: &EchoNet) -> SocketAddr {
-    net.clients[0].host().connection().path().local
-}
-
-/// The destination connection ID of a short header's packet; every end here uses eight bytes.
-fn destination(tapped: &Tapped) -> &[u8] {
-    &tapped.data[1..9]
-}
-
-fn sent_from(net: &EchoNet, from: SocketAddr) -> Vec<&Tapped> {
-    net.tap.iter().flatten().filter(|tapped| tapped.from == from).collect()
-}
-
-fn sent_to(net: &EchoNet, to: SocketAddr) -> Vec<&Tapped> {
-    net.tap.iter().flatten().filter(|tapped| tapped.to == to).collect()
-}
-
-// The client moves.
-
-#[test]
-fn a_client_moves_once_the_new_path_is_proven() {
-    // RFC 9000 §9.2, §8.2
-    let mut net = running(net(), Config::default(), 10_000_000);
-    net.add_client_address(0, away(1));
-    net.tap = Some(Vec::new());
-    assert_eq!(migrate(&mut net, away(1)), Ok(()));
-    net.run_for(15 * MS);
-    assert_eq!(in_use(&net), home(), "not before it is");
-    assert!(net.run_until(SECOND * 30, is_done));
-    assert_eq!(news(&net), [PathNews::Validated(path(away(1))), PathNews::Changed(path(away(1)))]);
-    let here = sent_from(&net, home());
-    let there = sent_from(&net, away(1));
-    assert_eq!(there[0].data.len(), 1200, "RFC 9000 §8.2.1");
-    assert!(there.len() > 1000, "the transfer went on there");
-    let last = here.last().unwrap().at;
-    assert!(last < there[0].at + 60 * MS, "and ended here");
-}
-
-#[test]
-fn the_ids_of_two_paths_have_nothing_in_common() {
-    // RFC 9000 §9.5, in both directions
-    let mut net = running(net(), Config::default(), 5_000_000);
-    net.add_client_address(0, away(1));
-    net.tap = Some(Vec::new());
-    migrate(&mut net, away(1)).unwrap();
-    assert!(net.run_until(SECOND * 30, is_done));
-    for (here, there) in [
-        (sent_from(&net, home()), sent_from(&net, away(1))),
-        (sent_to(&net, home()), sent_to(&net, away(1))),
-    ] {
-        assert!(there.iter().all(|b| here.iter().all(|a| destination(a) != destination(b))));
-        assert!(!there.is_empty());
-    }
-}
-
-#[test]
-fn the_server_answers_on_the_path_it_was_asked_on_and_asks_back() {
-    // RFC 9000 §8.2.2, §9.3
-    let mut net = net();
-    let (mut evil, elsewhere) = evil_with_ids(&mut net, parameters());
-    evil.address = elsewhere;
-    evil.peer_id = ids_given(&evil)[0];
-    let challenge = bytes_of(&Frame::PathChallenge([7; 8]));
-    let packet = evil.seal_to(PacketType::OneRtt, &challenge, 0, 1200);
-    evil.seen.clear();
-    evil.send_datagram(&mut net, packet);
-    evil.run(&mut net, 60 * MS);
-    let first = &evil.seen[0].payload;
-    let frames: Vec<_> = protoquic::wire::FrameIter::new(first).flatten().collect();
-    assert!(frames.contains(&Frame::PathResponse([7; 8])));
-    assert!(frames.iter().any(|frame| matches!(frame, Frame::PathChallenge(_))));
-    assert!(frames.iter().all(Frame::is_probing), "nothing but a probe: {frames:?}");
-    assert!(first.len() > 1150, "RFC 9000 §8.2.2: {}", first.len());
-}
-
-#[test]
-fn a_path_that_is_only_probed_is_not_used() {
-    // RFC 9000 §9.1
-    let mut net = running(net(), Config::default(), 10_000_000);
-    net.add_client_address(0, away(1));
-    net.tap = Some(Vec::new());
-    probe(&mut net, away(1)).unwrap();
-    assert!(net.run_until(SECOND * 30, is_done));
-    assert_eq!(news(&net), [PathNews::Validated(path(away(1)))]);
-    assert_eq!(in_use(&net), home());
-    assert!(sent_to(&net, away(1)).len() < 5, "the server did not follow the probe");
-    // Proven already, it is taken at once.
-    migrate(&mut net, away(1)).unwrap();
-    assert_eq!(in_use(&net), away(1));
-}
-
-#[test]
-fn a_path_without_an_answer_is_given_up() {
-    // RFC 9000 §8.2.4
-    let mut net = running(net(), Config::default(), 1_000_000);
-    net.tap = Some(Vec::new());
-    let begun = net.now;
-    migrate(&mut net, away(9)).unwrap();
-    net.add_client_address(0, away(9));
-    net.remove_address(away(9));
-    assert!(net.run_until(SECOND * 10, |net| !news(net).is_empty()));
-    assert_eq!(news(&net), [PathNews::Failed(path(away(9)))]);
-    assert_eq!(net.now - begun, 2997 * MS, "three PTO of a path without samples");
-    assert_eq!(in_use(&net), home());
-    assert!(net.run_until(SECOND * 30, is_done));
-}
-
-#[test]
-fn a_lost_challenge_is_repeated_with_other_data() {
-    // RFC 9000 §8.2.1
-    let mut net = running(net(), Config::default(), 1000);
-    net.tap = Some(Vec::new());
-    net.add_client_address(0, away(1));
-    net.link.loss = 1000;
-    migrate(&mut net, away(1)).unwrap();
-    net.run_for(300 * MS);
-    let tries = sent_from(&net, away(1)).len();
-    assert!((3..6).contains(&tries), "{tries}: it backs off as the PTO does");
-    net.link.loss = 0;
-    net.run_for(SECOND * 2);
-    assert_eq!(in_use(&net), away(1));
-}
-
-#[test]
-fn a_client_does_not_move_before_the_handshake_is_confirmed() {
-    // RFC 9000 §9
-    let mut net = net();
-    connect(&mut net, Config::default(), patient(1, 1000));
-    net.add_client_address(0, away(1));
-    assert_eq!(migrate(&mut net, away(1)), Err(MigrationError::NotConfirmed));
-    assert!(net.run_until(SECOND * 30, is_done));
-    assert_eq!(migrate(&mut net, away(1)), Ok(()));
-    assert_eq!(migrate(&mut net, ([0u16; 8], 1).into()), Err(MigrationError::AddressFamily));
-    assert_eq!(migrate(&mut net, home()), Err(MigrationError::SamePath));
-}
-
-#[test]
-fn a_client_does_not_move_where_the_server_forbids_it() {
-    // RFC 9000 §18.2
-    let config = Config { disable_active_migration: true, ..Config::default() };
-    let mut net = running(net_with(config, Link::default()), Config::default(), 1000);
-    assert_eq!(migrate(&mut net, away(1)), Err(MigrationError::Disabled));
-    assert_eq!(probe(&mut net, away(1)), Err(MigrationError::Disabled));
-}
-
-#[test]
-fn a_client_without_unused_ids_stays() {
-    // RFC 9000 §9.5
-    let mut net = running(net(), Config::default(), 1000);
-    for n in 1..=3 {
-        assert_eq!(probe(&mut net, away(n)), Ok(()));
-    }
-    assert_eq!(probe(&mut net, away(4)), Err(MigrationError::NoConnectionId));
-    net.run_for(SECOND * 4);
-    assert_eq!(news(&net).len(), 3, "all have failed");
-    assert_eq!(probe(&mut net, away(4)), Ok(()), "their IDs were retired, others came");
-}
-
-#[test]
-fn a_client_moves_again_and_again() {
-    let mut net = running(net(), Config::default(), 20_000_000);
-    for n in 1..=6 {
-        net.add_client_address(0, away(n));
-        migrate(&mut net, away(n)).unwrap();
-        net.run_for(300 * MS);
-        assert_eq!(in_use(&net), away(n));
-    }
-    assert!(net.run_until(SECOND * 60, is_done));
-}
-
-#[test]
-fn a_client_moves_on_when_its_old_path_is_dead() {
-    let mut net = running(net(), Config::default(), 10_000_000);
-    net.add_client_address(0, away(1));
-    net.remove_address(home());
-    migrate(&mut net, away(1)).unwrap();
-    let before = net.clients[0].session().received;
-    net.run_for(200 * MS);
-    assert!(net.clients[0].session().received > before);
-    assert!(net.run_until(SECOND * 30, is_done));
-}
-
-#[test]
-fn a_move_succeeds_on_lossy_links() {
-    let link = Link { loss: 50, reorder: 50, duplicate: 20, ..Link::default() };
-    for n in 1..=10 {
-        let mut net = Net::new(
-            n,
-            link,
-            echo_factory(ServerConfig {
-                transport: Arc::new(Config::default()),
-                tls: tls::server(&[b"echo"]),
-            }),
-        );
-        connect(&mut net, Config::default(), patient(2, 1_000_000));
-        net.run_until(SECOND * 5, |net| net.clients[0].host().connection().is_confirmed());
-        net.add_client_address(0, away(1));
-        net.run_for(50 * MS);
-        migrate(&mut net, away(1)).unwrap();
-        assert!(net.run_until(SECOND * 60, is_done), "seed {n}");
-        assert_eq!(in_use(&net), away(1), "seed {n}");
-    }
-}
-
-// The server follows.
+use crate::{
+    EchoNet, MS, SECOND, away, home, in_use, is_done, migrate, net, net_with, patient, running,
+};
 
 /// The IDs that the server gave out.
-fn ids_given(evil: &Evil) -> Vec<ConnectionId> {
+pub(crate) fn ids_given(evil: &Evil) -> Vec<ConnectionId> {
     let packets = evil.seen.iter();
     let frames = packets.flat_map(|p| protoquic::wire::FrameIter::new(&p.payload).flatten());
     let ids = frames.filter_map(|frame| match frame {
@@ -300,7 +28,7 @@ fn ids_given(evil: &Evil) -> Vec<ConnectionId> {
 }
 
 /// A client with three IDs for the server to use, and another address for it.
-fn evil_with_ids(net: &mut EchoNet, parameters: Parameters) -> (Evil, SocketAddr) {
+pub(crate) fn evil_with_ids(net: &mut EchoNet, parameters: Parameters) -> (Evil, SocketAddr) {
     let mut evil = Evil::client(net, 5000, b"echo", &parameters, unchanged());
     assert!(evil.handshake(net));
     for sequence in 1..4 {
@@ -316,7 +44,7 @@ fn evil_with_ids(net: &mut EchoNet, parameters: Parameters) -> (Evil, SocketAddr
 }
 
 /// Has the server echo this much, starting now.
-fn ask(net: &mut EchoNet, evil: &mut Evil, stream: u64, bytes: usize) {
+pub(crate) fn ask(net: &mut EchoNet, evil: &mut Evil, stream: u64, bytes: usize) {
     let id = StreamId::from_raw(stream);
     evil.send_frame(net, &Frame::Stream { id, offset: 0, fin: true, data: &pattern(bytes, 1) });
 }
