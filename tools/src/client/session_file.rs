@@ -99,7 +99,7 @@ fn parse(text: &str) -> Option<Vec<RememberedServer>> {
 }
 
 fn parse_server(line: &str) -> Option<RememberedServer> {
-    let hex = |word: &str| Some(HEXLOWER.decode(word.as_bytes()).ok()?);
+    let hex = |word: &str| HEXLOWER.decode(word.as_bytes()).ok();
     let mut words = line.split(' ');
     let name = words.next()?.to_owned();
     let application = match words.next()? {
