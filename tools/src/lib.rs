@@ -4,7 +4,6 @@
 pub mod arguments;
 pub mod certificate;
 pub mod client;
-pub mod client_pool;
 pub mod endpoint;
 pub mod interop;
 pub mod interrupt;

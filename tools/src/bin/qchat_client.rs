@@ -14,7 +14,7 @@ use protoquic::crypto::ClientTls;
 use protoquic::readers::Waker;
 use protoquic::{Config, MemorySessionCache, Session};
 use protoquic_tools::endpoint::{ClientEndpoint, ClientOptions, resolve};
-use protoquic_tools::qchat::client::{ChatClient, ChatPlan, ChatReport};
+use protoquic_tools::qchat::client::{ChatClient, ChatPlan, ChatReport, Show};
 use protoquic_tools::qchat::dialogue::Dialogue;
 use protoquic_tools::qchat::{ALPN, DEFAULT_WINDOW, Message, Say, codes};
 use protoquic_tools::trust::server_trust;
@@ -120,7 +120,7 @@ fn send(arguments: &Arguments, options: &ClientOptions) -> Result<ChatReport, St
     let message = arguments
         .bytes
         .map_or_else(|| Message::text(arguments.msg.clone().into()), Message::pattern);
-    let show: Box<dyn FnMut(&[u8])> = match arguments.bytes {
+    let show: Show = match arguments.bytes {
         Some(_) => Box::new(|_| {}),
         None => Box::new(show),
     };

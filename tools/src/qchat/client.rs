@@ -11,6 +11,9 @@ use protoquic::{
 
 use super::{Message, Say, codes};
 
+/// Is given pieces of the echo.
+pub type Show = Box<dyn FnMut(&[u8])>;
+
 /// What a client does.
 pub struct ChatPlan {
     /// What to send.
@@ -22,7 +25,7 @@ pub struct ChatPlan {
     /// Is given a line for everything that happens.
     pub say: Say,
     /// Is given the echo as it comes.
-    pub show: Box<dyn FnMut(&[u8])>,
+    pub show: Show,
 }
 
 impl std::fmt::Debug for ChatPlan {
