@@ -173,7 +173,7 @@ impl Tokens {
         self.sealer.seal_new_token(&mut self.random, self.now, Version::V1, self.peer.ip())
     }
 
-    fn open(&self, token: &[u8]) -> TokenVerdict {
+    fn open(&mut self, token: &[u8]) -> TokenVerdict {
         self.sealer.open(self.now, Version::V1, self.peer, token)
     }
 }
@@ -214,6 +214,39 @@ fn a_new_token_holds_for_its_host_and_some_days_over_a_change_of_key() {
     assert_eq!(tokens.open(&fresh), TokenVerdict::NewToken);
     tokens.peer.set_ip(IpAddr::from([192, 0, 2, 9]));
     assert_eq!(tokens.open(&fresh), TokenVerdict::Unknown, "another host");
+}
+
+#[test]
+fn tokens_of_a_secret_hold_for_every_sealer_that_knows_it() {
+    let mut ours = Tokens::new();
+    let with = |secret: ServerSecret| {
+        let sealer = TokenSealer::from_secret(secret, TokenLifetimes::default());
+        Tokens { sealer, ..Tokens::new() }
+    };
+    ours.sealer = with(ServerSecret::new([1; 32])).sealer;
+    let token = ours.new_token();
+    assert_eq!(with(ServerSecret::new([1; 32])).open(&token), TokenVerdict::NewToken);
+    assert_eq!(with(ServerSecret::new([2; 32])).open(&token), TokenVerdict::Unknown);
+    let mut changed = with(ServerSecret::new([2; 32]).accepting([1; 32]));
+    assert_eq!(changed.open(&token), TokenVerdict::NewToken, "the secret was changed");
+    let newer = changed.new_token();
+    assert_eq!(ours.open(&newer), TokenVerdict::Unknown, "it seals with the new one");
+    // A server whose clock has not reached the next key's period yet.
+    let week = Duration::from_hours(7 * 24);
+    let since = ours.now.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let period_end = week.mul_f64((since.as_secs() / week.as_secs() + 1) as f64);
+    ours.now = SystemTime::UNIX_EPOCH + period_end;
+    let token = ours.retry();
+    let mut behind = with(ServerSecret::new([1; 32]));
+    behind.now = ours.now;
+    assert!(matches!(behind.open(&token), TokenVerdict::Retry { .. }));
+    ours.now -= Duration::from_secs(1);
+    let early = ours.new_token();
+    ours.now += Duration::from_secs(2);
+    assert_eq!(ours.open(&early), TokenVerdict::NewToken, "over a change of key");
+    behind.now -= Duration::from_secs(2);
+    behind.new_token();
+    assert_ne!(behind.sealer.decrypt(Version::V1, &token), None, "of the next period");
 }
 
 #[test]
@@ -285,4 +318,24 @@ fn client_hello_like(random: &mut SeededRandom) -> Vec<u8> {
     let len = bytes.len() - 4;
     bytes[1..4].copy_from_slice(&[0, 0, len as u8]);
     bytes
+}
+
+#[test]
+fn tokens_from_a_secret_hold_after_a_restart_and_as_long_as_others() {
+    let secret = ServerSecret::new([9; 32]);
+    let mut tokens = Tokens::new();
+    let sealer = || TokenSealer::from_secret(secret.clone(), TokenLifetimes::default());
+    tokens.sealer = sealer();
+    let (new_token, retry) = (tokens.new_token(), tokens.retry());
+    tokens.sealer = sealer();
+    assert_eq!(tokens.open(&new_token), TokenVerdict::NewToken);
+    assert!(matches!(tokens.open(&retry), TokenVerdict::Retry { .. }));
+    tokens.now += Duration::from_hours(7 * 24) - Duration::from_secs(1);
+    tokens.sealer = sealer();
+    assert_eq!(tokens.open(&new_token), TokenVerdict::NewToken);
+    tokens.now += Duration::from_secs(1);
+    assert_eq!(tokens.open(&new_token), TokenVerdict::Unknown, "expired");
+    tokens.now -= Duration::from_hours(24);
+    tokens.sealer = TokenSealer::from_secret(ServerSecret::new([8; 32]), TokenLifetimes::default());
+    assert_eq!(tokens.open(&new_token), TokenVerdict::Unknown, "another secret");
 }
