@@ -28,15 +28,15 @@ fn controllers() -> Vec<Controller> {
 struct Cell {
     megabits: u64,
     rtt_millis: u64,
-    /// Of a hundred datagrams.
-    loss: f64,
+    /// Of a thousand datagrams.
+    loss: u32,
 }
 
 fn grid() -> Vec<Cell> {
     let mut grid = Vec::new();
     for megabits in [10, 100, 1000] {
         for rtt_millis in [10, 50, 100, 300] {
-            for loss in [0.0, 0.1, 1.0, 5.0] {
+            for loss in [0, 1, 10, 50] {
                 grid.push(Cell { megabits, rtt_millis, loss });
             }
         }
@@ -47,18 +47,19 @@ fn grid() -> Vec<Cell> {
 impl Cell {
     /// Whether a debug build measures it in no time.
     fn is_cheap(self) -> bool {
-        let fast = self.megabits == 100 && self.rtt_millis <= 50 && self.loss <= 1.0;
-        self.loss != 0.1 && (self.megabits == 10 || fast)
+        let fast = self.megabits == 100 && self.rtt_millis <= 50 && self.loss <= 10;
+        self.loss != 1 && (self.megabits == 10 || fast)
     }
 
     fn experiment(self, controller: Arc<dyn SendAlgorithmFactory>) -> Experiment {
         let rtt = Duration::from_millis(self.rtt_millis);
         let line = LinkConfig::with_rate(self.megabits * 1_000_000, rtt / 2);
-        let mut experiment = Experiment::one(controller, line.losing(self.loss / 100.0));
+        let mut experiment =
+            Experiment::one(controller, line.losing(f64::from(self.loss) / 1000.0));
         // Long enough to leave the beginning behind: what is asked is what a controller holds.
         experiment.warm_up = (50 * rtt).max(Duration::from_secs(3));
         experiment.measured = (50 * rtt).max(Duration::from_secs(5));
-        if self.loss > 0.0 {
+        if self.loss > 0 {
             experiment.lost_packets = ENOUGH_LOSSES;
         }
         experiment.seed = 1;
@@ -71,7 +72,7 @@ impl Cell {
         let scenario = [
             format!("{} Mbit/s", self.megabits),
             format!("{} ms", self.rtt_millis),
-            format!("{} %", self.loss),
+            format!("{} %", f64::from(self.loss) / 10.0),
             controller.0.to_owned(),
         ];
         Row::new(&scenario, experiment.limit(), &outcome.flows[0])
@@ -164,9 +165,9 @@ fn each_controller_beside_the_limit_of_the_link() {
 /// What a controller must hold of a link, in hundredths.
 fn least(cell: Cell, row: &Row) -> f64 {
     let is_bbr = row.scenario.last().is_some_and(|name| name == "bbr");
-    if cell.loss == 0.0 && !is_bbr {
+    if cell.loss == 0 && !is_bbr {
         WITHOUT_LOSS
-    } else if is_bbr && cell.is_cheap() && cell.loss == 1.0 {
+    } else if is_bbr && cell.is_cheap() && cell.loss == 10 {
         BBR_WITH_LOSS
     } else {
         0.0
@@ -178,7 +179,7 @@ const BBR_WITH_LOSS: f64 = 85.0;
 
 #[test]
 fn the_same_seed_gives_the_same_run_and_another_does_not() {
-    let cell = Cell { megabits: 10, rtt_millis: 50, loss: 1.0 };
+    let cell = Cell { megabits: 10, rtt_millis: 50, loss: 10 };
     let run = |seed| {
         let mut experiment = cell.experiment(Arc::new(CongestionControl::Cubic));
         experiment.seed = seed;
@@ -190,7 +191,7 @@ fn the_same_seed_gives_the_same_run_and_another_does_not() {
 
 /// Two flows of CUBIC on 20 Mbit/s, the second two seconds late.
 fn two_flows(rtt_millis: u64, seed: u64) -> (Experiment, Outcome) {
-    let cell = Cell { megabits: 20, rtt_millis, loss: 0.0 };
+    let cell = Cell { megabits: 20, rtt_millis, loss: 0 };
     let mut experiment = cell.experiment(Arc::new(CongestionControl::Cubic));
     experiment.flows.push(Arc::new(CongestionControl::Cubic));
     // Without any jitter the phases of the two lock, and one always finds the queue full.
