@@ -81,7 +81,11 @@ impl Dispatcher {
         let DispatcherSetup { config, writer, helper, ids, factories } = setup;
         let mut random = helper.random_generator();
         Self {
-            stateless: StatelessAnswers::new(&mut *random, config.max_stateless_per_second),
+            stateless: StatelessAnswers::new(
+                &mut *random,
+                config.max_stateless_per_second,
+                config.secret.as_ref(),
+            ),
             buffered: BufferedPackets::new(
                 config.max_buffered_connections,
                 config.max_buffered_packets,

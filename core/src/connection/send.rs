@@ -89,6 +89,7 @@ impl Connection {
                     self.write_blocked = false;
                     // What is due and was not written has no room at this address.
                     self.acks_wait_since = Some(now);
+                    self.note_amplification_limit(now);
                     return wrote;
                 }
                 Attempt::Blocked => {

@@ -173,7 +173,7 @@ impl Tokens {
         self.sealer.seal_new_token(&mut self.random, self.now, Version::V1, self.peer.ip())
     }
 
-    fn open(&self, token: &[u8]) -> TokenVerdict {
+    fn open(&mut self, token: &[u8]) -> TokenVerdict {
         self.sealer.open(self.now, Version::V1, self.peer, token)
     }
 }
@@ -285,4 +285,24 @@ fn client_hello_like(random: &mut SeededRandom) -> Vec<u8> {
     let len = bytes.len() - 4;
     bytes[1..4].copy_from_slice(&[0, 0, len as u8]);
     bytes
+}
+
+#[test]
+fn tokens_from_a_secret_hold_after_a_restart_and_as_long_as_others() {
+    let secret = ServerSecret::new([9; 32]);
+    let mut tokens = Tokens::new();
+    let sealer = || TokenSealer::from_secret(secret.clone(), TokenLifetimes::default());
+    tokens.sealer = sealer();
+    let (new_token, retry) = (tokens.new_token(), tokens.retry());
+    tokens.sealer = sealer();
+    assert_eq!(tokens.open(&new_token), TokenVerdict::NewToken);
+    assert!(matches!(tokens.open(&retry), TokenVerdict::Retry { .. }));
+    tokens.now += Duration::from_hours(7 * 24) - Duration::from_secs(1);
+    tokens.sealer = sealer();
+    assert_eq!(tokens.open(&new_token), TokenVerdict::NewToken);
+    tokens.now += Duration::from_secs(1);
+    assert_eq!(tokens.open(&new_token), TokenVerdict::Unknown, "expired");
+    tokens.now -= Duration::from_hours(24);
+    tokens.sealer = TokenSealer::from_secret(ServerSecret::new([8; 32]), TokenLifetimes::default());
+    assert_eq!(tokens.open(&new_token), TokenVerdict::Unknown, "another secret");
 }

@@ -1,12 +1,13 @@
 //! [`TokenSealer`]: the tokens of Retry and NEW_TOKEN (RFC 9000 §8.1.1): sealed, bound to the
-//! client's address and its QUIC version, short-lived. Keys rotate; the one before still opens. This file must not know
-//! when a token is wanted.
+//! client's address and its QUIC version, short-lived. Keys rotate; the one before still opens.
+//! This file must not know when a token is wanted.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
 
+use super::secret::{ServerSecret, aead_key};
 use crate::helper::RandomGenerator;
 use crate::types::ConnectionId;
 use crate::wire::{Reader, Version, Writer};
@@ -47,6 +48,8 @@ pub enum TokenVerdict {
 /// Makes and opens tokens.
 pub struct TokenSealer {
     lifetimes: TokenLifetimes,
+    /// Where keys come from, if not from chance.
+    secret: Option<ServerSecret>,
     current: SealKey,
     previous: Option<SealKey>,
 }
@@ -54,7 +57,8 @@ pub struct TokenSealer {
 struct SealKey {
     id: u8,
     key: LessSafeKey,
-    /// Seconds since the Unix epoch; set when the key is first used.
+    /// Seconds since the Unix epoch; set when the key is first used. The number of its period, if
+    /// it follows from a secret.
     born: Option<u64>,
 }
 
@@ -67,7 +71,13 @@ impl std::fmt::Debug for TokenSealer {
 impl TokenSealer {
     /// A sealer with a random key.
     pub fn new(random: &mut dyn RandomGenerator, lifetimes: TokenLifetimes) -> Self {
-        Self { lifetimes, current: SealKey::generate(random, 0), previous: None }
+        Self { lifetimes, secret: None, current: SealKey::generate(random, 0), previous: None }
+    }
+
+    /// A sealer whose keys follow from a secret and the time, so that tokens hold after a restart.
+    pub fn from_secret(secret: ServerSecret, lifetimes: TokenLifetimes) -> Self {
+        let current = SealKey::of_period(&secret, 0);
+        Self { lifetimes, secret: Some(secret), current, previous: None }
     }
 
     /// A token for a Retry to `peer`.
@@ -140,6 +150,9 @@ impl TokenSealer {
 
     /// A new key every lifetime of a NEW_TOKEN token, so that every token opens while it holds.
     fn rotate(&mut self, random: &mut dyn RandomGenerator, now: SystemTime) {
+        if self.follow_secret(now) {
+            return;
+        }
         let now = seconds(now);
         let born = *self.current.born.get_or_insert(now);
         if now.saturating_sub(born) >= self.lifetimes.new_token.as_secs() {
@@ -149,14 +162,27 @@ impl TokenSealer {
         }
     }
 
+    /// Takes the keys of this period from the secret, if there is one.
+    fn follow_secret(&mut self, now: SystemTime) -> bool {
+        let Some(secret) = &self.secret else { return false };
+        let period = seconds(now) / self.lifetimes.new_token.as_secs().max(1);
+        if self.current.born != Some(period) {
+            self.current = SealKey::of_period(secret, period);
+            self.previous = Some(SealKey::of_period(secret, period.saturating_sub(1)));
+        }
+        true
+    }
+
     /// What a client's token is worth. Every token costs the same work.
     pub fn open(
-        &self,
+        &mut self,
         now: SystemTime,
         version: Version,
         peer: SocketAddr,
         token: &[u8],
     ) -> TokenVerdict {
+        // Tokens of before a restart have to open before one is made.
+        self.follow_secret(now);
         let Some(body) = self.decrypt(version, token) else { return TokenVerdict::Unknown };
         Self::judge(self.lifetimes, now, peer, &mut Reader::new(&body))
             .unwrap_or(TokenVerdict::Unknown)
@@ -214,8 +240,12 @@ impl SealKey {
     fn generate(random: &mut dyn RandomGenerator, id: u8) -> Self {
         let mut secret = [0; 32];
         random.fill(&mut secret);
-        let key = UnboundKey::new(&AES_256_GCM, &secret).expect("the key has AES-256's length");
-        Self { id, key: LessSafeKey::new(key), born: None }
+        Self { id, key: aead_key(&secret), born: None }
+    }
+
+    fn of_period(secret: &ServerSecret, period: u64) -> Self {
+        let key = aead_key(&secret.key("address validation token", period));
+        Self { id: period as u8, key, born: Some(period) }
     }
 }
 

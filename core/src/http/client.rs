@@ -9,6 +9,7 @@ use http::{Request, header};
 use super::body::Body;
 use super::config::Http3Config;
 use super::connection::Http3Connection;
+use super::early::is_replay_safe;
 use super::error::{ExchangeError, Http3Code, Http3Error, RequestFailure};
 use super::exchange::parse_length;
 use super::headers::request_fields;
@@ -131,10 +132,11 @@ impl Http3ClientSession {
 
     fn start_requests(&mut self, cx: &mut SessionContext<'_, Self>) {
         while !self.queue.is_empty() {
+            let Some(at) = self.next_request(cx.connection().is_established()) else { break };
             let queue = &mut self.queue;
             let mut started = None;
             let opened = cx.open_stream(Direction::Bidirectional, |id| {
-                let (request, pending) = queue.pop_front().expect("the queue is not empty");
+                let (request, pending) = queue.remove(at).expect("it was found there");
                 started = Some(request);
                 let stream = ResponseStream::new(id, pending);
                 Http3ClientStream(Kind::Request(started, Box::new(stream)))
@@ -148,6 +150,16 @@ impl Http3ClientSession {
                 _ => break,
             }
         }
+    }
+
+    /// The place of the next request that may be sent. Early data can be replayed: only what may be
+    /// executed twice goes into it (RFC 8470 §2).
+    fn next_request(&self, is_established: bool) -> Option<usize> {
+        let may_go = |pending: &PendingRequest| {
+            is_established
+                || (is_replay_safe(pending.head.method()) && matches!(pending.body, Body::Empty))
+        };
+        self.queue.iter().position(|(_, pending)| may_go(pending))
     }
 
     fn fail_queue(&mut self, failure: &RequestFailure) {
@@ -176,6 +188,22 @@ impl Session for Http3ClientSession {
         ));
         plumbing::settle(self, cx);
         Err(Refuse(Http3Code::STREAM_CREATION_ERROR.into()))
+    }
+
+    fn on_early_data_ready(&mut self, cx: &mut SessionContext<'_, Self>) {
+        if let Some(settings) = cx.connection().application_state(super::ALPN) {
+            self.http.early.recall(&settings);
+        }
+        plumbing::begin(self, cx);
+        plumbing::open_streams(self, cx);
+        self.start_requests(cx);
+        plumbing::settle(self, cx);
+    }
+
+    fn on_early_data_settled(&mut self, accepted: bool, _cx: &mut SessionContext<'_, Self>) {
+        if !accepted {
+            self.http.early.forget();
+        }
     }
 
     fn on_handshake_complete(&mut self, cx: &mut SessionContext<'_, Self>) {

@@ -17,6 +17,7 @@ mod client;
 mod config;
 mod connection;
 mod control_stream;
+mod early;
 mod echo;
 mod error;
 mod exchange;

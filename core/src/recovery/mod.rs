@@ -78,6 +78,8 @@ pub struct Recovery<F> {
     pto_count: u32,
     /// Where the timer starts that a client sets with nothing in flight (RFC 9002 §6.2.2.1).
     deadlock_base: Time,
+    /// When a probe timeout last expired; what it asked for may not have been possible to send.
+    probe_timeout_at: Time,
     episode: Episode,
     reordering: Reordering,
     tally: Tally,
@@ -129,6 +131,7 @@ impl<F> Recovery<F> {
             max_ack_delay: DEFAULT_MAX_ACK_DELAY,
             pto_count: 0,
             deadlock_base: Time::ZERO,
+            probe_timeout_at: Time::ZERO,
             episode: Episode::default(),
             reordering: Reordering::default(),
             tally: Tally::default(),

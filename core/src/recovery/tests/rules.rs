@@ -270,6 +270,23 @@ fn a_new_path_begins_anew_and_old_packets_do_not_count_there() {
 }
 
 #[test]
+fn what_was_sent_to_an_old_port_is_not_lost_to_congestion() {
+    // RFC 9000 §9.4
+    let mut peer = Peer::new_reno();
+    peer.sample_rtt();
+    let window = peer.recovery.algorithm().congestion_window();
+    peer.send_many(9);
+    peer.recovery.on_peer_port_changed(peer.now);
+    assert_eq!(peer.recovery.bytes_in_flight(), 0);
+    peer.send_many(1);
+    peer.wait(100);
+    peer.ack(&[10..=10]);
+    assert_eq!(peer.fates.lost.len(), 9 - 2);
+    assert!(peer.recovery.algorithm().congestion_window() >= window);
+    assert_eq!(peer.recovery.rtt().smoothed(), ms(100));
+}
+
+#[test]
 fn a_discarded_space_leaves_nothing_in_flight() {
     // RFC 9002 §6.4
     let mut peer = Peer::new_reno();
