@@ -203,8 +203,15 @@ impl<F> Recovery<F> {
     }
 
     /// What to mark the next packet of this path with.
-    pub const fn ecn_codepoint(&self) -> Ecn {
-        self.ecn.codepoint()
+    pub fn ecn_codepoint(&self) -> Ecn {
+        match self.ecn.codepoint() {
+            Ecn::NotEct => Ecn::NotEct,
+            // RFC 9331 §4.1: the algorithm knows how it responds. CE is the network's to set.
+            _ => match self.algorithm.ecn_codepoint() {
+                Ecn::Ce => Ecn::NotEct,
+                codepoint => codepoint,
+            },
+        }
     }
 
     /// What is known of the path's handling of ECN.
