@@ -31,6 +31,7 @@ mod first_flight;
 mod frames;
 mod glitches;
 mod handshake;
+mod hurry;
 mod idle;
 mod initial_keys;
 mod keys;
@@ -91,6 +92,7 @@ use degrading::{PathMonitor, QuietProbe};
 use fates::{Fates, PendingFrames};
 use glitches::GlitchBudget;
 use handshake::Handshake;
+use hurry::Hurry;
 use idle::IdleTimer;
 use keys::KeyRing;
 use local_cids::LocalConnectionIds;
@@ -159,6 +161,7 @@ pub struct Connection {
     provider: Arc<CryptoProvider>,
     path_monitor: PathMonitor,
     quiet: QuietProbe,
+    hurry: Hurry,
     /// Where the peer was during the handshake.
     first_peer_address: SocketAddr,
 

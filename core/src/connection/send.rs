@@ -215,6 +215,7 @@ impl Connection {
         if allowance.probe {
             return self.fill_packet(now, buffer, Space::Application, allowance, buffer_full());
         }
+        self.take_along_with_probes(now);
         let wanted = Space::ALL.map(|space| self.wants(now, space, allowance.eliciting));
         let last = wanted.iter().rposition(|wanted| *wanted);
         // RFC 9000 §14.1: a client's datagrams with Initial packets, and a server's with ones that

@@ -19,6 +19,7 @@ use super::degrading::{PathMonitor, QuietProbe};
 use super::fates::PendingFrames;
 use super::glitches::GlitchBudget;
 use super::handshake::{Handshake, HandshakeStart};
+use super::hurry::Hurry;
 use super::idle::IdleTimer;
 use super::keys::KeyRing;
 use super::local_cids::LocalConnectionIds;
@@ -333,6 +334,7 @@ impl Connection {
             provider: parts.provider,
             path_monitor: PathMonitor::default(),
             quiet: QuietProbe::default(),
+            hurry: Hurry::default(),
             first_peer_address: parts.path.peer,
             config,
         }
