@@ -35,6 +35,7 @@ mod idle;
 mod initial_keys;
 mod keys;
 mod local_cids;
+mod memory;
 mod migration;
 mod mtu;
 mod observer;

@@ -294,6 +294,13 @@ impl<S: Session> SessionHost<S> {
             Event::PathChanged(path) => {
                 self.with_session(now, |session, cx| session.on_path_changed(&path, cx));
             }
+            Event::Idle => {
+                self.with_session(now, S::on_idle);
+                self.streams.shrink();
+                self.connection.shrink_events();
+                self.wakes.shrink_to_fit();
+                self.notices.shrink_to_fit();
+            }
             Event::ConnectionIdIssued(id) => self.notices.push(Notice::ConnectionIdIssued(id)),
             Event::ConnectionIdRetired(id) => self.notices.push(Notice::ConnectionIdRetired(id)),
         }
