@@ -14,9 +14,11 @@ use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
 use protoquic::crypto::{ClientTls, ServerTrust};
 use protoquic::http::ALPN;
+use protoquic_qlog::QlogDirectory;
+use protoquic_tools::arguments::{self, QlogArguments};
+use protoquic_tools::certificate;
 use protoquic_tools::client::{Destination, FetchOptions, Outcome, RequestBody, fetch_all};
 use protoquic_tools::endpoint::resolve;
-use protoquic_tools::{arguments, certificate};
 use rustls::RootCertStore;
 use rustls_pki_types::ServerName;
 
@@ -29,6 +31,8 @@ use rustls_pki_types::ServerName;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
+    #[command(flatten)]
+    qlog: QlogArguments,
     /// What to fetch: `https://HOST[:PORT]/PATH`
     #[arg(required = true)]
     urls: Vec<String>,
@@ -192,6 +196,7 @@ struct Common {
     headers: HeaderMap,
     body: RequestBody,
     destination: Destination,
+    qlog: Option<QlogDirectory>,
 }
 
 fn common_options(arguments: &Arguments, responses: usize) -> Result<Common, String> {
@@ -207,6 +212,7 @@ fn common_options(arguments: &Arguments, responses: usize) -> Result<Common, Str
         headers: parse_headers(&arguments.headers)?,
         body: body(arguments)?,
         destination: destination(arguments, responses)?,
+        qlog: arguments.qlog.folder()?,
     })
 }
 
@@ -226,6 +232,7 @@ fn options(
         server_name,
         config: Arc::clone(&common.config),
         tls: Arc::clone(&common.tls),
+        qlog: common.qlog.clone(),
         method: arguments.method.clone(),
         headers: common.headers.clone(),
         body: common.body.clone(),

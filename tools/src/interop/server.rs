@@ -9,6 +9,7 @@ use protoquic::crypto::{Identity, ServerTls};
 use protoquic::dispatcher::{AddressValidation, DispatcherConfig};
 use protoquic::http::{ALPN, Backend, Http3Config, Http3ServerFactory, MemoryBackend};
 use protoquic::{ServerConfig, SessionFactory};
+use protoquic_qlog::QlogDirectory;
 
 use super::test_case::ServerCase;
 use super::{HQ_ALPN, hq_factory};
@@ -29,6 +30,8 @@ pub struct ServerPlan {
     pub certificate: PathBuf,
     /// Its key, in PEM.
     pub key: PathBuf,
+    /// Where each connection has a qlog file, if anywhere.
+    pub qlog: Option<QlogDirectory>,
 }
 
 /// Puts the server on its port. The error is a line for a person.
@@ -43,7 +46,9 @@ pub fn bind_server(plan: &ServerPlan) -> Result<ServerEndpoint, String> {
     if plan.case == ServerCase::Retry {
         limits.address_validation = AddressValidation::Always;
     }
-    ServerEndpoint::bind(plan.listen, limits, factories)
+    let mut server = ServerEndpoint::bind(plan.listen, limits, factories)?;
+    server.write_qlog(plan.qlog.clone());
+    Ok(server)
 }
 
 fn server_config(plan: &ServerPlan, alpn: &[u8]) -> Result<ServerConfig, String> {
