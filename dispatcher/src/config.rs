@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use protoquic_core::connection::ConnectionIdGenerator;
+use protoquic_core::crypto::ServerSecret;
 use protoquic_core::session::SessionFactory;
 use protoquic_core::wire::Version;
 use protoquic_core::{ConnectionHelper, ObserverFactory, PacketWriter};
@@ -38,6 +39,10 @@ pub struct DispatcherConfig {
     pub max_stateless_per_second: u32,
     /// Whether sessions are given tokens for their clients' later connections. Default on.
     pub give_new_tokens: bool,
+    /// What reset tokens and address validation tokens follow from, so that they hold after a
+    /// restart and on other servers with the same secret (RFC 9000 §10.3.2). Default: none, keys
+    /// are chosen at random.
+    pub secret: Option<ServerSecret>,
 }
 
 impl Default for DispatcherConfig {
@@ -54,6 +59,7 @@ impl Default for DispatcherConfig {
             max_time_wait: 20_000,
             max_stateless_per_second: 1024,
             give_new_tokens: true,
+            secret: None,
         }
     }
 }

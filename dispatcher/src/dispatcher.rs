@@ -82,7 +82,11 @@ impl Dispatcher {
         let DispatcherSetup { config, writer, helper, ids, factories, observers } = setup;
         let mut random = helper.random_generator();
         Self {
-            stateless: StatelessAnswers::new(&mut *random, config.max_stateless_per_second),
+            stateless: StatelessAnswers::new(
+                &mut *random,
+                config.max_stateless_per_second,
+                config.secret.as_ref(),
+            ),
             buffered: BufferedPackets::new(
                 config.max_buffered_connections,
                 config.max_buffered_packets,
@@ -152,6 +156,20 @@ impl Dispatcher {
             self.sessions.remove(key);
         }
         self.handshaking = 0;
+    }
+
+    /// The session that packets with this connection ID belong to.
+    pub fn session_key(&mut self, id: &ConnectionId) -> Option<SessionKey> {
+        self.sessions.route(id)
+    }
+
+    /// Has [`Session::on_wake`](protoquic_core::Session::on_wake) of this session called in the next
+    /// turn: work came for it that no packet brought.
+    pub fn wake_session(&mut self, key: SessionKey) {
+        if let Some(entry) = self.sessions.get_mut(key) {
+            entry.host.wake();
+            self.touch(key);
+        }
     }
 
     /// Whether no session lives.

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use protoquic_core::connection::refusal;
 use protoquic_core::crypto::{
-    ResetKey, TokenLifetimes, TokenSealer, retry_integrity_tag, ring_provider,
+    ResetKey, ServerSecret, TokenLifetimes, TokenSealer, retry_integrity_tag, ring_provider,
 };
 use protoquic_core::wire::{Invariant, Version, write_retry, write_version_negotiation};
 use protoquic_core::{
@@ -45,10 +45,22 @@ pub(crate) struct RetryRequest<'a> {
 }
 
 impl StatelessAnswers {
-    pub(crate) fn new(random: &mut dyn RandomGenerator, per_second: u32) -> Self {
+    pub(crate) fn new(
+        random: &mut dyn RandomGenerator,
+        per_second: u32,
+        secret: Option<&ServerSecret>,
+    ) -> Self {
+        let lifetimes = TokenLifetimes::default();
+        let (reset_key, tokens) = match secret {
+            Some(secret) => {
+                let tokens = TokenSealer::from_secret(secret.clone(), lifetimes);
+                (ResetKey::from_secret(secret), tokens)
+            }
+            None => (ResetKey::generate(random), TokenSealer::new(random, lifetimes)),
+        };
         Self {
-            reset_key: Arc::new(ResetKey::generate(random)),
-            tokens: TokenSealer::new(random, TokenLifetimes::default()),
+            reset_key: Arc::new(reset_key),
+            tokens,
             negotiations: RateLimit::new(per_second),
             retries: RateLimit::new(per_second),
             refusals: RateLimit::new(per_second),

@@ -68,6 +68,27 @@ fn probe_timeouts_stay_within_three_times_what_came() {
 }
 
 #[test]
+fn what_waits_at_the_limit_goes_out_with_the_next_datagram() {
+    // RFC 9002 §6.2.2.1: at the limit there is no timer, so that none backs off meanwhile.
+    let mut net = net();
+    let hold = Box::new(|space, messages| match space {
+        protoquic::Space::Initial => messages,
+        _ => Vec::new(),
+    });
+    let mut evil = Evil::client(&mut net, 5000, b"echo", &parameters(), hold);
+    evil.acknowledges = false;
+    let first = evil.peer_id;
+    evil.start(&mut net);
+    let (_, received) = watch(&mut net, &mut evil, SECOND * 8);
+    assert!(received > 2400, "{received}");
+    // Not authentic, but for this connection.
+    let packet = [&[0x41], first.as_bytes(), &[3; 1191]].concat();
+    evil.send_datagram(&mut net, packet);
+    let (_, more) = watch(&mut net, &mut evil, SECOND / 20);
+    assert!(more > received, "nothing came for another datagram");
+}
+
+#[test]
 fn small_datagrams_earn_small_answers() {
     let mut net = net();
     let hold = Box::new(|space, messages| match space {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use protoquic::connection::Config;
-use protoquic::crypto::offer_early_data;
+use protoquic::crypto::{ServerSecret, offer_early_data, tickets_from_secret};
 use protoquic::dispatcher::{AddressValidation, DispatcherConfig};
 use protoquic::wire::{Frame, PacketType};
 use protoquic::{
@@ -403,6 +403,25 @@ fn a_server_that_takes_no_early_data_does_not_look_at_it() {
 }
 
 #[test]
+fn early_keys_are_kept_for_three_ptos() {
+    // RFC 9001 §4.9.3. With this link three PTO are between 140 and 260 ms.
+    let mut world = World::new();
+    let mut evil = resuming_attacker(&mut world);
+    let challenge = |mark| bytes_of(&Frame::PathChallenge([mark; 8]));
+    let held = [1, 2].map(|mark| evil.seal(PacketType::ZeroRtt, &challenge(mark), 0));
+    evil.run(&mut world.net, SECOND / 20);
+    assert!(evil.is_confirmed(), "{:?}", evil.close());
+    let mut answered = held.into_iter().map(|packet| {
+        evil.run(&mut world.net, SECOND / 10);
+        evil.send_datagram(&mut world.net, packet);
+        evil.run(&mut world.net, SECOND / 5);
+        evil.count(|frame| matches!(frame, Frame::PathResponse(_)))
+    });
+    assert_eq!(answered.next(), Some(1), "it was only reordered");
+    assert_eq!(answered.next(), Some(1), "too late");
+}
+
+#[test]
 fn over_bad_links_every_byte_arrives_once_whatever_becomes_of_early_data() {
     for seed in 0..300 {
         let mut world = World::new();
@@ -424,4 +443,44 @@ fn over_bad_links_every_byte_arrives_once_whatever_becomes_of_early_data() {
         world.finish(client);
         assert_ne!(world.early_data(client), EarlyData::Offered, "seed {seed}");
     }
+}
+
+#[test]
+fn with_a_secret_tokens_and_tickets_outlive_the_server() {
+    // RFC 9000 §8.1.3, §10.3.2; RFC 8446 §2.2
+    let start = |world: &mut World, secret| {
+        let secret = ServerSecret::new(secret);
+        let mut tls = (*tls::server(&[b"echo"])).clone();
+        tickets_from_secret(&mut tls, &secret);
+        let transport = Arc::new(Config::default());
+        world.server = ServerConfig { transport, tls: Arc::new(tls) };
+        let dispatcher = DispatcherConfig {
+            address_validation: AddressValidation::Always,
+            secret: Some(secret),
+            ..DispatcherConfig::default()
+        };
+        let factory = Box::new(echo_factory(world.server.clone()));
+        world.net.restart_server(dispatcher, vec![factory]);
+    };
+    let mut world = World::new();
+    let cache = Arc::new(MemorySessionCache::new());
+    world.client = Arc::new(Config { session_cache: Some(cache), ..Config::default() });
+    start(&mut world, [1; 32]);
+    let first = world.connect(100);
+    assert_eq!(world.finish(first), 3 * ROUND_TRIP, "with a Retry");
+    world.net.run_for(SECOND);
+    start(&mut world, [1; 32]);
+    let second = world.connect(100);
+    assert_eq!(world.finish(second), 2 * ROUND_TRIP, "without one");
+    assert!(world.is_resumed(second));
+    // The first connection is gone, and is told so by a reset that it believes.
+    world.net.clients[first].enter(world.net.now, |_, cx| cx.connection().ping());
+    world.net.kick();
+    world.net.run_for(SECOND);
+    let closed = &world.net.clients[first].session().closed;
+    assert_eq!(closed, &Some(CloseReason::StatelessReset));
+    start(&mut world, [2; 32]);
+    let third = world.connect(100);
+    assert_eq!(world.finish(third), 3 * ROUND_TRIP, "another secret");
+    assert!(!world.is_resumed(third));
 }

@@ -55,7 +55,12 @@ impl Connection {
         }
     }
 
-    fn write_ack(&mut self, now: Time, space: Space, builder: &mut PacketBuilder<'_>) -> bool {
+    pub(super) fn write_ack(
+        &mut self,
+        now: Time,
+        space: Space,
+        builder: &mut PacketBuilder<'_>,
+    ) -> bool {
         let acks = &mut self.spaces[space as usize].acks;
         let Some(largest) = acks.largest().filter(|_| acks.has_unacked()) else { return false };
         let delay = acks.ack_delay(now).as_micros() as u64 >> ACK_DELAY_EXPONENT;

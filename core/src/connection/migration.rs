@@ -257,8 +257,7 @@ impl Connection {
     /// differs, that is most likely a NAT's doing, and the path is the same.
     fn use_path_state(&mut self, now: Time, left: &mut Path, keeps: bool) {
         if keeps {
-            // Marks may be treated differently all the same (RFC 9000 §13.4.2).
-            self.recovery.revalidate_ecn();
+            self.recovery.on_peer_port_changed(now);
             return;
         }
         let size = self.config.initial_packet_size;

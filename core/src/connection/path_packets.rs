@@ -81,6 +81,11 @@ impl Connection {
         // does not just probe brings it back.
         if answers && self.paths.is_active(address) {
             builder.frame(&Frame::Ping, None);
+            // What has come is said at once: a peer whose address changed may have lost all that it
+            // sent to the old one, and learns so from this.
+            if self.write_ack(now, Space::Application, builder) {
+                self.spaces[Space::Application as usize].acks.on_ack_sent(true);
+            }
         }
     }
 

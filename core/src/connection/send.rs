@@ -73,6 +73,10 @@ impl Connection {
     fn write_datagrams(&mut self, now: Time, writer: &mut dyn PacketWriter) -> bool {
         self.streams.set_time(now, self.recovery.rtt().smoothed());
         self.datagrams.expire(now);
+        self.streams.expire(now);
+        if !self.streams.is_blocked() {
+            self.reminder.on_unblocked();
+        }
         let mut wrote = false;
         loop {
             if self.turn_budget == 0 {
@@ -94,6 +98,7 @@ impl Connection {
                     self.write_blocked = false;
                     // What is due and was not written has no room at this address.
                     self.acks_wait_since = Some(now);
+                    self.note_amplification_limit(now);
                     return wrote;
                 }
                 Attempt::Blocked => {
@@ -318,6 +323,7 @@ impl Connection {
         let size = packet.len();
         if packet.ack_eliciting {
             self.idle.on_ack_eliciting_sent(now);
+            self.reminder.on_ack_eliciting_sent(now);
         }
         self.stats.packets_sent += 1;
         self.stats.bytes_sent += size as u64;

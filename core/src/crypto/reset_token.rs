@@ -3,6 +3,7 @@
 
 use ring::hmac;
 
+use super::ServerSecret;
 use crate::helper::RandomGenerator;
 use crate::types::{ConnectionId, ResetToken};
 
@@ -21,6 +22,11 @@ impl ResetKey {
         let mut secret = [0; 32];
         random.fill(&mut secret);
         Self::new(&secret)
+    }
+
+    /// The key that follows from a server's secret.
+    pub fn from_secret(secret: &ServerSecret) -> Self {
+        Self::new(&secret.key("stateless reset", 0))
     }
 
     /// The token of this connection ID.

@@ -12,6 +12,7 @@ use ring::aead::quic::{AES_128, HeaderProtectionKey};
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 use super::*;
+use crate::TransportErrorCode;
 use crate::helper::{RandomGenerator, SeededRandom};
 use crate::types::{ConnectionId, Role};
 use crate::wire::Version;
@@ -173,7 +174,7 @@ impl Tokens {
         self.sealer.seal_new_token(&mut self.random, self.now, Version::V1, self.peer.ip())
     }
 
-    fn open(&self, token: &[u8]) -> TokenVerdict {
+    fn open(&mut self, token: &[u8]) -> TokenVerdict {
         self.sealer.open(self.now, Version::V1, self.peer, token)
     }
 }
@@ -217,6 +218,39 @@ fn a_new_token_holds_for_its_host_and_some_days_over_a_change_of_key() {
 }
 
 #[test]
+fn tokens_of_a_secret_hold_for_every_sealer_that_knows_it() {
+    let mut ours = Tokens::new();
+    let with = |secret: ServerSecret| {
+        let sealer = TokenSealer::from_secret(secret, TokenLifetimes::default());
+        Tokens { sealer, ..Tokens::new() }
+    };
+    ours.sealer = with(ServerSecret::new([1; 32])).sealer;
+    let token = ours.new_token();
+    assert_eq!(with(ServerSecret::new([1; 32])).open(&token), TokenVerdict::NewToken);
+    assert_eq!(with(ServerSecret::new([2; 32])).open(&token), TokenVerdict::Unknown);
+    let mut changed = with(ServerSecret::new([2; 32]).accepting([1; 32]));
+    assert_eq!(changed.open(&token), TokenVerdict::NewToken, "the secret was changed");
+    let newer = changed.new_token();
+    assert_eq!(ours.open(&newer), TokenVerdict::Unknown, "it seals with the new one");
+    // A server whose clock has not reached the next key's period yet.
+    let week = Duration::from_hours(7 * 24);
+    let since = ours.now.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let period_end = week.mul_f64((since.as_secs() / week.as_secs() + 1) as f64);
+    ours.now = SystemTime::UNIX_EPOCH + period_end;
+    let token = ours.retry();
+    let mut behind = with(ServerSecret::new([1; 32]));
+    behind.now = ours.now;
+    assert!(matches!(behind.open(&token), TokenVerdict::Retry { .. }));
+    ours.now -= Duration::from_secs(1);
+    let early = ours.new_token();
+    ours.now += Duration::from_secs(2);
+    assert_eq!(ours.open(&early), TokenVerdict::NewToken, "over a change of key");
+    behind.now -= Duration::from_secs(2);
+    behind.new_token();
+    assert_ne!(behind.sealer.decrypt(Version::V1, &token), None, "of the next period");
+}
+
+#[test]
 fn garbled_tokens_are_as_none() {
     let mut tokens = Tokens::new();
     for token in [tokens.retry(), tokens.new_token()] {
@@ -254,6 +288,22 @@ fn client_hello() -> Vec<u8> {
 }
 
 #[test]
+fn a_ticket_that_limits_early_data_is_a_violation() {
+    // RFC 9001 §4.6.1
+    let [(mut client, _), _] = key_phases::handshaken();
+    // NewSessionTicket (RFC 8446 §4.6.1): lifetime, age_add, nonce, ticket, early_data.
+    let ticket = |limit: [u8; 4]| {
+        let mut message = vec![4, 0, 0, 23, 0, 0, 1, 0, 0, 0, 0, 0, 1, 9, 0, 1, 7, 0, 8];
+        message.extend([0, 42, 0, 4]);
+        message.extend(limit);
+        message
+    };
+    assert_eq!(client.read(&ticket([0xff; 4])), Ok(()));
+    let error = client.read(&ticket([0, 0, 1, 0])).unwrap_err();
+    assert_eq!(error.code(), TransportErrorCode::PROTOCOL_VIOLATION);
+}
+
+#[test]
 fn a_client_hello_tells_name_and_protocols_and_asks_for_more_when_cut() {
     let bytes = client_hello();
     for len in 0..bytes.len() {
@@ -285,4 +335,24 @@ fn client_hello_like(random: &mut SeededRandom) -> Vec<u8> {
     let len = bytes.len() - 4;
     bytes[1..4].copy_from_slice(&[0, 0, len as u8]);
     bytes
+}
+
+#[test]
+fn tokens_from_a_secret_hold_after_a_restart_and_as_long_as_others() {
+    let secret = ServerSecret::new([9; 32]);
+    let mut tokens = Tokens::new();
+    let sealer = || TokenSealer::from_secret(secret.clone(), TokenLifetimes::default());
+    tokens.sealer = sealer();
+    let (new_token, retry) = (tokens.new_token(), tokens.retry());
+    tokens.sealer = sealer();
+    assert_eq!(tokens.open(&new_token), TokenVerdict::NewToken);
+    assert!(matches!(tokens.open(&retry), TokenVerdict::Retry { .. }));
+    tokens.now += Duration::from_hours(7 * 24) - Duration::from_secs(1);
+    tokens.sealer = sealer();
+    assert_eq!(tokens.open(&new_token), TokenVerdict::NewToken);
+    tokens.now += Duration::from_secs(1);
+    assert_eq!(tokens.open(&new_token), TokenVerdict::Unknown, "expired");
+    tokens.now -= Duration::from_hours(24);
+    tokens.sealer = TokenSealer::from_secret(ServerSecret::new([8; 32]), TokenLifetimes::default());
+    assert_eq!(tokens.open(&new_token), TokenVerdict::Unknown, "another secret");
 }

@@ -1,12 +1,14 @@
 //! [`TokenSealer`]: the tokens of Retry and NEW_TOKEN (RFC 9000 §8.1.1): sealed, bound to the
-//! client's address and its QUIC version, short-lived. Keys rotate; the one before still opens. This file must not know
-//! when a token is wanted.
+//! client's address and its QUIC version, short-lived. Keys rotate; the one before still opens, and
+//! where they follow from a secret, those of its neighbours in time.
+//! This file must not know when a token is wanted.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
 
+use super::secret::{ServerSecret, aead_key};
 use crate::helper::RandomGenerator;
 use crate::types::ConnectionId;
 use crate::wire::{Reader, Version, Writer};
@@ -47,14 +49,18 @@ pub enum TokenVerdict {
 /// Makes and opens tokens.
 pub struct TokenSealer {
     lifetimes: TokenLifetimes,
+    /// Where keys come from, if not from chance.
+    secret: Option<ServerSecret>,
     current: SealKey,
-    previous: Option<SealKey>,
+    /// What opens besides: the key before, and those of the secret's neighbours.
+    others: Vec<SealKey>,
 }
 
 struct SealKey {
     id: u8,
     key: LessSafeKey,
-    /// Seconds since the Unix epoch; set when the key is first used.
+    /// Seconds since the Unix epoch; set when the key is first used. The number of its period, if
+    /// it follows from a secret.
     born: Option<u64>,
 }
 
@@ -67,7 +73,14 @@ impl std::fmt::Debug for TokenSealer {
 impl TokenSealer {
     /// A sealer with a random key.
     pub fn new(random: &mut dyn RandomGenerator, lifetimes: TokenLifetimes) -> Self {
-        Self { lifetimes, current: SealKey::generate(random, 0), previous: None }
+        Self { lifetimes, secret: None, current: SealKey::generate(random, 0), others: Vec::new() }
+    }
+
+    /// A sealer whose keys follow from a secret and the time, so that tokens hold after a restart.
+    pub fn from_secret(secret: ServerSecret, lifetimes: TokenLifetimes) -> Self {
+        // It is replaced as soon as the time is known.
+        let current = SealKey { born: None, ..SealKey::of_period(&secret, 0) };
+        Self { lifetimes, secret: Some(secret), current, others: Vec::new() }
     }
 
     /// A token for a Retry to `peer`.
@@ -140,42 +153,64 @@ impl TokenSealer {
 
     /// A new key every lifetime of a NEW_TOKEN token, so that every token opens while it holds.
     fn rotate(&mut self, random: &mut dyn RandomGenerator, now: SystemTime) {
+        if self.follow_secret(now) {
+            return;
+        }
         let now = seconds(now);
         let born = *self.current.born.get_or_insert(now);
         if now.saturating_sub(born) >= self.lifetimes.new_token.as_secs() {
             let mut next = SealKey::generate(random, self.current.id.wrapping_add(1));
             next.born = Some(now);
-            self.previous = Some(std::mem::replace(&mut self.current, next));
+            self.others = vec![std::mem::replace(&mut self.current, next)];
         }
+    }
+
+    /// Takes the keys of this period from the secret, if there is one.
+    fn follow_secret(&mut self, now: SystemTime) -> bool {
+        let Some(secret) = &self.secret else { return false };
+        let period = seconds(now) / self.lifetimes.new_token.as_secs().max(1);
+        if self.current.born != Some(period) {
+            self.current = SealKey::of_period(secret, period);
+            // The period before, and the next: another server's clock may be ahead of ours.
+            let periods = period.saturating_sub(1)..=period + 1;
+            let of_secret =
+                |secret| periods.clone().map(move |period| SealKey::of_period(&secret, period));
+            self.others = secret.each().flat_map(of_secret).collect();
+        }
+        true
     }
 
     /// What a client's token is worth. Every token costs the same work.
     pub fn open(
-        &self,
+        &mut self,
         now: SystemTime,
         version: Version,
         peer: SocketAddr,
         token: &[u8],
     ) -> TokenVerdict {
+        // Tokens of before a restart have to open before one is made.
+        self.follow_secret(now);
         let Some(body) = self.decrypt(version, token) else { return TokenVerdict::Unknown };
         Self::judge(self.lifetimes, now, peer, &mut Reader::new(&body))
             .unwrap_or(TokenVerdict::Unknown)
     }
 
-    fn decrypt(&self, version: Version, token: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn decrypt(&self, version: Version, token: &[u8]) -> Option<Vec<u8>> {
         let (id, rest) = token.split_first()?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
-        let keys = [Some(&self.current), self.previous.as_ref()];
-        let key = keys.into_iter().flatten().find(|key| key.id == *id)?;
         if sealed.len() > MAX_BODY + 16 {
             return None;
         }
-        let mut body = sealed.to_vec();
-        let nonce = Nonce::assume_unique_for_key(*nonce);
-        let len =
-            key.key.open_in_place(nonce, Aad::from(context(*id, version)), &mut body).ok()?.len();
-        body.truncate(len);
-        Some(body)
+        let open = |key: &SealKey| {
+            let mut body = sealed.to_vec();
+            let nonce = Nonce::assume_unique_for_key(*nonce);
+            let context = Aad::from(context(*id, version));
+            let len = key.key.open_in_place(nonce, context, &mut body).ok()?.len();
+            body.truncate(len);
+            Some(body)
+        };
+        let keys = std::iter::once(&self.current).chain(&self.others);
+        keys.filter(|key| key.id == *id).find_map(open)
     }
 
     fn judge(
@@ -214,8 +249,12 @@ impl SealKey {
     fn generate(random: &mut dyn RandomGenerator, id: u8) -> Self {
         let mut secret = [0; 32];
         random.fill(&mut secret);
-        let key = UnboundKey::new(&AES_256_GCM, &secret).expect("the key has AES-256's length");
-        Self { id, key: LessSafeKey::new(key), born: None }
+        Self { id, key: aead_key(&secret), born: None }
+    }
+
+    fn of_period(secret: &ServerSecret, period: u64) -> Self {
+        let key = aead_key(&secret.key("address validation token", period));
+        Self { id: period as u8, key, born: Some(period) }
     }
 }
 

@@ -131,10 +131,11 @@ impl Http3ClientSession {
 
     fn start_requests(&mut self, cx: &mut SessionContext<'_, Self>) {
         while !self.queue.is_empty() {
+            let Some(at) = self.next_request(cx.connection().is_established()) else { break };
             let queue = &mut self.queue;
             let mut started = None;
             let opened = cx.open_stream(Direction::Bidirectional, |id| {
-                let (request, pending) = queue.pop_front().expect("the queue is not empty");
+                let (request, pending) = queue.remove(at).expect("it was found there");
                 started = Some(request);
                 let stream = ResponseStream::new(id, pending);
                 Http3ClientStream(Kind::Request(started, Box::new(stream)))
@@ -148,6 +149,33 @@ impl Http3ClientSession {
                 _ => break,
             }
         }
+    }
+
+    /// The place of the next request that may be sent. Early data can be replayed: only what may be
+    /// executed twice goes into it (RFC 8470 §2).
+    fn next_request(&self, is_established: bool) -> Option<usize> {
+        let early = self.http.config().early_requests;
+        let may_go = |pending: &PendingRequest| {
+            let is_safe = early.allow(pending.head.method()) && matches!(pending.body, Body::Empty);
+            is_established || (is_safe && !pending.was_too_early)
+        };
+        self.queue.iter().position(|(_, pending)| may_go(pending))
+    }
+
+    /// RFC 8470 §5.2: what was too early is asked again, after the handshake.
+    fn ask_again(
+        &mut self,
+        cx: &mut SessionContext<'_, Self>,
+        id: RequestId,
+        mut pending: PendingRequest,
+    ) {
+        self.streams.remove(&id);
+        if self.is_going_away() {
+            return pending.handler.on_failed(&RequestFailure::NotProcessed);
+        }
+        self.queue.push_front((id, pending));
+        self.start_requests(cx);
+        plumbing::settle(self, cx);
     }
 
     fn fail_queue(&mut self, failure: &RequestFailure) {
@@ -176,6 +204,22 @@ impl Session for Http3ClientSession {
         ));
         plumbing::settle(self, cx);
         Err(Refuse(Http3Code::STREAM_CREATION_ERROR.into()))
+    }
+
+    fn on_early_data_ready(&mut self, cx: &mut SessionContext<'_, Self>) {
+        if let Some(settings) = cx.connection().application_state(super::ALPN) {
+            self.http.early.recall(&settings);
+        }
+        plumbing::begin(self, cx);
+        plumbing::open_streams(self, cx);
+        self.start_requests(cx);
+        plumbing::settle(self, cx);
+    }
+
+    fn on_early_data_settled(&mut self, accepted: bool, _cx: &mut SessionContext<'_, Self>) {
+        if !accepted {
+            self.http.early.forget();
+        }
     }
 
     fn on_handshake_complete(&mut self, cx: &mut SessionContext<'_, Self>) {
@@ -255,7 +299,7 @@ impl Stream<Http3ClientSession> for Http3ClientStream {
     fn on_data_available(&mut self, cx: &mut StreamContext<'_, Http3ClientSession>) {
         match &mut self.0 {
             Kind::Uni(stream) => stream.on_data_available(cx),
-            Kind::Request(_, stream) => {
+            Kind::Request(request, stream) => {
                 let id = cx.id();
                 let wishes = &mut cx.session().cancelled;
                 let is_cancelled = wishes.contains(&id);
@@ -267,6 +311,12 @@ impl Stream<Http3ClientSession> for Http3ClientStream {
                         stream.on_data_available(http, io);
                     }
                 });
+                if let Some(pending) = stream.take_refused()
+                    && let Some(request) = request.take()
+                {
+                    let (session, scx) = cx.split();
+                    session.ask_again(scx, request, pending);
+                }
             }
         }
     }
@@ -329,5 +379,5 @@ fn prepare(
         parse_length(value)?;
     }
     request_fields(&head)?;
-    Ok(PendingRequest { head, body, handler })
+    Ok(PendingRequest { head, body, handler, was_too_early: false })
 }

@@ -10,6 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::config::Http3Config;
 use super::control_stream::ControlFrame;
+use super::early::EarlySettings;
 use super::error::{ExchangeError, Fault, Http3Code, Http3Error};
 use super::frame::{emit, frame_type};
 use super::headers::FieldList;
@@ -32,6 +33,7 @@ pub(super) struct Http3Connection {
     pub(super) decoder: Decoder,
     encoder: Encoder,
     peer_settings: Option<Settings>,
+    pub(super) early: EarlySettings,
     /// Our control, encoder and decoder streams, in the order of [`UniKind`].
     outgoing: [Option<StreamId>; 3],
     /// The peer's.
@@ -76,6 +78,7 @@ impl Http3Connection {
             encoder: Encoder::new(),
             config,
             peer_settings: None,
+            early: EarlySettings::default(),
             outgoing: [None; 3],
             incoming: [None; 3],
             grease_stream_sent: false,
@@ -150,7 +153,8 @@ impl Http3Connection {
             .iter()
             .map(|field| field.name.len() as u64 + field.value.len() as u64 + 32)
             .sum();
-        let limit = self.peer_settings.map_or(u64::MAX, |settings| settings.max_field_section_size);
+        let limit = self.peer_settings.map(|settings| settings.max_field_section_size);
+        let limit = limit.or_else(|| self.early.max_field_section_size()).unwrap_or(u64::MAX);
         if size > limit {
             return Err(ExchangeError::TooLarge { size, limit });
         }
@@ -269,6 +273,7 @@ impl Http3Connection {
     pub(super) fn on_control_frame(&mut self, frame: ControlFrame) -> Result<(), Http3Error> {
         match frame {
             ControlFrame::Settings(settings) => {
+                self.early.on_settings(&settings)?;
                 self.peer_settings = Some(settings);
                 self.apply_peer_settings();
                 Ok(())

@@ -38,6 +38,9 @@ pub(super) fn settle<S: Http3Session>(session: &mut S, cx: &mut SessionContext<'
         http.shutdown = Shutdown::Over;
         cx.close(Http3Code::NO_ERROR.into(), "");
     }
+    if let Some(settings) = http.early.take_news() {
+        cx.connection().remember_application_state(settings);
+    }
     cx.set_alarm(http.deadline());
     if let Some(error) = http.take_failure() {
         cx.close(error.code.into(), &error.reason);

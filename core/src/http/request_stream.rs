@@ -158,6 +158,10 @@ impl RequestStream {
         self.phase = Phase::Running;
         self.state.method = head.request.method().clone();
         self.state.reader.begin_body(head.content_length);
+        if io.is_early() && !http.config().early_requests.allow(&self.state.method) {
+            // RFC 8470 §5.2: the client is to ask again after the handshake.
+            return self.answer(StatusCode::TOO_EARLY, http, io);
+        }
         if self.state.method == Method::CONNECT {
             return self.answer(StatusCode::NOT_IMPLEMENTED, http, io);
         }

@@ -1,6 +1,6 @@
 //! [`Settings`]: the SETTINGS frame (RFC 9114 §7.2.4) with the parameters of RFC 9114 and RFC 9204.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::config::Http3Config;
 use super::error::{Http3Code, Http3Error};
@@ -72,6 +72,23 @@ impl Settings {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The payload of a SETTINGS frame that says this.
+    pub(super) fn to_payload(self) -> Bytes {
+        let mut payload = BytesMut::with_capacity(32);
+        let mut put = |id, value: u64, default: u64| {
+            if value != default {
+                emit::varint(&mut payload, id);
+                emit::varint(&mut payload, value);
+            }
+        };
+        put(id::QPACK_MAX_TABLE_CAPACITY, self.qpack_max_table_capacity, 0);
+        put(id::MAX_FIELD_SECTION_SIZE, self.max_field_section_size, u64::MAX);
+        put(id::QPACK_BLOCKED_STREAMS, self.qpack_blocked_streams, 0);
+        put(id::ENABLE_CONNECT_PROTOCOL, self.enable_connect_protocol.into(), 0);
+        put(id::H3_DATAGRAM, self.h3_datagram.into(), 0);
+        payload.freeze()
     }
 
     /// Appends our SETTINGS frame.

@@ -31,6 +31,10 @@ pub(super) trait Transport {
     fn stop_sending(&mut self, id: StreamId, code: Http3Code);
     /// The peer's address.
     fn peer_address(&self) -> SocketAddr;
+    /// Whether the handshake is not complete: what comes may be a replay (RFC 8470).
+    fn is_early(&self) -> bool {
+        false
+    }
 }
 
 impl Transport for Connection {
@@ -70,5 +74,9 @@ impl Transport for Connection {
 
     fn peer_address(&self) -> SocketAddr {
         Self::peer_address(self)
+    }
+
+    fn is_early(&self) -> bool {
+        !self.is_established() && !self.is_closed()
     }
 }

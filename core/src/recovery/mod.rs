@@ -78,6 +78,8 @@ pub struct Recovery<F> {
     pto_count: u32,
     /// Where the timer starts that a client sets with nothing in flight (RFC 9002 §6.2.2.1).
     deadlock_base: Time,
+    /// When a probe timeout last expired; what it asked for may not have been possible to send.
+    probe_timeout_at: Time,
     episode: Episode,
     reordering: Reordering,
     tally: Tally,
@@ -129,6 +131,7 @@ impl<F> Recovery<F> {
             max_ack_delay: DEFAULT_MAX_ACK_DELAY,
             pto_count: 0,
             deadlock_base: Time::ZERO,
+            probe_timeout_at: Time::ZERO,
             episode: Episode::default(),
             reordering: Reordering::default(),
             tally: Tally::default(),
@@ -200,8 +203,15 @@ impl<F> Recovery<F> {
     }
 
     /// What to mark the next packet of this path with.
-    pub const fn ecn_codepoint(&self) -> Ecn {
-        self.ecn.codepoint()
+    pub fn ecn_codepoint(&self) -> Ecn {
+        match self.ecn.codepoint() {
+            Ecn::NotEct => Ecn::NotEct,
+            // RFC 9331 §4.1: the algorithm knows how it responds. CE is the network's to set.
+            _ => match self.algorithm.ecn_codepoint() {
+                Ecn::Ce => Ecn::NotEct,
+                codepoint => codepoint,
+            },
+        }
     }
 
     /// What is known of the path's handling of ECN.

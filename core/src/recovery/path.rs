@@ -59,9 +59,18 @@ impl<F> Recovery<F> {
         }
     }
 
-    /// The peer has a new address on what is otherwise the same path: whether ECN marks arrive is
-    /// found out again (RFC 9000 §13.4.2).
-    pub fn revalidate_ecn(&mut self) {
+    /// Only the peer's port is new, which most likely is a NAT's doing: window and RTT stay (RFC 9000
+    /// §9.4). What was sent to the old port is gone with the binding and not for congestion, so it
+    /// neither fills the window nor closes it. Whether ECN marks arrive is found out again (RFC 9000
+    /// §13.4.2).
+    pub fn on_peer_port_changed(&mut self, now: Time) {
+        self.leave_path();
+        self.update_pacing(now);
+    }
+
+    fn leave_path(&mut self) {
+        self.path += 1;
+        self.bytes_in_flight = 0;
         self.ecn.on_new_path(self.config.ecn);
     }
 
@@ -74,9 +83,7 @@ impl<F> Recovery<F> {
             delivery: std::mem::replace(&mut self.delivery, state.delivery),
             max_datagram_size: self.max_datagram_size,
         };
-        self.path += 1;
-        self.bytes_in_flight = 0;
-        self.ecn.on_new_path(self.config.ecn);
+        self.leave_path();
         self.episode = super::Episode::default();
         self.reordering = super::Reordering::default();
         self.on_max_datagram_size_changed(state.max_datagram_size);

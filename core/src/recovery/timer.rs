@@ -54,6 +54,7 @@ impl<F> Recovery<F> {
             Some((time, Expiry::Probe(space, packets))) if time <= now => {
                 self.pto_count = self.pto_count.saturating_add(1);
                 self.deadlock_base = now;
+                self.probe_timeout_at = now;
                 self.stats.probe_timeouts += 1;
                 if self.pto_count >= ECN_TEST_PTOS {
                     self.ecn.on_test_period_over();
@@ -103,8 +104,10 @@ impl<F> Recovery<F> {
             if !ledger.has_ack_eliciting() {
                 return None;
             }
-            let time = ledger.last_ack_eliciting_sent() + self.backed_off(pto);
-            Some((time, Expiry::Probe(space, 2)))
+            // A probe that could not be sent (a full writer, an unproven address) must not expire
+            // again at once.
+            let since = ledger.last_ack_eliciting_sent().max(self.probe_timeout_at);
+            Some((since + self.backed_off(pto), Expiry::Probe(space, 2)))
         });
         probes.min_by_key(|(time, _)| *time)
     }

@@ -32,6 +32,8 @@ pub struct Captured<'a> {
     pub at: Time,
     /// Where.
     pub point: Point,
+    /// Its source and destination as its first host sent it.
+    pub origin: (SocketAddr, SocketAddr),
     /// When its first host sent it.
     pub sent: Time,
     /// Its source address there.
@@ -46,10 +48,10 @@ pub struct Captured<'a> {
 
 impl fmt::Debug for Captured<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { at, point, from, to, data, .. } = self;
+        let Self { at, point, from, to, ecn, data, .. } = self;
         let millis = at.as_nanos() as f64 / 1e6;
         let first = data.first().copied().unwrap_or(0);
-        write!(f, "{millis:.3} {point:?} {from} > {to} {} bytes, {first:02x}", data.len())
+        write!(f, "{millis:.3} {point:?} {from} > {to} {} bytes, {first:02x} {ecn:?}", data.len())
     }
 }
 

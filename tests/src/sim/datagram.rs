@@ -15,6 +15,8 @@ pub struct Datagram {
     pub to: SocketAddr,
     /// The ECN bits.
     pub ecn: Ecn,
+    /// Its source and destination as its first host sent it.
+    pub origin: (SocketAddr, SocketAddr),
     /// When its first host sent it.
     pub sent: Time,
     /// Its payload.

@@ -332,7 +332,14 @@ mod tests {
 
     fn datagram(size: usize) -> Datagram {
         let (address, data) = (([10, 0, 0, 1], 1).into(), BytesMut::zeroed(size - 28));
-        Datagram { from: address, to: address, ecn: Ecn::Ect0, sent: Time::ZERO, data }
+        Datagram {
+            from: address,
+            to: address,
+            ecn: Ecn::Ect0,
+            origin: (address, address),
+            sent: Time::ZERO,
+            data,
+        }
     }
 
     /// Offers so many datagrams at once and runs the line until it is free.

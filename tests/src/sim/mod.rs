@@ -43,6 +43,7 @@ mod dice;
 mod endpoints;
 mod events;
 mod experiment;
+pub mod fuzz;
 mod link;
 mod loss;
 mod nat;

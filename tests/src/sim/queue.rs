@@ -211,7 +211,14 @@ mod tests {
     fn datagram(ecn: Ecn) -> Datagram {
         let address = ([10, 0, 0, 1], 1).into();
         let data = BytesMut::zeroed(1472);
-        Datagram { from: address, to: address, ecn, sent: Time::ZERO, data }
+        Datagram {
+            from: address,
+            to: address,
+            ecn,
+            origin: (address, address),
+            sent: Time::ZERO,
+            data,
+        }
     }
 
     fn at(millis: u64) -> Time {

@@ -294,7 +294,12 @@ impl Simulator {
             return false;
         };
         self.stalled = if next <= self.now { self.stalled + 1 } else { 0 };
-        assert!(self.stalled < MAX_STALLED, "seed {}: time stands still", self.seed);
+        if self.stalled >= MAX_STALLED {
+            let due = |actor: &Resident| actor.actor.next_deadline().is_some_and(|at| at <= next);
+            let busy: Vec<usize> =
+                (0..self.actors.len()).filter(|at| due(&self.actors[*at])).collect();
+            panic!("seed {}: time stands still; actors {busy:?} are always due", self.seed);
+        }
         self.set_time(next.max(self.now));
         while let Some(event) = self.events.pop_due(self.now) {
             self.handle(event);
@@ -416,7 +421,8 @@ impl Simulator {
         let Sent { from, to, ecn, data } = sent;
         // An endpoint that moves to another port of its host needs no permission.
         self.sockets.entry(from).or_insert(actor);
-        let datagram = Box::new(Datagram { from, to, ecn, sent: self.now, data });
+        let datagram =
+            Box::new(Datagram { from, to, ecn, origin: (from, to), sent: self.now, data });
         self.show(Point::Sent(actor), &datagram);
         self.arrive(self.actors[actor.0].node, None, datagram);
     }
@@ -437,8 +443,8 @@ impl Simulator {
         if self.captures.is_empty() {
             return;
         }
-        let Datagram { from, to, ecn, sent, ref data } = *datagram;
-        let captured = Captured { at: self.now, point, sent, from, to, ecn, data };
+        let Datagram { from, to, ecn, origin, sent, ref data } = *datagram;
+        let captured = Captured { at: self.now, point, origin, sent, from, to, ecn, data };
         for capture in &mut self.captures {
             capture(&captured);
         }

@@ -10,16 +10,18 @@ use bytes::Bytes;
 use clap::Parser;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Uri};
+use protoquic::MemorySessionCache;
 use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
-use protoquic::crypto::{ClientTls, ServerTrust};
+use protoquic::crypto::ClientTls;
 use protoquic::http::ALPN;
 use protoquic_qlog::QlogDirectory;
 use protoquic_tools::arguments::{self, QlogArguments};
-use protoquic_tools::certificate;
-use protoquic_tools::client::{Destination, FetchOptions, Outcome, RequestBody, fetch_all};
+use protoquic_tools::client::{
+    Destination, FetchOptions, Outcome, RequestBody, SessionFile, fetch_all,
+};
 use protoquic_tools::endpoint::resolve;
-use rustls::RootCertStore;
+use protoquic_tools::trust::server_trust;
 use rustls_pki_types::ServerName;
 
 /// Fetches URLs over HTTP/3.
@@ -82,7 +84,7 @@ struct Arguments {
     /// The UDP payload size to start with.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1200..=65527))]
     initial_mtu: Option<u16>,
-    /// The congestion control algorithm: reno, cubic or bbr.
+    /// The congestion control algorithm: reno, cubic, bbr or prague.
     #[arg(long, default_value = "cubic")]
     congestion_control: CongestionControl,
     /// How long all requests of a connection may take, in seconds. Without it, a silent server is
@@ -92,6 +94,14 @@ struct Arguments {
     /// Whether a redirect counts as a success. Redirects are not followed.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     redirect_is_success: bool,
+    /// Remembers servers in this file: their address validation tokens and HTTP settings. TLS
+    /// tickets are kept for this run only, where --one_connection_per_request uses them.
+    #[arg(long)]
+    session_cache: Option<PathBuf>,
+    /// Sends requests without side effects in early data, where a session is resumed. Others can
+    /// replay them.
+    #[arg(long)]
+    early_data: bool,
 }
 
 fn main() -> ExitCode {
@@ -106,7 +116,9 @@ fn fetch(arguments: &Arguments) -> Result<(), String> {
         let urls = by_host.entry((host, port)).or_default();
         urls.extend(std::iter::repeat_n(url, arguments.num_requests as usize));
     }
-    let common = common_options(arguments, by_host.values().map(Vec::len).sum())?;
+    let file = arguments.session_cache.as_deref().map(SessionFile::open).transpose()?;
+    let cache = file.as_ref().map_or_else(Arc::default, SessionFile::cache);
+    let common = common_options(arguments, by_host.values().map(Vec::len).sum(), cache)?;
     // What went wrong, and how often the same.
     let mut problems: BTreeMap<String, usize> = BTreeMap::new();
     for ((host, port), urls) in by_host {
@@ -126,7 +138,8 @@ fn fetch(arguments: &Arguments) -> Result<(), String> {
             }
         }
     }
-    report(problems)
+    let saved = file.map_or(Ok(()), |file| file.save());
+    report(problems).and(saved)
 }
 
 /// Why this is not a success.
@@ -167,23 +180,8 @@ fn parse_url(text: &str) -> Result<(String, u16, Uri), String> {
 }
 
 fn client_tls(arguments: &Arguments) -> Result<rustls::ClientConfig, String> {
-    let trust = if arguments.disable_certificate_verification {
-        ServerTrust::AnyCertificate
-    } else {
-        let (certificates, place) = match &arguments.ca_file {
-            Some(path) => (certificate::load_certificates(path)?, path.display().to_string()),
-            None => (certificate::system_roots(), "the system's store".to_owned()),
-        };
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(certificates);
-        if roots.is_empty() {
-            return Err(format!(
-                "{place} has no usable certificates to verify servers by; give --ca_file, or \
-                 --disable_certificate_verification for a server of your own"
-            ));
-        }
-        ServerTrust::Roots(roots)
-    };
+    let any = arguments.disable_certificate_verification;
+    let trust = server_trust(any, arguments.ca_file.as_deref())?;
     let alpn = vec![ALPN.to_vec()];
     let tls = ClientTls { provider: None, trust, alpn, identity: None, key_log: true };
     tls.build().map_err(|error| format!("TLS cannot be set up: {error}"))
@@ -199,9 +197,14 @@ struct Common {
     qlog: Option<QlogDirectory>,
 }
 
-fn common_options(arguments: &Arguments, responses: usize) -> Result<Common, String> {
+fn common_options(
+    arguments: &Arguments,
+    responses: usize,
+    cache: Arc<MemorySessionCache>,
+) -> Result<Common, String> {
     let congestion = Arc::new(arguments.congestion_control);
-    let mut config = Config { congestion, ..Config::default() };
+    let (early_data, session_cache) = (arguments.early_data, Some(cache as Arc<_>));
+    let mut config = Config { congestion, early_data, session_cache, ..Config::default() };
     if let Some(mtu) = arguments.initial_mtu {
         config.initial_packet_size = mtu.into();
         config.max_packet_size = config.max_packet_size.max(mtu.into());

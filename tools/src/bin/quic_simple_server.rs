@@ -5,20 +5,22 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use clap::Parser;
+use protoquic::ServerConfig;
 use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
-use protoquic::crypto::ServerTls;
+use protoquic::crypto::{ServerTls, offer_early_data, tickets_from_secret};
 use protoquic::dispatcher::{AddressValidation, DispatcherConfig};
 use protoquic::http::{ALPN, Backend, Http3Config, Http3ServerFactory, MemoryBackend};
-use protoquic::{ApplicationError, ServerConfig};
 use protoquic_tools::arguments::{self, QlogArguments};
 use protoquic_tools::certificate::{self, Fingerprints};
 use protoquic_tools::endpoint::ServerEndpoint;
-use protoquic_tools::server::{ECHO_PATH, FileBackend, SiteBackend, embedded_site, load_recorded};
+use protoquic_tools::interrupt;
+use protoquic_tools::server::{
+    ECHO_PATH, FileBackend, SiteBackend, embedded_site, load_recorded, load_secret,
+};
 
 /// Serves HTTP/3.
 ///
@@ -55,9 +57,18 @@ struct Arguments {
     /// How long a silent connection is kept, in seconds; 0 is for ever.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=10_000_000))]
     idle_timeout: u64,
-    /// The congestion control algorithm: reno, cubic or bbr.
+    /// The congestion control algorithm: reno, cubic, bbr or prague.
     #[arg(long, default_value = "cubic")]
     congestion_control: CongestionControl,
+    /// A secret of 64 hex digits, from which tokens, tickets and resets follow, so that they hold
+    /// after a restart and on other servers with the same secret. Made if it is not there. A second
+    /// line is a secret that is still accepted.
+    #[arg(long)]
+    secret_file: Option<PathBuf>,
+    /// Takes early data of clients that come back: requests without side effects are served before
+    /// the handshake, and others can replay them. Tickets then do not outlive the server.
+    #[arg(long)]
+    early_data: bool,
 }
 
 fn main() -> ExitCode {
@@ -79,13 +90,21 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         client_verifier: None,
         key_log: true,
     };
-    let tls = tls.build().map_err(|error| certificate::explain_tls_error(&error))?;
+    let mut tls = tls.build().map_err(|error| certificate::explain_tls_error(&error))?;
+    let secret = arguments.secret_file.as_deref().map(load_secret).transpose()?;
+    if let Some(secret) = &secret {
+        tickets_from_secret(&mut tls, secret);
+    }
+    if arguments.early_data {
+        offer_early_data(&mut tls, EARLY_TICKETS);
+    }
     let idle_timeout = Duration::from_secs(arguments.idle_timeout);
     let congestion = Arc::new(arguments.congestion_control);
-    let transport = Config { idle_timeout, congestion, ..Config::default() };
+    let early_data = arguments.early_data;
+    let transport = Config { idle_timeout, congestion, early_data, ..Config::default() };
     let config = ServerConfig { transport: Arc::new(transport), tls: Arc::new(tls) };
     let factory = Http3ServerFactory::new(backend(arguments)?, config, Http3Config::default());
-    let mut limits = DispatcherConfig::default();
+    let mut limits = DispatcherConfig { secret, ..DispatcherConfig::default() };
     if arguments.retry {
         limits.address_validation = AddressValidation::Always;
     }
@@ -94,7 +113,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let mut server = ServerEndpoint::bind(address, limits, vec![Box::new(factory)])?;
     server.write_qlog(arguments.qlog.folder()?);
     introduce(server.address(), &fingerprints);
-    run(&mut server)
+    interrupt::serve("quic_simple_server", &mut server)
 }
 
 fn backend(arguments: &Arguments) -> Result<Arc<dyn Backend>, String> {
@@ -137,31 +156,5 @@ fn introduce(address: SocketAddr, fingerprints: &Fingerprints) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-fn run(server: &mut ServerEndpoint) -> Result<(), String> {
-    static INTERRUPTS: AtomicU8 = AtomicU8::new(0);
-    let waker = server.waker();
-    ctrlc::set_handler(move || {
-        INTERRUPTS.fetch_add(1, Ordering::SeqCst);
-        let _ = waker.wake(); // the loop also looks every second
-    })
-    .map_err(|error| format!("cannot watch for Ctrl-C: {error}"))?;
-    let mut handled = 0;
-    loop {
-        server.run_once(Some(Duration::from_secs(1)))?;
-        let interrupts = INTERRUPTS.load(Ordering::SeqCst);
-        if interrupts > handled {
-            handled = interrupts;
-            if interrupts == 1 {
-                eprintln!("quic_simple_server: draining; Ctrl-C again to stop at once");
-                server.drain();
-            } else {
-                server.close_all(ApplicationError(0), "the server was stopped");
-                server.run_once(Some(Duration::ZERO))?;
-                return Ok(());
-            }
-        }
-        if handled > 0 && server.dispatcher().is_idle() {
-            return Ok(());
-        }
-    }
-}
+/// How many tickets for early data are kept, at most.
+const EARLY_TICKETS: usize = 10_000;

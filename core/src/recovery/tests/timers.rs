@@ -61,6 +61,22 @@ fn each_probe_timeout_doubles_the_next_up_to_a_limit() {
 }
 
 #[test]
+fn a_probe_that_cannot_be_sent_is_due_again_a_period_later() {
+    // The writer may be full, or the peer's address unproven: nothing is sent when the timer says.
+    let mut peer = Peer::new();
+    peer.sample_rtt();
+    peer.send();
+    peer.wait(100_000);
+    for period in [650, 1300, 2600] {
+        let action = peer.recovery.on_deadline(peer.now, &mut peer.fates);
+        assert_eq!(action, probe(APP, 2));
+        let next = peer.now + ms(period);
+        assert_eq!(peer.recovery.deadline(), Some(next));
+        peer.now = next;
+    }
+}
+
+#[test]
 fn one_rtt_packets_are_not_probed_before_confirmation() {
     // RFC 9002 §6.2.1
     let mut peer = Peer::with(Role::Server, Box::new(NewReno::new(1200)));
@@ -182,4 +198,17 @@ fn a_clock_that_jumps_breaks_no_timer() {
     assert!(peer.recovery.rtt().smoothed() <= ms(60_000));
     peer.expire();
     assert_eq!(peer.recovery.bytes_in_flight() % 1200, 0);
+}
+
+#[test]
+fn a_probe_timeout_alone_changes_neither_packets_nor_window() {
+    // RFC 9002 §6.2.1
+    let mut peer = Peer::new_reno();
+    peer.sample_rtt();
+    peer.send_many(3);
+    let window = peer.recovery.algorithm().congestion_window();
+    assert_eq!(peer.expire(), probe(APP, 2));
+    assert_eq!(peer.fates.lost, []);
+    assert_eq!(peer.recovery.bytes_in_flight(), 3600);
+    assert_eq!(peer.recovery.algorithm().congestion_window(), window);
 }

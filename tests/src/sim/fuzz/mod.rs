@@ -1,0 +1,19 @@
+//! Random networks and random mixes of everything at once, each from one number.
+//!
+//! A seed makes a [`Plan`]: clients, NATs, lines, settings, streams that end well or are cut,
+//! datagrams, closes, blackouts, rebindings, migrations. [`run`] plays it to its end in virtual time
+//! and checks what must hold whatever happens (`run.rs` and `watch.rs` say what). A violation is a
+//! panic: the caller knows the seed.
+
+mod ledger;
+mod plan;
+mod run;
+mod session;
+mod stream;
+mod task;
+mod watch;
+
+pub use ledger::{Flow, Ledger};
+pub use plan::{ClientPlan, Ending, Op, Plan};
+pub use run::{Summary, run, run_captured};
+pub use task::Task;

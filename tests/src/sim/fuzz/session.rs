@@ -1,0 +1,440 @@
+//! [`Mix`]: the session of both ends: the client's opens streams as its tasks say, the server's does
+//! what it is asked for, both check every byte. This file must not know the network.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use protoquic::connection::{DatagramId, DatagramOptions};
+use protoquic::readers::VirtualTime;
+use protoquic::{
+    CloseReason, Direction, Refuse, Role, Session, SessionContext, Stream, StreamContext,
+    StreamError, StreamId, Time,
+};
+
+use super::ledger::Shared;
+use super::plan::{ClientPlan, Op};
+use super::stream::{Rx, Tx, UNHEARD};
+use super::task::{Task, fill, mismatch};
+
+/// One end of a connection of the mix.
+#[derive(Debug)]
+pub(super) struct Mix {
+    role: Role,
+    /// Everybody's, by number; a server learns from the first header which is its own.
+    ledgers: Rc<Vec<Shared>>,
+    client: Option<u16>,
+    plan: Option<Rc<ClientPlan>>,
+    clock: VirtualTime,
+    began: Option<Time>,
+    next_op: usize,
+    next_task: usize,
+    /// What is to be opened when the peer allows it.
+    to_open: VecDeque<Task>,
+    /// Streams that are open and have a planned end.
+    open: u64,
+    /// Streams of the server that are still to come.
+    awaited: u64,
+    /// This end's for each client's streams, by number.
+    appetites: Vec<Option<usize>>,
+    hungry: BTreeSet<StreamId>,
+    next_meal: Option<Time>,
+    other_address: Option<std::net::SocketAddr>,
+    datagrams: BTreeSet<DatagramId>,
+    next_datagram: u64,
+    closed: bool,
+}
+
+/// A stream of it.
+#[derive(Debug)]
+pub(super) struct MixStream {
+    task: Option<Task>,
+    tx: Option<Tx>,
+    rx: Option<Rx>,
+    closed: bool,
+}
+
+impl Mix {
+    pub(super) fn server(
+        ledgers: Rc<Vec<Shared>>,
+        clock: VirtualTime,
+        plans: &[Rc<ClientPlan>],
+    ) -> Self {
+        let appetites = plans.iter().map(|plan| plan.appetite[1]).collect();
+        Self::new(Role::Server, ledgers, clock, appetites)
+    }
+
+    pub(super) fn client(
+        index: u16,
+        plan: Rc<ClientPlan>,
+        ledgers: Rc<Vec<Shared>>,
+        clock: VirtualTime,
+        other_address: Option<std::net::SocketAddr>,
+    ) -> Self {
+        let mut appetites = vec![None; ledgers.len()];
+        appetites[usize::from(index)] = plan.appetite[0];
+        let new = Self::new(Role::Client, ledgers, clock, appetites);
+        let awaited = plan.tasks.iter().filter(|task| task.pushed).count() as u64;
+        Self { client: Some(index), plan: Some(plan), awaited, other_address, ..new }
+    }
+
+    fn new(
+        role: Role,
+        ledgers: Rc<Vec<Shared>>,
+        clock: VirtualTime,
+        appetites: Vec<Option<usize>>,
+    ) -> Self {
+        Self {
+            role,
+            ledgers,
+            client: None,
+            plan: None,
+            clock,
+            began: None,
+            next_op: 0,
+            next_task: 0,
+            to_open: VecDeque::new(),
+            open: 0,
+            awaited: 0,
+            appetites,
+            hungry: BTreeSet::new(),
+            next_meal: None,
+            other_address: None,
+            datagrams: BTreeSet::new(),
+            next_datagram: 0,
+            closed: false,
+        }
+    }
+
+    fn ledger(&self) -> Option<&Shared> {
+        self.client.and_then(|client| self.ledgers.get(usize::from(client)))
+    }
+
+    fn with_ledger(&self, f: impl FnOnce(&mut super::Ledger)) {
+        if let Some(ledger) = self.ledger() {
+            f(&mut ledger.borrow_mut());
+        }
+    }
+
+    fn appetite(&self) -> Option<usize> {
+        self.client.and_then(|client| self.appetites.get(usize::from(client)).copied().flatten())
+    }
+
+    /// Salts a flow: whose it is, on which stream, which way.
+    fn salt(&self, id: StreamId, from: Role) -> u64 {
+        let client = u64::from(self.client.unwrap_or(u16::MAX));
+        client << 48 | id.as_u64() << 1 | u64::from(from.is_server())
+    }
+
+    fn play(&mut self, cx: &mut SessionContext<'_, Self>) {
+        let (Some(began), Some(plan)) = (self.began, self.plan.clone()) else { return };
+        while let Some((at, op)) = plan.script.get(self.next_op).copied()
+            && began + at <= cx.now()
+        {
+            self.next_op += 1;
+            self.act(op, &plan, cx);
+        }
+    }
+
+    fn act(&mut self, op: Op, plan: &ClientPlan, cx: &mut SessionContext<'_, Self>) {
+        match op {
+            Op::Tasks(some) => {
+                self.to_open.extend(&plan.tasks[self.next_task..self.next_task + some]);
+                self.next_task += some;
+                self.open_streams(cx);
+            }
+            Op::UpdateKeys => {
+                cx.connection().initiate_key_update();
+            }
+            Op::Ping => cx.connection().ping(),
+            Op::Datagrams(some) => self.send_datagrams(some, cx),
+            Op::Migrate => {
+                if let Some(other) = self.other_address {
+                    let (now, here) = (cx.now(), cx.connection().path().local);
+                    // It may be too early, or forbidden, or out of IDs: then not.
+                    if cx.connection().migrate(now, other).is_ok() {
+                        self.other_address = Some(here);
+                    }
+                }
+            }
+        }
+    }
+
+    fn send_datagrams(&mut self, some: usize, cx: &mut SessionContext<'_, Self>) {
+        for _ in 0..some {
+            let Some(max) = cx.max_datagram_size() else { return };
+            let number = self.next_datagram;
+            let len = (number as usize * 137) % 1000 + 10;
+            let mut data = vec![0; len.min(max)];
+            data[..2].copy_from_slice(&self.client.unwrap_or(0).to_be_bytes());
+            data[2..10].copy_from_slice(&number.to_be_bytes());
+            fill(number, 10, &mut data[10..]);
+            if let Ok(id) = cx.send_datagram(data.into(), DatagramOptions::default()) {
+                assert!(self.datagrams.insert(id), "the name of a datagram is given out twice");
+                self.next_datagram += 1;
+                self.with_ledger(|ledger| ledger.datagrams_sent += 1);
+            }
+        }
+    }
+
+    /// Opens what waits to be opened, as far as the peer allows.
+    fn open_streams(&mut self, cx: &mut SessionContext<'_, Self>) {
+        while let Some(task) = self.to_open.front().copied() {
+            let uni = if self.role.is_client() { task.uni } else { task.pushed_uni };
+            let direction = if uni { Direction::Unidirectional } else { Direction::Bidirectional };
+            let role = self.role;
+            let client = self.client;
+            let salt = |id: StreamId, from: Role| {
+                let client = u64::from(client.unwrap_or(u16::MAX));
+                client << 48 | id.as_u64() << 1 | u64::from(from.is_server())
+            };
+            let opened = cx.open_stream(direction, |id| {
+                MixStream::opened(task, role, id.direction(), salt(id, role), salt(id, role.peer()))
+            });
+            match opened {
+                Ok(_) => {
+                    self.to_open.pop_front();
+                    self.open += 1;
+                }
+                Err(StreamError::LimitReached | StreamError::ConnectionClosed) => return,
+                Err(error) => panic!("a stream could not be opened: {error}"),
+            }
+        }
+    }
+
+    /// Sets the alarm to whatever comes first.
+    fn set_alarm(&mut self, cx: &mut SessionContext<'_, Self>) {
+        let op = self.plan.as_ref().and_then(|plan| plan.script.get(self.next_op));
+        let op = op.and_then(|(at, _)| self.began.map(|began| began + *at));
+        cx.set_alarm([op, self.next_meal].into_iter().flatten().min());
+    }
+
+    fn look_whether_done(&mut self) {
+        let all = self.plan.as_ref().is_some_and(|plan| self.next_task == plan.tasks.len());
+        let over = all && self.to_open.is_empty() && self.open == 0 && self.awaited == 0;
+        if over && !self.closed {
+            self.with_ledger(|ledger| ledger.done = true);
+        }
+    }
+}
+
+impl Session for Mix {
+    type Stream = MixStream;
+
+    fn create_incoming_stream(
+        &mut self,
+        id: StreamId,
+        _cx: &mut SessionContext<'_, Self>,
+    ) -> Result<MixStream, Refuse> {
+        assert!(!self.closed, "{id} was opened after the end");
+        self.open += 1;
+        let answers = id.direction() == Direction::Bidirectional;
+        Ok(MixStream {
+            task: None,
+            // What a client says to a server's stream is nothing.
+            tx: (answers && self.role.is_client()).then(Tx::empty),
+            rx: Some(Rx::with_header()),
+            closed: false,
+        })
+    }
+
+    fn on_handshake_complete(&mut self, cx: &mut SessionContext<'_, Self>) {
+        let now = cx.now();
+        self.began = Some(now);
+        if self.role.is_client() {
+            self.with_ledger(|ledger| ledger.complete = Some(now));
+        }
+        self.play(cx);
+        self.set_alarm(cx);
+    }
+
+    fn on_handshake_confirmed(&mut self, cx: &mut SessionContext<'_, Self>) {
+        let now = cx.now();
+        if self.role.is_client() {
+            self.with_ledger(|ledger| ledger.confirmed = Some(now));
+        }
+    }
+
+    fn on_can_create_outgoing_stream(
+        &mut self,
+        _direction: Direction,
+        cx: &mut SessionContext<'_, Self>,
+    ) {
+        self.open_streams(cx);
+    }
+
+    fn on_alarm(&mut self, cx: &mut SessionContext<'_, Self>) {
+        self.play(cx);
+        if self.next_meal.is_some_and(|meal| meal <= cx.now()) {
+            self.next_meal = None;
+            for id in std::mem::take(&mut self.hungry) {
+                cx.wake_stream(id);
+            }
+        }
+        self.set_alarm(cx);
+    }
+
+    fn on_datagram_received(&mut self, data: Bytes, _cx: &mut SessionContext<'_, Self>) {
+        assert!(self.role.is_server() && data.len() >= 10, "nobody sent this datagram");
+        let client = u16::from_be_bytes([data[0], data[1]]);
+        self.client.get_or_insert(client);
+        let number = data[2..10].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        assert_eq!(mismatch(number, 10, &data[10..]), None, "datagram {number} is corrupted");
+        self.with_ledger(|ledger| {
+            assert!(ledger.datagrams_received.insert(number), "datagram {number} came twice");
+        });
+    }
+
+    fn on_datagram_acked(&mut self, id: DatagramId, _cx: &mut SessionContext<'_, Self>) {
+        assert!(self.datagrams.remove(&id), "an unknown datagram was acknowledged, or twice");
+    }
+
+    fn on_datagram_lost(&mut self, id: DatagramId, _cx: &mut SessionContext<'_, Self>) {
+        assert!(self.datagrams.contains(&id), "an unknown datagram was lost");
+    }
+
+    fn on_datagram_dropped(&mut self, id: DatagramId, _cx: &mut SessionContext<'_, Self>) {
+        assert!(self.datagrams.remove(&id), "an unknown datagram was dropped, or twice");
+    }
+
+    fn on_connection_closed(&mut self, why: &CloseReason) {
+        assert!(!std::mem::replace(&mut self.closed, true), "the end was told twice");
+        let (now, side) = (self.clock.now(), usize::from(self.role.is_server()));
+        self.with_ledger(|ledger| ledger.closed[side] = Some((now, why.clone())));
+    }
+}
+
+impl MixStream {
+    /// Of this end: a client's question, or what a server pushes.
+    fn opened(task: Task, role: Role, direction: Direction, ours: u64, theirs: u64) -> Self {
+        let header = Bytes::from(task.encode());
+        let answered = direction == Direction::Bidirectional;
+        let (tx, rx) = match role {
+            Role::Client => {
+                let down = if task.pushed { 0 } else { task.down };
+                (
+                    Tx::new(header, ours, task.up, task.up_reset, task.up_stop),
+                    Rx::new(theirs, down, task.down_reset, task.down_stop),
+                )
+            }
+            Role::Server => (
+                Tx::new(header, ours, task.down, task.down_reset, task.down_stop),
+                Rx::new(theirs, 0, super::task::NEVER, super::task::NEVER),
+            ),
+        };
+        Self { task: Some(task), tx: Some(tx), rx: answered.then_some(rx), closed: false }
+    }
+
+    /// The header is there: from now on it is known what comes, and what is to be answered.
+    fn on_task(&mut self, task: Task, cx: &mut StreamContext<'_, Mix>) {
+        self.task = Some(task);
+        let id = cx.id();
+        let (session, inner) = cx.split();
+        let Some(rx) = &mut self.rx else { return };
+        if session.role.is_client() {
+            assert_eq!(session.client, Some(task.client), "another client's stream");
+            let salt = session.salt(id, Role::Server);
+            rx.expect(salt, task.down, task.down_reset, task.down_stop);
+            session.awaited -= 1;
+            return;
+        }
+        assert_eq!(*session.client.get_or_insert(task.client), task.client, "another's stream");
+        rx.expect(session.salt(id, Role::Client), task.up, task.up_reset, task.up_stop);
+        let answer = session.salt(id, Role::Server);
+        if !task.uni {
+            let down = if task.pushed { 0 } else { task.down };
+            let header = Bytes::new();
+            self.tx = Some(Tx::new(header, answer, down, task.down_reset, task.down_stop));
+        }
+        if task.pushed {
+            session.to_open.push_back(task);
+            session.open_streams(inner);
+        }
+    }
+
+    fn on_over(&mut self, cx: &mut StreamContext<'_, Mix>) {
+        let Some(flow) = self.rx.as_ref().and_then(|rx| rx.over) else { return };
+        let (session, inner) = cx.split();
+        session.with_ledger(|ledger| ledger.note(flow));
+        let closes = self.task.is_some_and(|task| task.closes);
+        if closes && session.role.is_server() {
+            inner.close(super::run::SERVER_CLOSES, "as planned");
+        }
+    }
+}
+
+impl Stream<Mix> for MixStream {
+    fn on_data_available(&mut self, cx: &mut StreamContext<'_, Mix>) {
+        assert!(!self.closed && !cx.session().closed, "{} was called after its end", cx.id());
+        if let Some(task) = self.rx.as_mut().and_then(|rx| rx.read_header(cx)) {
+            self.on_task(task, cx);
+        }
+        let appetite = cx.session().appetite().unwrap_or(usize::MAX);
+        let id = cx.id();
+        if let Some(rx) = self.rx.as_mut().filter(|rx| rx.header.is_none() && rx.over.is_none()) {
+            let eaten = rx.pump(cx, appetite);
+            let over = rx.over.is_some();
+            let (session, inner) = cx.split();
+            session.with_ledger(|ledger| ledger.delivered += eaten as u64);
+            if eaten >= appetite && !over {
+                session.hungry.insert(id);
+                let now = inner.now();
+                session.next_meal.get_or_insert(now + MEAL);
+                session.set_alarm(inner);
+            }
+            if over {
+                self.on_over(cx);
+            }
+        }
+        self.on_can_write(cx);
+    }
+
+    fn on_can_write(&mut self, cx: &mut StreamContext<'_, Mix>) {
+        assert!(!self.closed && !cx.session().closed, "{} was called after its end", cx.id());
+        if let Some(tx) = &mut self.tx {
+            tx.pump(cx);
+        }
+    }
+
+    fn on_reset(&mut self, code: protoquic::ApplicationError, cx: &mut StreamContext<'_, Mix>) {
+        assert!(!self.closed, "{} was reset after its end", cx.id());
+        let Some(rx) = &mut self.rx else { panic!("{} has nothing to reset", cx.id()) };
+        let unheard = rx.header.is_some();
+        rx.on_reset(code);
+        if unheard {
+            assert!(
+                cx.session().role.is_server() || code == super::stream::RESET,
+                "{} was reset with {code}",
+                cx.id()
+            );
+            if cx.session().role.is_client() {
+                cx.session().awaited -= 1;
+            }
+            // What was not understood is not answered.
+            let _ = cx.reset(UNHEARD);
+        }
+        self.on_over(cx);
+    }
+
+    fn on_stop_sending(
+        &mut self,
+        code: protoquic::ApplicationError,
+        cx: &mut StreamContext<'_, Mix>,
+    ) {
+        match &mut self.tx {
+            Some(tx) => tx.on_stopped(code),
+            // The client wants nothing although its question was not heard yet.
+            None => assert!(cx.session().role.is_server(), "{} was stopped", cx.id()),
+        }
+    }
+
+    fn on_close(&mut self, session: &mut Mix) {
+        assert!(!std::mem::replace(&mut self.closed, true), "a stream ended twice");
+        session.open -= 1;
+        session.look_whether_done();
+    }
+}
+
+/// How often a slow reader reads.
+const MEAL: Duration = Duration::from_millis(10);
