@@ -74,6 +74,11 @@ impl Connection {
         if Space::ALL.into_iter().any(|space| self.wants(now, space, true)) {
             return self.path_status(now);
         }
+        // Probes rest as long as there is no room for one.
+        if self.recovery.handshake_state().at_anti_amplification_limit {
+            let allowance = self.paths.active().allowance();
+            return SendStatus::AmplificationLimited { allowance };
+        }
         let blockage = self.streams.blockage();
         if !self.may_send_data() && (!self.is_established() || blockage != Blockage::Idle) {
             return SendStatus::Handshake;
