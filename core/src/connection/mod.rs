@@ -67,7 +67,7 @@ pub use datagrams::{
     DATAGRAM_OVERHEAD, DatagramConfig, DatagramError, DatagramId, DatagramOptions, DatagramStats,
 };
 pub use event::Event;
-pub use first_flight::{FirstFlight, refusal};
+pub use first_flight::{EarlyAcks, FirstFlight, refusal};
 pub use migration::MigrationError;
 pub use observer::{DropReason, Metrics, Observer, PacketInfo};
 pub use preferred_address::PreferredAddresses;
