@@ -18,7 +18,18 @@ pub(crate) struct Waiting {
     pub(crate) flight: FirstFlight,
     pub(crate) hello: Option<ClientHello>,
     pub(crate) packets: Vec<ReceivedPacket>,
+    /// The ID that its client knows us by, once a part of its ClientHello was acknowledged.
+    pub(crate) local_id: Option<ConnectionId>,
+    /// It is on the list of those to acknowledge.
+    listed: bool,
     since: Time,
+}
+
+impl Waiting {
+    /// It was taken off the list of those to acknowledge.
+    pub(crate) fn unlist(&mut self) {
+        self.listed = false;
+    }
 }
 
 pub(crate) struct BufferedPackets {
@@ -26,6 +37,10 @@ pub(crate) struct BufferedPackets {
     max_packets: usize,
     lifetime: Duration,
     waiting: HashMap<ConnectionId, Waiting>,
+    /// What clients send to after an acknowledgement, and what they sent to before.
+    named: HashMap<ConnectionId, ConnectionId>,
+    /// Whose latest packets are to be acknowledged at the end of the turn.
+    to_acknowledge: Vec<ConnectionId>,
     /// Every waiting ID in the order of arrival; IDs that are gone are skipped.
     order: VecDeque<(Time, ConnectionId)>,
     /// IDs with a whole ClientHello, in the order in which it became whole.
@@ -40,6 +55,8 @@ impl BufferedPackets {
             max_packets,
             lifetime,
             waiting: HashMap::new(),
+            named: HashMap::new(),
+            to_acknowledge: Vec::new(),
             order: VecDeque::new(),
             ready: VecDeque::new(),
             incomplete: 0,
@@ -47,11 +64,29 @@ impl BufferedPackets {
     }
 
     pub(crate) fn contains(&self, id: &ConnectionId) -> bool {
-        self.waiting.contains_key(id)
+        self.waiting.contains_key(id) || self.named.contains_key(id)
     }
 
     pub(crate) fn get_mut(&mut self, id: &ConnectionId) -> Option<&mut Waiting> {
-        self.waiting.get_mut(id)
+        self.waiting.get_mut(&self.first_name(id))
+    }
+
+    /// What the client of this ID sent to first.
+    fn first_name(&self, id: &ConnectionId) -> ConnectionId {
+        self.named.get(id).copied().unwrap_or(*id)
+    }
+
+    /// Connections whose ClientHello is not whole and that sent something in this turn.
+    pub(crate) fn take_unacknowledged(&mut self) -> Vec<ConnectionId> {
+        std::mem::take(&mut self.to_acknowledge)
+    }
+
+    /// The client will send to this ID too.
+    pub(crate) fn name(&mut self, id: &ConnectionId, local_id: ConnectionId) {
+        if let Some(waiting) = self.waiting.get_mut(id) {
+            waiting.local_id = Some(local_id);
+            self.named.insert(local_id, *id);
+        }
     }
 
     /// Whether one more connection may wait.
@@ -71,39 +106,48 @@ impl BufferedPackets {
         packet: ReceivedPacket,
     ) {
         let id = admission.destination;
+        let listed = hello.is_none();
         if hello.is_some() {
             self.ready.push_back(id);
         } else {
             self.incomplete += 1;
+            self.to_acknowledge.push(id);
         }
         self.order.push_back((now, id));
         let packets = vec![own(packet)];
-        self.waiting.insert(id, Waiting { admission, flight, hello, packets, since: now });
+        let waiting =
+            Waiting { admission, flight, hello, packets, local_id: None, listed, since: now };
+        self.waiting.insert(id, waiting);
     }
 
     /// Keeps a further packet of a waiting connection, if it has room for it.
     pub(crate) fn push(&mut self, id: &ConnectionId, packet: ReceivedPacket) {
-        if let Some(waiting) = self.waiting.get_mut(id)
+        let id = self.first_name(id);
+        if let Some(waiting) = self.waiting.get_mut(&id)
             && waiting.packets.len() < self.max_packets
         {
             waiting.packets.push(own(packet));
+            if waiting.hello.is_none() && !std::mem::replace(&mut waiting.listed, true) {
+                self.to_acknowledge.push(id);
+            }
         }
     }
 
     /// The ClientHello of a waiting connection became whole.
     pub(crate) fn complete(&mut self, id: &ConnectionId, hello: ClientHello) {
-        if let Some(waiting) = self.waiting.get_mut(id)
+        let id = self.first_name(id);
+        if let Some(waiting) = self.waiting.get_mut(&id)
             && waiting.hello.replace(hello).is_none()
         {
             self.incomplete -= 1;
-            self.ready.push_back(*id);
+            self.ready.push_back(id);
         }
     }
 
     /// The next connection whose session can be made.
     pub(crate) fn pop_ready(&mut self) -> Option<Waiting> {
         while let Some(id) = self.ready.pop_front() {
-            if let Some(waiting) = self.waiting.remove(&id) {
+            if let Some(waiting) = self.take(&id) {
                 return Some(waiting);
             }
         }
@@ -115,9 +159,17 @@ impl BufferedPackets {
     }
 
     pub(crate) fn remove(&mut self, id: &ConnectionId) {
-        if let Some(waiting) = self.waiting.remove(id) {
+        if let Some(waiting) = self.take(&self.first_name(id)) {
             self.incomplete -= usize::from(waiting.hello.is_none());
         }
+    }
+
+    fn take(&mut self, id: &ConnectionId) -> Option<Waiting> {
+        let waiting = self.waiting.remove(id)?;
+        if let Some(local_id) = waiting.local_id {
+            self.named.remove(&local_id);
+        }
+        Some(waiting)
     }
 
     fn expire(&mut self, now: Time) {

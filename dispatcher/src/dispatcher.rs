@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use protoquic_core::connection::{
-    Connection, ConnectionIdGenerator, FirstFlight, MIN_PACKET_SIZE, ServerSetup,
+    Connection, ConnectionIdGenerator, EarlyAcks, FirstFlight, MIN_PACKET_SIZE, ServerSetup,
     negotiated_version,
 };
 use protoquic_core::crypto::{ClientHello, ring_provider};
@@ -352,7 +352,7 @@ impl Dispatcher {
         else {
             return;
         };
-        let hello = match flight.read(&packet.data) {
+        let hello = match flight.read(&packet) {
             Ok(_) if !flight.is_authentic() => {
                 self.stats.dropped += 1;
                 return;
@@ -377,7 +377,7 @@ impl Dispatcher {
     fn on_more_of_a_hello(&mut self, id: &ConnectionId, packet: ReceivedPacket) {
         let Some(waiting) = self.buffered.get_mut(id) else { return };
         if waiting.hello.is_none() {
-            match waiting.flight.read(&packet.data) {
+            match waiting.flight.read(&packet) {
                 Ok(Some(hello)) => self.buffered.complete(id, hello),
                 Ok(None) => {}
                 Err(error) => {
@@ -392,6 +392,27 @@ impl Dispatcher {
         self.buffered.push(id, packet);
     }
 
+    /// What has come of a ClientHello that is not whole is acknowledged, or its client would not
+    /// know what to send again, nor how soon (RFC 9000 §13.2.1).
+    fn acknowledge_hellos(&mut self) {
+        for id in self.buffered.take_unacknowledged() {
+            let Some(waiting) = self.buffered.get_mut(&id) else { continue };
+            waiting.unlist();
+            if waiting.hello.is_some() {
+                continue;
+            }
+            let known = waiting.local_id;
+            let local_id = known.unwrap_or_else(|| self.ids.generate(&mut *self.random));
+            let (path, peer_id) = (waiting.admission.path, waiting.admission.source);
+            if let Some(packet) = waiting.flight.acknowledge(&local_id, &peer_id) {
+                send(&mut *self.writer, &path, &packet);
+                if known.is_none() {
+                    self.buffered.name(&id, local_id);
+                }
+            }
+        }
+    }
+
     /// Makes the sessions of this turn (Chromium: ProcessBufferedChlos).
     fn create_sessions(&mut self, now: Time, alarms: &mut dyn AlarmFactory) {
         for _ in 0..self.config.max_sessions_per_turn {
@@ -401,10 +422,11 @@ impl Dispatcher {
     }
 
     fn create_session(&mut self, now: Time, waiting: Waiting, alarms: &mut dyn AlarmFactory) {
-        let Waiting { admission, hello, packets, .. } = waiting;
+        let Waiting { admission, hello, packets, flight, local_id, .. } = waiting;
         let hello = hello.unwrap_or_default();
-        let local_id = self.ids.generate(&mut *self.random);
-        let host = match self.make_host(now, &admission, &hello, local_id) {
+        let local_id = local_id.unwrap_or_else(|| self.ids.generate(&mut *self.random));
+        let early_acks = flight.acknowledged();
+        let host = match self.make_host(now, &admission, &hello, local_id, early_acks) {
             Ok(host) => host,
             Err(reject) => {
                 log::debug!("{} refused: {}", admission.path.peer, reject.0);
@@ -434,6 +456,7 @@ impl Dispatcher {
         admission: &Admission,
         hello: &ClientHello,
         local_id: ConnectionId,
+        early_acks: EarlyAcks,
     ) -> Result<Box<dyn Host>, Reject> {
         let info = ClientHelloInfo { server_name: hello.server_name.as_deref(), alpn: &hello.alpn };
         let wants = |factory: &dyn SessionFactory| {
@@ -464,6 +487,7 @@ impl Dispatcher {
             original_destination: admission.original_destination,
             retry_source: admission.retry_source,
             address_validated: admission.address_validated,
+            early_acks,
             new_token,
             ids: self.ids.clone_box(),
             reset_key: self.stateless.reset_key.clone(),
@@ -533,6 +557,7 @@ impl EventLoopVisitor for Dispatcher {
     /// Makes the sessions that are ready, runs those that were touched, writes what they have to
     /// send.
     fn on_turn_end(&mut self, now: Time, alarms: &mut dyn AlarmFactory) {
+        self.acknowledge_hellos();
         self.create_sessions(now, alarms);
         let mut touched = std::mem::take(&mut self.touched);
         for key in touched.drain(..) {

@@ -4,15 +4,21 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::Connection;
 use super::crypto_stream::CryptoStream;
 use super::keys::KeyRing;
 use super::packet_builder::{HeaderFields, PacketBuilder};
+use super::sent::{SentFrame, SentFrames};
 use super::setup::SetupError;
 use crate::crypto::{ClientHello, parse_client_hello};
 use crate::error::TransportError;
-use crate::types::{ConnectionId, Role, Space};
+use crate::packet_reader::ReceivedPacket;
+use crate::recovery::{AckPolicy, AckTracker, SentPacket};
+use crate::time::Time;
+use crate::types::{ConnectionId, Ecn, Role, Space};
 use crate::wire::{
     ConnectionCloseFrame, Frame, FrameIter, PacketHeader, PacketType, Version, parse_header,
+    write_ack,
 };
 
 /// Collects the CRYPTO frames of a client's Initial packets until its ClientHello is whole
@@ -26,6 +32,18 @@ pub struct FirstFlight {
     crypto: CryptoStream,
     hello: Vec<u8>,
     authentic: bool,
+    received: AckTracker,
+    acknowledged: EarlyAcks,
+}
+
+/// What was sent of a connection before there was one: packets that acknowledge a part of its
+/// ClientHello. Their numbers are used up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EarlyAcks {
+    /// How many, 0 to 16; the first has number 0.
+    pub packets: u8,
+    /// Their bytes together.
+    pub bytes: usize,
 }
 
 impl FirstFlight {
@@ -41,18 +59,23 @@ impl FirstFlight {
             crypto: CryptoStream::default(),
             hello: Vec::new(),
             authentic: false,
+            received: AckTracker::new(Space::Initial, &AckPolicy::default()),
+            acknowledged: EarlyAcks::default(),
         })
     }
 
     /// Reads the Initial packets of a datagram. The ClientHello once it is whole; an error if it
     /// can never be.
-    pub fn read(&mut self, datagram: &[u8]) -> Result<Option<ClientHello>, TransportError> {
-        let mut rest = datagram;
+    pub fn read(
+        &mut self,
+        datagram: &ReceivedPacket,
+    ) -> Result<Option<ClientHello>, TransportError> {
+        let mut rest = &datagram.data[..];
         while let Ok(PacketHeader::Long(header)) = parse_header(rest, 0) {
             let Some(packet) = rest.get(..header.packet_len) else { break };
             let initial = header.packet_type() == Some(PacketType::Initial);
             if initial && header.version == self.version {
-                self.read_packet(packet, header.pn_offset)?;
+                self.read_packet(datagram, packet, header.pn_offset)?;
             }
             rest = &rest[header.packet_len..];
         }
@@ -67,18 +90,84 @@ impl FirstFlight {
         self.authentic
     }
 
-    fn read_packet(&mut self, packet: &[u8], number_offset: usize) -> Result<(), TransportError> {
+    /// What has been sent by [`acknowledge`](Self::acknowledge).
+    pub fn acknowledged(&self) -> EarlyAcks {
+        self.acknowledged
+    }
+
+    /// An Initial packet that acknowledges what was read, if any of it is to be acknowledged: a
+    /// client whose ClientHello is not whole must learn what is missing, and the RTT
+    /// (RFC 9000 §13.2.1). From this ID of ours, which must remain the connection's.
+    pub fn acknowledge(
+        &mut self,
+        local_id: &ConnectionId,
+        peer_id: &ConnectionId,
+    ) -> Option<Bytes> {
+        if !self.received.has_unacked() || self.acknowledged.packets >= MAX_EARLY_ACKS {
+            return None;
+        }
+        let mut buffer = vec![0; REFUSAL_SIZE];
+        let header = HeaderFields {
+            space: Space::Initial,
+            version: self.version,
+            destination: peer_id,
+            source: local_id,
+            token: &[],
+            key_phase: false,
+            number: self.acknowledged.packets.into(),
+            number_len: 1,
+        };
+        let mut builder = PacketBuilder::new(&mut buffer, &header)?;
+        let ecn = self.received.ecn_counts();
+        if write_ack(builder.writer(), self.received.ranges(), 0, ecn) == 0 {
+            return None;
+        }
+        builder.record(SentFrame::Ack { largest: self.received.largest()? }, false);
+        let packet = builder.finish();
+        self.keys.seal(Space::Initial, &mut buffer, &packet);
+        buffer.truncate(packet.len());
+        self.received.on_ack_sent(false);
+        self.acknowledged.packets += 1;
+        self.acknowledged.bytes += buffer.len();
+        Some(buffer.into())
+    }
+
+    fn read_packet(
+        &mut self,
+        datagram: &ReceivedPacket,
+        packet: &[u8],
+        number_offset: usize,
+    ) -> Result<(), TransportError> {
         let mut packet = BytesMut::from(packet);
         let ty = PacketType::Initial;
-        let opened = self.keys.open(ty, self.version, &mut packet, number_offset, None);
+        let largest = self.received.largest();
+        let opened = self.keys.open(ty, self.version, &mut packet, number_offset, largest);
         let Ok(opened) = opened else { return Ok(()) };
         self.authentic = true;
+        let mut eliciting = false;
         for frame in FrameIter::new(&packet[opened.payload]) {
-            if let Frame::Crypto { offset, data } = frame? {
+            let frame = frame?;
+            eliciting |= frame.is_ack_eliciting();
+            if let Frame::Crypto { offset, data } = frame {
                 self.crypto.on_frame(offset, data)?;
             }
         }
+        let (now, ecn) = (datagram.received, datagram.ecn);
+        self.received.on_packet_received(now, opened.number, eliciting, ecn);
         Ok(())
+    }
+}
+
+impl Connection {
+    /// These packets were sent for a new connection: their numbers are gone, and what may be sent
+    /// to an address that is not proven is so much less.
+    pub(super) fn count_early_acks(&mut self, now: Time, acks: EarlyAcks) {
+        for _ in 0..acks.packets {
+            let number = self.recovery.next_packet_number(Space::Initial);
+            let packet = SentPacket::ack_only(0, Ecn::NotEct, SentFrames::default());
+            self.recovery.on_packet_sent(now, Space::Initial, number, packet);
+        }
+        self.paths.active_mut().on_sent(acks.bytes);
     }
 }
 
@@ -100,7 +189,8 @@ pub fn refusal(
         source: destination,
         token: &[],
         key_phase: false,
-        number: 0,
+        // Beyond those of acknowledgements that may have gone before.
+        number: MAX_EARLY_ACKS.into(),
         number_len: 1,
     };
     let Some(mut builder) = PacketBuilder::new(&mut buffer, &header) else {
@@ -120,5 +210,8 @@ pub fn refusal(
     Ok(buffer.into())
 }
 
+/// How often a part of a ClientHello is acknowledged, at most. Together these packets are smaller
+/// than the datagram they answer (RFC 9000 §8.1).
+const MAX_EARLY_ACKS: u8 = 16;
 const REFUSAL_SIZE: usize = 300;
 const MAX_REFUSAL_REASON: usize = 150;

@@ -70,7 +70,7 @@ pub use datagrams::{
     DATAGRAM_OVERHEAD, DatagramConfig, DatagramError, DatagramId, DatagramOptions, DatagramStats,
 };
 pub use event::Event;
-pub use first_flight::{FirstFlight, refusal};
+pub use first_flight::{EarlyAcks, FirstFlight, refusal};
 pub use migration::MigrationError;
 pub use observer::{
     Change, ConnectionStart, DropReason, Metrics, Observer, ObserverFactory, Origin, PacketInfo,

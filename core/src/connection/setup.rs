@@ -17,6 +17,7 @@ use super::config::{Config, ConfigError};
 use super::datagrams::Datagrams;
 use super::degrading::{PathMonitor, QuietProbe};
 use super::fates::PendingFrames;
+use super::first_flight::EarlyAcks;
 use super::glitches::GlitchBudget;
 use super::handshake::{Handshake, HandshakeStart};
 use super::hurry::Hurry;
@@ -85,6 +86,8 @@ pub struct ServerSetup {
     pub retry_source: Option<ConnectionId>,
     /// A token has proven the client's address (RFC 9000 §8.1).
     pub address_validated: bool,
+    /// What was sent in answer to the client's first datagrams already, from `local_id`.
+    pub early_acks: EarlyAcks,
     /// A token to give to the client for later connections; may be absent.
     pub new_token: Option<Bytes>,
     /// Where further connection IDs come from.
@@ -310,6 +313,7 @@ impl Connection {
         if let Some(id) = preferred_id {
             connection.local_cids.add_preferred(id, &mut connection.events);
         }
+        connection.count_early_acks(now, setup.early_acks);
         Ok(connection)
     }
 

@@ -13,9 +13,9 @@ Made by `tests/interop/run`; not to be edited. The cases, their networks and the
 QUIC interop runner's; [tests/interop/README.md](../tests/interop/README.md) tells how to run them.
 
 A cell is `yes`, `-` where one of both ends does not support the case, `theirs` where it fails for a
-reason that is the peer's, as it fails with others than us too, or **no**. Below are the reasons. Goodput (10 MB) and
-crosstraffic (25 MB beside a TCP CUBIC flow) are in kbit/s over a link of 10 Mbit/s and 30 ms, mean
-and standard deviation of the runs that are named behind them.
+reason that is the peer's, as it fails with others than us too, or **no**. Below are the reasons.
+Goodput (10 MB) and crosstraffic (25 MB beside a TCP CUBIC flow) are in kbit/s over a link of
+10 Mbit/s and 30 ms, mean and standard deviation, and in parentheses of how many runs.
 
 """
 
