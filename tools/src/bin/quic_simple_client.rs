@@ -81,7 +81,7 @@ struct Arguments {
     /// The UDP payload size to start with.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1200..=65527))]
     initial_mtu: Option<u16>,
-    /// The congestion control algorithm: reno, cubic or bbr.
+    /// The congestion control algorithm: reno, cubic, bbr or prague.
     #[arg(long, default_value = "cubic")]
     congestion_control: CongestionControl,
     /// How long all requests of a connection may take, in seconds. Without it, a silent server is

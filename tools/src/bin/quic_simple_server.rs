@@ -54,7 +54,7 @@ struct Arguments {
     /// How long a silent connection is kept, in seconds; 0 is for ever.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=10_000_000))]
     idle_timeout: u64,
-    /// The congestion control algorithm: reno, cubic or bbr.
+    /// The congestion control algorithm: reno, cubic, bbr or prague.
     #[arg(long, default_value = "cubic")]
     congestion_control: CongestionControl,
     /// A secret of 64 hex digits, from which tokens, tickets and resets follow, so that they hold
