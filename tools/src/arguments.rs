@@ -10,6 +10,15 @@ pub fn parse<T: Parser>() -> T {
     T::parse_from(std::env::args_os().map(with_dashes))
 }
 
+/// Takes the name of a transport protocol where a program of several would.
+pub fn quic_only(name: &str) -> Result<String, String> {
+    if name.eq_ignore_ascii_case("quic") {
+        Ok("QUIC".to_owned())
+    } else {
+        Err("QUIC is the only protocol here".to_owned())
+    }
+}
+
 /// Replaces the underscores in the name of a `--long_flag`, not in its value.
 fn with_dashes(argument: OsString) -> OsString {
     let Some(text) = argument.to_str().filter(|text| text.starts_with("--")) else {
