@@ -202,9 +202,6 @@ impl Connection {
             self.spaces[Space::Application as usize].acks.set_min_rtt(min_rtt);
             self.update_ack_frequency();
         }
-        if let Some(observer) = &mut self.observer {
-            observer.on_metrics_updated(now, &super::stats::metrics(&self.recovery));
-        }
         Ok(())
     }
 

@@ -62,6 +62,7 @@ pub(crate) fn run(
         helper: Box::new(SystemHelper::new(event_loop.clock())),
         ids: Box::new(RandomConnectionIds::new(SERVER_ID_LENGTH)),
         factories: vec![Box::new(factory)],
+        observers: None,
     });
     let keys = HashMap::new();
     let closing = false;
