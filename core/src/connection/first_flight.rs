@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::Connection;
 use super::crypto_stream::CryptoStream;
+use super::header_bits::FirstByte;
 use super::keys::KeyRing;
 use super::packet_builder::{HeaderFields, PacketBuilder};
 use super::sent::{SentFrame, SentFrames};
@@ -17,8 +18,8 @@ use crate::recovery::{AckPolicy, AckTracker, SentPacket};
 use crate::time::Time;
 use crate::types::{ConnectionId, Ecn, Role, Space};
 use crate::wire::{
-    ConnectionCloseFrame, Frame, FrameIter, PacketHeader, PacketType, Version, parse_header,
-    write_ack,
+    ConnectionCloseFrame, Frame, FrameIter, PacketHeader, PacketType, Version,
+    parse_greased_header, write_ack,
 };
 
 /// Collects the CRYPTO frames of a client's Initial packets until its ClientHello is whole
@@ -71,7 +72,7 @@ impl FirstFlight {
         datagram: &ReceivedPacket,
     ) -> Result<Option<ClientHello>, TransportError> {
         let mut rest = &datagram.data[..];
-        while let Ok(PacketHeader::Long(header)) = parse_header(rest, 0) {
+        while let Ok(PacketHeader::Long(header)) = parse_greased_header(rest, 0) {
             let Some(packet) = rest.get(..header.packet_len) else { break };
             let initial = header.packet_type() == Some(PacketType::Initial);
             if initial && header.version == self.version {
@@ -113,7 +114,7 @@ impl FirstFlight {
             destination: peer_id,
             source: local_id,
             token: &[],
-            key_phase: false,
+            first_byte: FirstByte::PLAIN,
             number: self.acknowledged.packets.into(),
             number_len: 1,
         };
@@ -188,7 +189,7 @@ pub fn refusal(
         destination: source,
         source: destination,
         token: &[],
-        key_phase: false,
+        first_byte: FirstByte::PLAIN,
         // Beyond those of acknowledgements that may have gone before.
         number: MAX_EARLY_ACKS.into(),
         number_len: 1,

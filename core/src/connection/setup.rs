@@ -20,6 +20,7 @@ use super::fates::PendingFrames;
 use super::first_flight::EarlyAcks;
 use super::glitches::GlitchBudget;
 use super::handshake::{Handshake, HandshakeStart};
+use super::header_bits::HeaderBits;
 use super::hurry::Hurry;
 use super::idle::IdleTimer;
 use super::keys::KeyRing;
@@ -248,6 +249,7 @@ impl Connection {
         );
         connection.offer_early_data();
         let started = connection.drive_handshake(now);
+        connection.scatter_client_hello();
         connection.close_on_error(now, started);
         Ok(connection)
     }
@@ -342,6 +344,7 @@ impl Connection {
             idle: IdleTimer::new(now, config.idle_timeout, config.keep_alive),
             reminder: BlockedReminder::new(now),
             glitches: GlitchBudget::new(now),
+            header_bits: HeaderBits::new(config.spin_bit),
             events: VecDeque::new(),
             stats: ConnectionStats::default(),
             early_packets: Vec::new(),
@@ -430,6 +433,7 @@ fn our_parameters(config: &Config) -> TransportParameters {
         active_connection_id_limit: config.active_connection_id_limit,
         disable_active_migration: config.disable_active_migration,
         max_datagram_frame_size: config.datagrams.max_frame_size,
+        grease_quic_bit: config.grease_quic_bit,
         reset_stream_at: config.reset_stream_at,
         min_ack_delay: config.ack_frequency.then_some(MIN_ACK_DELAY),
         ..TransportParameters::default()
