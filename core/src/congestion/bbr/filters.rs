@@ -248,10 +248,8 @@ mod tests {
         let ms = Duration::from_millis;
         let mut rtt = MinRtt::new(Time::ZERO);
         for second in 0..30 {
-            rtt.update(
-                Time::from_millis(second * 1000),
-                Some(ms(if second == 0 { 64 } else { 66 })),
-            );
+            let sample = ms(if second == 0 { 64 } else { 66 });
+            rtt.update(Time::from_millis(second * 1000), Some(sample), false);
             assert!(!rtt.probe_expired && rtt.get() == Some(ms(64)));
         }
         rtt.update(Time::from_millis(35_000), Some(ms(67)), true);
