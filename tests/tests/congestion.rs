@@ -135,9 +135,9 @@ const HEADING: &str = "\
 One upload through one bottleneck: its bandwidth, the round trip, random loss towards the server; a
 queue of one bandwidth-delay product. *limit* is what the link carries if packets are nothing but UDP
 payload of 1452 bytes, *goodput* the stream data that the server read, after 50 round trips (at least
-3 s, and 80 at 1000 Mbit/s with loss) of warm-up, for 50 more (at least 5 s, and with loss until 100 packets were lost or 40 times as
-long); *worst* and *best tenth* are of 50 round trips or 5 s, *resent* is the share of packets that
-were declared lost, of the whole run.
+3 s) of warm-up, for 50 more (at least 5 s, and with loss until 100 packets were lost or 40 times as
+long; at 1000 Mbit/s with loss the warm-up is 80 round trips); *worst* and *best tenth* are of 50
+round trips or 5 s, *resent* is the share of packets that were declared lost, of the whole run.
 
 Made by `PROTOQUIC_SIM_FULL=1 PROTOQUIC_SIM_UPDATE=1 cargo test --release -p protoquic-tests --test
 congestion`. Each test run compares: a share may differ by 3 points, or by 35 % of itself on links with
