@@ -76,6 +76,11 @@ pub trait Observer {
         let _ = (now, size, reason);
     }
 
+    /// A packet was acknowledged. It may have been declared lost before.
+    fn on_packet_acked(&mut self, now: Time, packet: &PacketInfo) {
+        let _ = (now, packet);
+    }
+
     /// A packet was declared lost (RFC 9002 §6.1).
     fn on_packet_lost(&mut self, now: Time, packet: &PacketInfo) {
         let _ = (now, packet);
