@@ -213,6 +213,8 @@ pub enum StreamError {
     Reset(ApplicationError),
     /// The peer's stream limit is reached; wait for `on_can_create_outgoing_stream`.
     LimitReached,
+    /// The peer does not know what this asks of it.
+    NotSupported,
     /// The connection is closed or closing.
     ConnectionClosed,
 }
@@ -228,6 +230,7 @@ impl fmt::Display for StreamError {
             Self::LimitReached => f.write_str(
                 "the peer's stream limit is reached; try again on on_can_create_outgoing_stream",
             ),
+            Self::NotSupported => f.write_str("the peer does not support that"),
             Self::ConnectionClosed => f.write_str("the connection is closed"),
         }
     }

@@ -40,7 +40,7 @@ pub use session::{
     ClientHelloInfo, FnFactory, Host, Notice, Refuse, Reject, ServerConfig, Session,
     SessionContext, SessionFactory, SessionHost, SingleHost, Stream, StreamContext,
 };
-pub use session_cache::{MemorySessionCache, SessionCache};
+pub use session_cache::{MemorySessionCache, RememberedServer, SessionCache};
 pub use time::Time;
 pub use types::{
     ConnectionId, Direction, Ecn, EcnCounts, PathAddress, ResetToken, Role, Space, StreamId,

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use protoquic::connection::{Config, DatagramConfig, DatagramId, DatagramOptions};
 use protoquic::{
-    CloseReason, Direction, Refuse, ServerConfig, Session, SessionContext, SessionFactory,
-    SessionHost, Stream, StreamContext, StreamId, Time,
+    ApplicationError, CloseReason, Direction, Refuse, ServerConfig, Session, SessionContext,
+    SessionFactory, SessionHost, Stream, StreamContext, StreamId, Time,
 };
 
 use crate::protocols::Factory;
@@ -32,6 +32,12 @@ pub struct Log {
     pub dropped: Vec<DatagramId>,
     /// Bytes that came on streams, and when the last of each came.
     pub streams: BTreeMap<StreamId, (usize, Time)>,
+    /// Streams of the other side that it reset, and its codes.
+    pub resets: BTreeMap<StreamId, u64>,
+    /// Streams of ours that missed their deadlines.
+    pub late: Vec<StreamId>,
+    /// Streams are not read until the next datagram comes.
+    pub deaf: bool,
     /// Why the connection ended.
     pub closed: Option<CloseReason>,
 }
@@ -88,7 +94,11 @@ impl Session for DatagramPeer {
     }
 
     fn on_datagram_received(&mut self, data: Bytes, cx: &mut SessionContext<'_, Self>) {
-        self.log.borrow_mut().received.push((cx.now(), data));
+        let mut log = self.log.borrow_mut();
+        log.received.push((cx.now(), data));
+        if std::mem::take(&mut log.deaf) {
+            cx.streams().ids().into_iter().for_each(|id| cx.wake_stream(id));
+        }
     }
 
     fn on_datagram_acked(&mut self, id: DatagramId, _cx: &mut SessionContext<'_, Self>) {
@@ -111,11 +121,24 @@ impl Session for DatagramPeer {
 impl Stream<DatagramPeer> for BulkStream {
     fn on_data_available(&mut self, cx: &mut StreamContext<'_, DatagramPeer>) {
         let (id, now) = (cx.id(), cx.now());
+        if cx.session().log.borrow().deaf {
+            return;
+        }
         while let Some(data) = cx.read() {
             let log = Rc::clone(&cx.session().log);
             let mut log = log.borrow_mut();
             let entry = log.streams.entry(id).or_insert((0, now));
             *entry = (entry.0 + data.len(), now);
         }
+    }
+
+    fn on_reset(&mut self, code: ApplicationError, cx: &mut StreamContext<'_, DatagramPeer>) {
+        let id = cx.id();
+        cx.session().log.borrow_mut().resets.insert(id, code.0);
+    }
+
+    fn on_deadline_missed(&mut self, cx: &mut StreamContext<'_, DatagramPeer>) {
+        let id = cx.id();
+        cx.session().log.borrow_mut().late.push(id);
     }
 }

@@ -11,8 +11,8 @@ use protoquic::connection::Config;
 use protoquic::crypto::offer_early_data;
 use protoquic::dispatcher::DispatcherConfig;
 use protoquic::http::{
-    ALPN, Backend, Body, Http3ClientSession, Http3Config, Http3ServerFactory, MemoryBackend,
-    RequestHandler, ServerExchange,
+    ALPN, Backend, Body, EarlyRequests, Http3ClientSession, Http3Config, Http3ServerFactory,
+    MemoryBackend, RequestHandler, ServerExchange,
 };
 use protoquic::{EarlyData, MemorySessionCache, ServerConfig, Session};
 use protoquic_tests::http3::{Collector, Outcome, headers};
@@ -197,6 +197,33 @@ fn an_unsafe_request_in_early_data_is_too_early() {
     let answer = seen.data.values().find(|data| data.first() == Some(&1)).expect("an answer");
     // `:status: 425` is entry 70 of QPACK's static table (RFC 9204 §A).
     assert!(answer[4..].starts_with(&[0xff, 70 - 63]), "{answer:?}");
+}
+
+#[test]
+fn what_the_server_finds_too_early_is_asked_again() {
+    // RFC 8470 §5.2
+    let mut world = World::new();
+    world.warm_up();
+    world.restart(Http3Config { early_requests: EarlyRequests::None, ..Http3Config::default() });
+    let client = world.http();
+    let outcomes = [world.send(client, get()), world.send(client, get())];
+    assert_eq!(world.finish(&outcomes[0], 200), 2 * ROUND_TRIP);
+    world.finish(&outcomes[1], 200);
+    assert_eq!(world.early_data(client), EarlyData::Accepted);
+    assert_eq!(world.served(), [Method::GET, Method::GET]);
+    let session = world.net.clients[client].session();
+    assert_eq!((session.active_requests(), session.queued_requests()), (0, 0));
+}
+
+#[test]
+fn a_client_that_sends_no_requests_early_waits() {
+    let mut world = World::new();
+    world.warm_up();
+    let http = Http3Config { early_requests: EarlyRequests::None, ..Http3Config::default() };
+    let client = world.connect(Http3ClientSession::new(http));
+    let outcome = world.send(client, get());
+    assert_eq!(world.finish(&outcome, 200), 2 * ROUND_TRIP);
+    assert_eq!(world.early_data(client), EarlyData::Accepted);
 }
 
 #[test]

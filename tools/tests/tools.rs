@@ -218,6 +218,43 @@ fn recorded_sites_are_served_by_host() {
 }
 
 #[test]
+fn what_a_session_cache_remembers_spares_the_retry() {
+    let folder = folder("session_cache");
+    let (cache, secret) = (folder.join("cache"), folder.join("secret"));
+    let (cache, secret) = (cache.to_str().unwrap(), secret.to_str().unwrap());
+    let retries = |log: &PathBuf| {
+        let mut program = Command::new(SERVER);
+        program.args(["--port", "0", "--retry", "--secret_file", secret]);
+        program.env("RUST_LOG", "protoquic_dispatcher=trace");
+        let server = Server::start_program(program.stderr(fs::File::create(log).unwrap()));
+        fetch(&["--session_cache", cache, &server.url("/")]);
+        fs::read_to_string(log).unwrap().matches("stateless answer").count()
+    };
+    assert_eq!(retries(&folder.join("first")), 1);
+    let remembered = fs::read_to_string(cache).unwrap();
+    let line = remembered.lines().nth(1).unwrap();
+    assert!(line.starts_with("localhost 6833:"), "HTTP settings: {line}");
+    assert!(line.split(' ').count() >= 3, "a token: {line}");
+    assert_eq!(retries(&folder.join("second")), 0, "of another server with the same secret");
+    assert_ne!(fs::read_to_string(cache).unwrap(), remembered, "no token is used twice");
+}
+
+#[test]
+fn connections_one_after_another_resume_and_send_early_data() {
+    let url = |server: &Server| server.url("/");
+    let run = |server: &Server, options: &[&str]| {
+        let common = [ANY, "--num_requests", "2", "--one_connection_per_request"];
+        let output = client(&[&common, options, &[&url(server)]].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    let said = run(&Server::start(&["--early_data"]), &["--early_data"]);
+    assert!(said.contains("the session was resumed, early data was accepted"), "{said}");
+    let said = run(&Server::start(&[]), &[]);
+    assert!(said.contains("the session was resumed\n"), "{said}");
+}
+
+#[test]
 fn certificates_are_believed_only_from_known_authorities() {
     let folder = folder("certificates");
     let (certificate, key) = certificate(&folder, "one");

@@ -37,6 +37,8 @@ impl Connection {
                 self.paths.deadline(),
                 self.quiet.deadline(self.recovery.pto()),
                 self.datagrams.deadline(),
+                self.streams.next_deadline(),
+                self.reminder_deadline(),
             ])
             .flatten()
             .min()
@@ -65,9 +67,22 @@ impl Connection {
             self.pending.ping |= self.is_confirmed() && self.streams.awaits_answers();
         }
         self.datagrams.expire(now);
+        self.streams.expire(now);
+        if due(self.reminder_deadline()) {
+            self.reminder.on_deadline(now);
+            self.streams.repeat_blocked();
+        }
         if due(self.recovery.deadline()) {
             self.on_recovery_deadline(now);
         }
+    }
+
+    /// RFC 9000 §4.1: when a blocked sender speaks that has no ack-eliciting packets in flight.
+    fn reminder_deadline(&self) -> Option<Time> {
+        let waits = self.handshake_confirmed
+            && !self.recovery.has_ack_eliciting_in_flight(Space::Application)
+            && self.streams.is_blocked();
+        waits.then(|| self.reminder.deadline(self.recovery.pto(), self.idle.timeout()))
     }
 
     fn on_recovery_deadline(&mut self, now: Time) {

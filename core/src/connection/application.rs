@@ -13,7 +13,7 @@ use super::stats::ConnectionStats;
 use crate::error::{
     ApplicationError, CloseReason, StreamError, TransportError, TransportErrorCode,
 };
-use crate::streams::{Priority, StreamEvent};
+use crate::streams::{Priority, StreamEvent, StreamsStats};
 use crate::time::Time;
 use crate::types::{ConnectionId, Direction, PathAddress, Role, Space, StreamId};
 use crate::wire::{ConnectionCloseFrame, TransportParameters, Version};
@@ -106,6 +106,11 @@ impl Connection {
         self.handshake.first_destination()
     }
 
+    /// What the streams did so far.
+    pub const fn stream_stats(&self) -> StreamsStats {
+        self.streams.stats()
+    }
+
     /// Counters, and the state of the path now.
     pub fn stats(&self) -> ConnectionStats {
         let recovery = self.recovery.stats();
@@ -143,6 +148,7 @@ impl Connection {
             StreamEvent::Writable(id) => Event::StreamWritable(id),
             StreamEvent::Reset { id, code } => Event::StreamReset { id, code },
             StreamEvent::StopSending { id, code } => Event::StreamStopped { id, code },
+            StreamEvent::Expired(id) => Event::StreamExpired(id),
             StreamEvent::SendComplete(id) => Event::StreamAcked(id),
             StreamEvent::Closed(id) => Event::StreamClosed(id),
             StreamEvent::CanOpen(direction) => Event::StreamsAvailable(direction),
@@ -260,6 +266,31 @@ impl Connection {
     ) -> Result<(), StreamError> {
         self.check_open()?;
         self.streams.reset(id, code)
+    }
+
+    /// Abandons the sending part but delivers its first `reliable` bytes (RESET_STREAM_AT).
+    /// [`StreamError::NotSupported`] if the peer does not take that, and nothing happens.
+    pub fn stream_reset_at(
+        &mut self,
+        id: StreamId,
+        code: ApplicationError,
+        reliable: u64,
+    ) -> Result<(), StreamError> {
+        self.check_open()?;
+        self.streams.reset_at(id, code, reliable)
+    }
+
+    /// Gives a stream a deadline, or takes it away. From then on nothing of it is sent: if it was
+    /// not all sent, up to its end, or if some of it turns out to be lost later, then the whole
+    /// sending part is reset with `code`, and [`Event::StreamExpired`] tells.
+    pub fn stream_set_deadline(
+        &mut self,
+        id: StreamId,
+        deadline: Option<Time>,
+        code: ApplicationError,
+    ) -> Result<(), StreamError> {
+        self.check_open()?;
+        self.streams.set_deadline(id, deadline, code)
     }
 
     /// Asks the peer to abandon its sending part (STOP_SENDING).

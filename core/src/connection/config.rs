@@ -48,6 +48,9 @@ pub struct Config {
     /// Whether the two ends may tell each other how often to acknowledge; if so, senders of bulk
     /// data ask for fewer ACKs. Default on. (draft-ietf-quic-ack-frequency)
     pub ack_frequency: bool,
+    /// Whether the peer may reset streams and still have their front delivered. Default on.
+    /// (draft-ietf-quic-reliable-stream-reset)
+    pub reset_stream_at: bool,
     /// How many connection IDs the peer may have issued to us at a time, 2 to 8. Default 4.
     pub active_connection_id_limit: u64,
     /// How long the connection IDs are that a client gives itself, 0 to 20 bytes. Default 8. (A
@@ -111,6 +114,7 @@ impl Default for Config {
             max_ack_delay: Duration::from_millis(25),
             ack_threshold: 10,
             ack_frequency: true,
+            reset_stream_at: true,
             active_connection_id_limit: 4,
             client_connection_id_length: 8,
             disable_active_migration: false,

@@ -42,6 +42,8 @@ pub enum Event {
         /// The application's code.
         code: ApplicationError,
     },
+    /// A stream's sending part was reset: its deadline has passed, and something was left to send.
+    StreamExpired(StreamId),
     /// All data and the end of the stream have been acknowledged.
     StreamAcked(StreamId),
     /// Both parts are over; the stream is forgotten.

@@ -104,6 +104,13 @@ impl Connection {
             Frame::ResetStream { id, error, final_size } => {
                 self.streams.on_reset_stream(id, ApplicationError(error), final_size)
             }
+            Frame::ResetStreamAt { id, error, final_size, reliable_size } => {
+                if !self.config.reset_stream_at {
+                    return Err(TransportError::frame_encoding("RESET_STREAM_AT was not offered"));
+                }
+                let code = ApplicationError(error);
+                self.streams.on_reset_stream_at(id, code, final_size, reliable_size)
+            }
             Frame::StopSending { id, error } => {
                 self.streams.on_stop_sending(id, ApplicationError(error))
             }

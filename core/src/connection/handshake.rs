@@ -365,6 +365,7 @@ pub(super) fn peer_limits(theirs: &TransportParameters) -> PeerLimits {
         initial_max_stream_data_uni: theirs.initial_max_stream_data_uni,
         initial_max_streams_bidi: theirs.initial_max_streams_bidi,
         initial_max_streams_uni: theirs.initial_max_streams_uni,
+        reset_stream_at: theirs.reset_stream_at,
     }
 }
 

@@ -53,6 +53,11 @@ impl IdleTimer {
         }
     }
 
+    /// How long the connection may be silent; `None` for ever.
+    pub(super) const fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
     /// When the connection is to be forgotten; never before three PTOs (RFC 9000 §10.1).
     pub(super) fn deadline(&self, pto: Duration) -> Option<Time> {
         self.timeout.map(|timeout| self.active + timeout.max(3 * pto))

@@ -16,6 +16,7 @@
 mod ack_frequency;
 mod alarms;
 mod application;
+mod blocked;
 mod cid_generator;
 mod close;
 mod config;
@@ -82,6 +83,7 @@ use crate::time::Time;
 use crate::types::{Role, Space};
 use crate::wire::Version;
 use ack_frequency::AckFrequency;
+use blocked::BlockedReminder;
 use close::Lifecycle;
 use datagrams::Datagrams;
 use degrading::{PathMonitor, QuietProbe};
@@ -122,6 +124,7 @@ pub struct Connection {
     local_cids: LocalConnectionIds,
     peer_cids: PeerConnectionIds,
     idle: IdleTimer,
+    reminder: BlockedReminder,
     glitches: GlitchBudget,
     events: VecDeque<Event>,
     stats: ConnectionStats,

@@ -250,6 +250,9 @@ fn to_wire(frame: ControlFrame) -> Frame<'static> {
         ControlFrame::ResetStream { id, error, final_size } => {
             Frame::ResetStream { id, error: error.0, final_size }
         }
+        ControlFrame::ResetStreamAt { id, error, final_size, reliable } => {
+            Frame::ResetStreamAt { id, error: error.0, final_size, reliable_size: reliable }
+        }
         ControlFrame::StopSending { id, error } => Frame::StopSending { id, error: error.0 },
     }
 }

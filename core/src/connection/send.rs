@@ -68,6 +68,10 @@ impl Connection {
     pub fn write(&mut self, now: Time, writer: &mut dyn PacketWriter) -> bool {
         self.streams.set_time(now, self.recovery.rtt().smoothed());
         self.datagrams.expire(now);
+        self.streams.expire(now);
+        if !self.streams.is_blocked() {
+            self.reminder.on_unblocked();
+        }
         let mut wrote = false;
         loop {
             if self.turn_budget == 0 {
@@ -313,6 +317,7 @@ impl Connection {
         let size = packet.len();
         if packet.ack_eliciting {
             self.idle.on_ack_eliciting_sent(now);
+            self.reminder.on_ack_eliciting_sent(now);
         }
         if let Some(observer) = &mut self.observer {
             observer.on_packet_sent(now, &PacketInfo { space, number: packet.number, size });

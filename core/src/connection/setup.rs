@@ -10,6 +10,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 
 use super::ack_frequency::{AckFrequency, MIN_ACK_DELAY};
+use super::blocked::BlockedReminder;
 use super::cid_generator::{ConnectionIdGenerator, RandomConnectionIds};
 use super::close::Lifecycle;
 use super::config::{Config, ConfigError};
@@ -308,6 +309,7 @@ impl Connection {
             mtu: MtuDiscovery::new(config.initial_packet_size, config.max_packet_size),
             peer_cids: PeerConnectionIds::new(parts.peer_id, config.active_connection_id_limit),
             idle: IdleTimer::new(now, config.idle_timeout, config.keep_alive),
+            reminder: BlockedReminder::new(now),
             glitches: GlitchBudget::new(now),
             events: VecDeque::new(),
             stats: ConnectionStats::default(),
@@ -395,6 +397,7 @@ fn our_parameters(config: &Config) -> TransportParameters {
         active_connection_id_limit: config.active_connection_id_limit,
         disable_active_migration: config.disable_active_migration,
         max_datagram_frame_size: config.datagrams.max_frame_size,
+        reset_stream_at: config.reset_stream_at,
         min_ack_delay: config.ack_frequency.then_some(MIN_ACK_DELAY),
         ..TransportParameters::default()
     }

@@ -15,8 +15,15 @@ use crate::helper::{RandomGenerator, SystemRandom};
 
 /// Thirty-two secret bytes. Who knows them can forge tokens and read resumed sessions that were
 /// recorded: keep them like a private key, and change them now and then.
+///
+/// To change the secret of several servers, first have all of them
+/// [accept](ServerSecret::accepting) the new one, then have all of them use it and accept the old
+/// one, for as long as tokens hold; then forget the old one.
 #[derive(Clone)]
-pub struct ServerSecret([u8; 32]);
+pub struct ServerSecret {
+    used: [u8; 32],
+    accepted: Option<[u8; 32]>,
+}
 
 impl fmt::Debug for ServerSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -27,12 +34,24 @@ impl fmt::Debug for ServerSecret {
 impl ServerSecret {
     /// A secret of these bytes.
     pub fn new(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+        Self { used: bytes, accepted: None }
+    }
+
+    /// Has tokens and tickets that follow from `other` hold too. Stateless resets always follow
+    /// from the secret in use: connections of before a change time out instead of being reset.
+    #[must_use]
+    pub fn accepting(self, other: [u8; 32]) -> Self {
+        Self { accepted: Some(other), ..self }
+    }
+
+    /// The secrets to open with, each alone, the one in use first.
+    pub(super) fn each(&self) -> impl Iterator<Item = Self> {
+        [Some(self.used), self.accepted].into_iter().flatten().map(Self::new)
     }
 
     /// A key for one use, named by `label`, in one period of time.
     pub(super) fn key(&self, label: &str, period: u64) -> [u8; 32] {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0);
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.used);
         let mut context = hmac::Context::with_key(&key);
         context.update(label.as_bytes());
         context.update(&[0]);
@@ -66,10 +85,6 @@ impl SecretTicketer {
     fn today(&self) -> Option<u64> {
         Some(self.time.current_time()?.as_secs() / u64::from(TICKET_LIFETIME))
     }
-
-    fn key(&self, day: u64) -> LessSafeKey {
-        aead_key(&self.secret.key("TLS ticket", day))
-    }
 }
 
 impl ProducesTickets for SecretTicketer {
@@ -85,7 +100,7 @@ impl ProducesTickets for SecretTicketer {
         let mut nonce = [0; NONCE_LEN];
         SystemRandom.fill(&mut nonce);
         let mut ticket = [&nonce[..], plain].concat();
-        let key = self.key(self.today()?);
+        let key = ticket_key(&self.secret, self.today()?);
         let nonce = Nonce::assume_unique_for_key(nonce);
         let body = &mut ticket[NONCE_LEN..];
         let tag = key.seal_in_place_separate_tag(nonce, Aad::empty(), body).ok()?;
@@ -96,15 +111,22 @@ impl ProducesTickets for SecretTicketer {
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
         let (nonce, sealed) = ticket.split_first_chunk::<NONCE_LEN>()?;
         let today = self.today()?;
-        // Today's key or yesterday's: a ticket lives for a day.
-        [today, today.saturating_sub(1)].into_iter().find_map(|day| {
+        let open = |secret: &ServerSecret, day| {
             let mut plain = sealed.to_vec();
             let nonce = Nonce::assume_unique_for_key(*nonce);
-            let len = self.key(day).open_in_place(nonce, Aad::empty(), &mut plain).ok()?.len();
+            let key = ticket_key(secret, day);
+            let len = key.open_in_place(nonce, Aad::empty(), &mut plain).ok()?.len();
             plain.truncate(len);
             Some(plain)
-        })
+        };
+        // Today's key or yesterday's: a ticket lives for a day.
+        let days = [today, today.saturating_sub(1)];
+        self.secret.each().find_map(|secret| days.into_iter().find_map(|day| open(&secret, day)))
     }
+}
+
+fn ticket_key(secret: &ServerSecret, day: u64) -> LessSafeKey {
+    aead_key(&secret.key("TLS ticket", day))
 }
 
 pub(super) fn aead_key(bytes: &[u8; 32]) -> LessSafeKey {
@@ -147,6 +169,18 @@ mod tests {
         assert!(ticketer(&time, 1).decrypt(&ticket).is_some());
         time.0.store(20_002, Ordering::Relaxed);
         assert_eq!(ticketer(&time, 1).decrypt(&ticket), None);
+    }
+
+    #[test]
+    fn tickets_outlive_a_change_of_the_secret() {
+        let time = Arc::new(Day(AtomicU64::new(20_000)));
+        let ticket = ticketer(&time, 1).encrypt(b"session").unwrap();
+        let secret = ServerSecret::new([2; 32]).accepting([1; 32]);
+        let changed = SecretTicketer { secret, time: time.clone() };
+        assert!(changed.decrypt(&ticket).is_some());
+        let newer = changed.encrypt(b"session").unwrap();
+        assert_eq!(ticketer(&time, 1).decrypt(&newer), None);
+        assert!(ticketer(&time, 2).decrypt(&newer).is_some());
     }
 
     #[test]

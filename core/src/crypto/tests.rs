@@ -217,6 +217,39 @@ fn a_new_token_holds_for_its_host_and_some_days_over_a_change_of_key() {
 }
 
 #[test]
+fn tokens_of_a_secret_hold_for_every_sealer_that_knows_it() {
+    let mut ours = Tokens::new();
+    let with = |secret: ServerSecret| {
+        let sealer = TokenSealer::from_secret(secret, TokenLifetimes::default());
+        Tokens { sealer, ..Tokens::new() }
+    };
+    ours.sealer = with(ServerSecret::new([1; 32])).sealer;
+    let token = ours.new_token();
+    assert_eq!(with(ServerSecret::new([1; 32])).open(&token), TokenVerdict::NewToken);
+    assert_eq!(with(ServerSecret::new([2; 32])).open(&token), TokenVerdict::Unknown);
+    let mut changed = with(ServerSecret::new([2; 32]).accepting([1; 32]));
+    assert_eq!(changed.open(&token), TokenVerdict::NewToken, "the secret was changed");
+    let newer = changed.new_token();
+    assert_eq!(ours.open(&newer), TokenVerdict::Unknown, "it seals with the new one");
+    // A server whose clock has not reached the next key's period yet.
+    let week = Duration::from_hours(7 * 24);
+    let since = ours.now.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let period_end = week.mul_f64((since.as_secs() / week.as_secs() + 1) as f64);
+    ours.now = SystemTime::UNIX_EPOCH + period_end;
+    let token = ours.retry();
+    let mut behind = with(ServerSecret::new([1; 32]));
+    behind.now = ours.now;
+    assert!(matches!(behind.open(&token), TokenVerdict::Retry { .. }));
+    ours.now -= Duration::from_secs(1);
+    let early = ours.new_token();
+    ours.now += Duration::from_secs(2);
+    assert_eq!(ours.open(&early), TokenVerdict::NewToken, "over a change of key");
+    behind.now -= Duration::from_secs(2);
+    behind.new_token();
+    assert_ne!(behind.sealer.decrypt(Version::V1, &token), None, "of the next period");
+}
+
+#[test]
 fn garbled_tokens_are_as_none() {
     let mut tokens = Tokens::new();
     for token in [tokens.retry(), tokens.new_token()] {

@@ -1,5 +1,6 @@
 //! [`TokenSealer`]: the tokens of Retry and NEW_TOKEN (RFC 9000 §8.1.1): sealed, bound to the
-//! client's address and its QUIC version, short-lived. Keys rotate; the one before still opens.
+//! client's address and its QUIC version, short-lived. Keys rotate; the one before still opens, and
+//! where they follow from a secret, those of its neighbours in time.
 //! This file must not know when a token is wanted.
 
 use std::net::{IpAddr, SocketAddr};
@@ -51,7 +52,8 @@ pub struct TokenSealer {
     /// Where keys come from, if not from chance.
     secret: Option<ServerSecret>,
     current: SealKey,
-    previous: Option<SealKey>,
+    /// What opens besides: the key before, and those of the secret's neighbours.
+    others: Vec<SealKey>,
 }
 
 struct SealKey {
@@ -71,13 +73,14 @@ impl std::fmt::Debug for TokenSealer {
 impl TokenSealer {
     /// A sealer with a random key.
     pub fn new(random: &mut dyn RandomGenerator, lifetimes: TokenLifetimes) -> Self {
-        Self { lifetimes, secret: None, current: SealKey::generate(random, 0), previous: None }
+        Self { lifetimes, secret: None, current: SealKey::generate(random, 0), others: Vec::new() }
     }
 
     /// A sealer whose keys follow from a secret and the time, so that tokens hold after a restart.
     pub fn from_secret(secret: ServerSecret, lifetimes: TokenLifetimes) -> Self {
-        let current = SealKey::of_period(&secret, 0);
-        Self { lifetimes, secret: Some(secret), current, previous: None }
+        // It is replaced as soon as the time is known.
+        let current = SealKey { born: None, ..SealKey::of_period(&secret, 0) };
+        Self { lifetimes, secret: Some(secret), current, others: Vec::new() }
     }
 
     /// A token for a Retry to `peer`.
@@ -158,7 +161,7 @@ impl TokenSealer {
         if now.saturating_sub(born) >= self.lifetimes.new_token.as_secs() {
             let mut next = SealKey::generate(random, self.current.id.wrapping_add(1));
             next.born = Some(now);
-            self.previous = Some(std::mem::replace(&mut self.current, next));
+            self.others = vec![std::mem::replace(&mut self.current, next)];
         }
     }
 
@@ -168,7 +171,11 @@ impl TokenSealer {
         let period = seconds(now) / self.lifetimes.new_token.as_secs().max(1);
         if self.current.born != Some(period) {
             self.current = SealKey::of_period(secret, period);
-            self.previous = Some(SealKey::of_period(secret, period.saturating_sub(1)));
+            // The period before, and the next: another server's clock may be ahead of ours.
+            let periods = period.saturating_sub(1)..=period + 1;
+            let of_secret =
+                |secret| periods.clone().map(move |period| SealKey::of_period(&secret, period));
+            self.others = secret.each().flat_map(of_secret).collect();
         }
         true
     }
@@ -188,20 +195,22 @@ impl TokenSealer {
             .unwrap_or(TokenVerdict::Unknown)
     }
 
-    fn decrypt(&self, version: Version, token: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn decrypt(&self, version: Version, token: &[u8]) -> Option<Vec<u8>> {
         let (id, rest) = token.split_first()?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
-        let keys = [Some(&self.current), self.previous.as_ref()];
-        let key = keys.into_iter().flatten().find(|key| key.id == *id)?;
         if sealed.len() > MAX_BODY + 16 {
             return None;
         }
-        let mut body = sealed.to_vec();
-        let nonce = Nonce::assume_unique_for_key(*nonce);
-        let len =
-            key.key.open_in_place(nonce, Aad::from(context(*id, version)), &mut body).ok()?.len();
-        body.truncate(len);
-        Some(body)
+        let open = |key: &SealKey| {
+            let mut body = sealed.to_vec();
+            let nonce = Nonce::assume_unique_for_key(*nonce);
+            let context = Aad::from(context(*id, version));
+            let len = key.key.open_in_place(nonce, context, &mut body).ok()?.len();
+            body.truncate(len);
+            Some(body)
+        };
+        let keys = std::iter::once(&self.current).chain(&self.others);
+        keys.filter(|key| key.id == *id).find_map(open)
     }
 
     fn judge(

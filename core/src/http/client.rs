@@ -9,7 +9,6 @@ use http::{Request, header};
 use super::body::Body;
 use super::config::Http3Config;
 use super::connection::Http3Connection;
-use super::early::is_replay_safe;
 use super::error::{ExchangeError, Http3Code, Http3Error, RequestFailure};
 use super::exchange::parse_length;
 use super::headers::request_fields;
@@ -155,11 +154,28 @@ impl Http3ClientSession {
     /// The place of the next request that may be sent. Early data can be replayed: only what may be
     /// executed twice goes into it (RFC 8470 §2).
     fn next_request(&self, is_established: bool) -> Option<usize> {
+        let early = self.http.config().early_requests;
         let may_go = |pending: &PendingRequest| {
-            is_established
-                || (is_replay_safe(pending.head.method()) && matches!(pending.body, Body::Empty))
+            let is_safe = early.allow(pending.head.method()) && matches!(pending.body, Body::Empty);
+            is_established || (is_safe && !pending.was_too_early)
         };
         self.queue.iter().position(|(_, pending)| may_go(pending))
+    }
+
+    /// RFC 8470 §5.2: what was too early is asked again, after the handshake.
+    fn ask_again(
+        &mut self,
+        cx: &mut SessionContext<'_, Self>,
+        id: RequestId,
+        mut pending: PendingRequest,
+    ) {
+        self.streams.remove(&id);
+        if self.is_going_away() {
+            return pending.handler.on_failed(&RequestFailure::NotProcessed);
+        }
+        self.queue.push_front((id, pending));
+        self.start_requests(cx);
+        plumbing::settle(self, cx);
     }
 
     fn fail_queue(&mut self, failure: &RequestFailure) {
@@ -283,7 +299,7 @@ impl Stream<Http3ClientSession> for Http3ClientStream {
     fn on_data_available(&mut self, cx: &mut StreamContext<'_, Http3ClientSession>) {
         match &mut self.0 {
             Kind::Uni(stream) => stream.on_data_available(cx),
-            Kind::Request(_, stream) => {
+            Kind::Request(request, stream) => {
                 let id = cx.id();
                 let wishes = &mut cx.session().cancelled;
                 let is_cancelled = wishes.contains(&id);
@@ -295,6 +311,12 @@ impl Stream<Http3ClientSession> for Http3ClientStream {
                         stream.on_data_available(http, io);
                     }
                 });
+                if let Some(pending) = stream.take_refused()
+                    && let Some(request) = request.take()
+                {
+                    let (session, scx) = cx.split();
+                    session.ask_again(scx, request, pending);
+                }
             }
         }
     }
@@ -357,5 +379,5 @@ fn prepare(
         parse_length(value)?;
     }
     request_fields(&head)?;
-    Ok(PendingRequest { head, body, handler })
+    Ok(PendingRequest { head, body, handler, was_too_early: false })
 }

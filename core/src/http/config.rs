@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::early::EarlyRequests;
+
 /// What an HTTP/3 session allows its peer, and how it behaves. The default is fit for use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http3Config {
@@ -32,6 +34,9 @@ pub struct Http3Config {
     /// (RFC 9114 §7.2.8), derived from this number; `None` sends none. Different numbers for
     /// different connections serve best.
     pub grease: Option<u64>,
+    /// Which requests may be sent and served in early data, where the transport has such. Default:
+    /// those of safe methods.
+    pub early_requests: EarlyRequests,
 }
 
 impl Default for Http3Config {
@@ -46,6 +51,7 @@ impl Default for Http3Config {
             shutdown_grace: Duration::from_millis(250),
             shutdown_timeout: Duration::from_secs(30),
             grease: Some(0x5f3a),
+            early_requests: EarlyRequests::default(),
         }
     }
 }

@@ -8,10 +8,29 @@ use http::Method;
 use super::error::{Http3Code, Http3Error};
 use super::settings::Settings;
 
-/// Whether a request does no harm when it is executed twice, and so may be sent and served in
-/// early data, which others can replay (RFC 8470 §2).
-pub(super) fn is_replay_safe(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD)
+/// Which requests may be sent and served in early data, which others can replay: those that do no
+/// harm when they are executed twice (RFC 8470 §2). Where the transport has no early data, none
+/// are ([`Config::early_data`](crate::Config::early_data)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EarlyRequests {
+    /// None: a client waits for the handshake, a server answers 425.
+    None,
+    /// Those of a safe method, such as GET (RFC 9110 §9.2.1).
+    #[default]
+    Safe,
+    /// Those of an idempotent method, such as PUT too (RFC 9110 §9.2.2). Only where every such
+    /// request may come again, much later, after others have changed what it sets.
+    Idempotent,
+}
+
+impl EarlyRequests {
+    pub(super) fn allow(self, method: &Method) -> bool {
+        match self {
+            Self::None => false,
+            Self::Safe => method.is_safe(),
+            Self::Idempotent => method.is_idempotent(),
+        }
+    }
 }
 
 /// The server's settings before it has spoken.
@@ -90,6 +109,18 @@ mod tests {
         let mut now = settings();
         change(&mut now);
         early.on_settings(&now).map_err(|error| error.code)
+    }
+
+    #[test]
+    fn only_what_may_come_twice_is_early() {
+        // RFC 8470 §2
+        let allowed = |policy: EarlyRequests| {
+            let all = [Method::GET, Method::HEAD, Method::PUT, Method::POST, Method::CONNECT];
+            all.map(|method| policy.allow(&method))
+        };
+        assert_eq!(allowed(EarlyRequests::None), [false; 5]);
+        assert_eq!(allowed(EarlyRequests::default()), [true, true, false, false, false]);
+        assert_eq!(allowed(EarlyRequests::Idempotent), [true, true, true, false, false]);
     }
 
     #[test]

@@ -110,6 +110,13 @@ impl<'a, R> Exchange<'a, R> {
         self.http.wake_at(self.state.id, at);
     }
 
+    /// Whether the handshake is not complete. On a server the request may then be a replay of one
+    /// that was sent before: who cannot serve it twice answers 425 (RFC 8470 §5.2), and the client
+    /// asks again after the handshake.
+    pub fn is_early(&self) -> bool {
+        self.io.is_early()
+    }
+
     /// Gives up the exchange: resets the stream both ways. The handler is not called again.
     pub fn cancel(&mut self, code: Http3Code) {
         self.state.cancelled.get_or_insert(code);

@@ -43,6 +43,7 @@ pub use backend::{Backend, RequestHandler};
 pub use body::{Body, BodyChunk, BodySource, BodyWithTrailers};
 pub use client::{Http3ClientSession, Http3ClientStream, RequestId};
 pub use config::Http3Config;
+pub use early::EarlyRequests;
 pub use echo::EchoHandler;
 pub use error::{ExchangeError, Http3Code, Http3Error, RequestFailure};
 pub use exchange::{ClientExchange, ClientSide, Exchange, ServerExchange, ServerSide};

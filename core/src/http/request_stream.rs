@@ -6,7 +6,6 @@ use http::{Method, Response, StatusCode};
 use super::backend::{Backend, RequestHandler};
 use super::body::Body;
 use super::connection::Http3Connection;
-use super::early::is_replay_safe;
 use super::error::{Fault, Http3Code, RequestFailure};
 use super::exchange::{Exchange, ExchangeState, ServerExchange};
 use super::headers::{RequestHead, parse_request};
@@ -159,7 +158,7 @@ impl RequestStream {
         self.phase = Phase::Running;
         self.state.method = head.request.method().clone();
         self.state.reader.begin_body(head.content_length);
-        if io.is_early() && !is_replay_safe(&self.state.method) {
+        if io.is_early() && !http.config().early_requests.allow(&self.state.method) {
             // RFC 8470 §5.2: the client is to ask again after the handshake.
             return self.answer(StatusCode::TOO_EARLY, http, io);
         }

@@ -1,7 +1,7 @@
 //! [`ResponseStream`]: a client's side of one exchange: request out, responses in, handler fed, the
 //! end seen to. It must not know the session: it is lent what it needs.
 
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 
 use super::body::Body;
 use super::connection::Http3Connection;
@@ -18,6 +18,8 @@ pub(super) struct PendingRequest {
     pub(super) head: Request<()>,
     pub(super) body: Body,
     pub(super) handler: Box<dyn ResponseHandler>,
+    /// The server would not serve it in early data.
+    pub(super) was_too_early: bool,
 }
 
 /// One request and the response to it.
@@ -27,6 +29,10 @@ pub(super) struct ResponseStream {
     unsent: Option<(Request<()>, Body)>,
     /// Until it was told the end.
     handler: Option<Box<dyn ResponseHandler>>,
+    /// The head of a request that was sent early: it has no body, and may be sent again.
+    sent_early: Option<Request<()>>,
+    /// It is to be sent again.
+    refused: Option<PendingRequest>,
     has_head: bool,
     /// Whether the connection still counts this request.
     is_counted: bool,
@@ -44,6 +50,8 @@ impl ResponseStream {
             state: ExchangeState::new(id, request.head.method().clone()),
             unsent: Some((request.head, request.body)),
             handler: Some(request.handler),
+            sent_early: None,
+            refused: None,
             has_head: false,
             is_counted: true,
         }
@@ -52,7 +60,11 @@ impl ResponseStream {
     /// There is room to write, or the stream was opened or woken.
     pub(super) fn on_can_write(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) {
         let sent = match self.unsent.take() {
-            Some((head, body)) => self.send(&head, body, http, io),
+            Some((head, body)) => {
+                let sent = self.send(&head, body, http, io);
+                self.sent_early = io.is_early().then_some(head);
+                sent
+            }
             None if self.state.writer.is_over() => return,
             None => self.state.writer.pump(http, io),
         };
@@ -108,6 +120,11 @@ impl ResponseStream {
         self.settle(http, io);
     }
 
+    /// A request that was too early for the server, to be sent again after the handshake.
+    pub(super) fn take_refused(&mut self) -> Option<PendingRequest> {
+        self.refused.take()
+    }
+
     /// Whether there is more to hand on although the stream itself is over.
     pub(super) fn lingers(&self) -> bool {
         self.handler.is_some() && self.state.reader.is_at_end()
@@ -152,6 +169,13 @@ impl ResponseStream {
                             Err(fault) => fault,
                         }
                     }
+                    Ok(head)
+                        if head.response.status() == StatusCode::TOO_EARLY
+                            && self.sent_early.is_some() =>
+                    {
+                        self.refuse();
+                        return false;
+                    }
                     Ok(head) => {
                         self.has_head = true;
                         self.state.reader.begin_body(head.body_length);
@@ -171,6 +195,15 @@ impl ResponseStream {
         };
         self.state.fault = Some(fault);
         false
+    }
+
+    /// RFC 8470 §5.2: the handler hears of the second answer only.
+    fn refuse(&mut self) {
+        if let (Some(head), Some(handler)) = (self.sent_early.take(), self.handler.take()) {
+            let body = Body::Empty;
+            self.refused = Some(PendingRequest { head, body, handler, was_too_early: true });
+        }
+        self.state.cancelled.get_or_insert(Http3Code::REQUEST_CANCELLED);
     }
 
     fn is_well(&self) -> bool {

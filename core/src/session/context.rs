@@ -218,6 +218,22 @@ impl<'a, S: Session> StreamContext<'a, S> {
         self.inner.connection.stream_reset(self.id, code)
     }
 
+    /// Abandons the sending part but delivers its first `reliable` bytes (RESET_STREAM_AT), see
+    /// [`Connection::stream_reset_at`].
+    pub fn reset_at(&mut self, code: ApplicationError, reliable: u64) -> Result<(), StreamError> {
+        self.inner.connection.stream_reset_at(self.id, code, reliable)
+    }
+
+    /// Has nothing of the stream sent after `deadline`: it is then reset with `code`, see
+    /// [`Connection::stream_set_deadline`].
+    pub fn set_deadline(
+        &mut self,
+        deadline: Option<Time>,
+        code: ApplicationError,
+    ) -> Result<(), StreamError> {
+        self.inner.connection.stream_set_deadline(self.id, deadline, code)
+    }
+
     /// Asks the peer to abandon its sending part (STOP_SENDING); nothing more will be read.
     pub fn stop_sending(&mut self, code: ApplicationError) -> Result<(), StreamError> {
         self.inner.connection.stream_stop_sending(self.id, code)

@@ -243,6 +243,9 @@ impl<S: Session> SessionHost<S> {
             Event::StreamStopped { id, code } => {
                 self.with_stream(now, id, |stream, cx| stream.on_stop_sending(code, cx));
             }
+            Event::StreamExpired(id) => {
+                self.with_stream(now, id, Stream::on_deadline_missed);
+            }
             Event::StreamAcked(id) => {
                 self.with_stream(now, id, Stream::on_all_data_acked);
             }

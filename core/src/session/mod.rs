@@ -213,6 +213,12 @@ pub trait Stream<S: Session> {
         let _ = (code, cx);
     }
 
+    /// The deadline of [`StreamContext::set_deadline`] has passed and something was left to send:
+    /// the sending part has been reset.
+    fn on_deadline_missed(&mut self, cx: &mut StreamContext<'_, S>) {
+        let _ = cx;
+    }
+
     /// Everything that was written, and the end of the stream, has been acknowledged.
     fn on_all_data_acked(&mut self, cx: &mut StreamContext<'_, S>) {
         let _ = cx;
@@ -247,6 +253,10 @@ impl<S: Session> Stream<S> for Box<dyn Stream<S>> {
 
     fn on_stop_sending(&mut self, code: ApplicationError, cx: &mut StreamContext<'_, S>) {
         (**self).on_stop_sending(code, cx);
+    }
+
+    fn on_deadline_missed(&mut self, cx: &mut StreamContext<'_, S>) {
+        (**self).on_deadline_missed(cx);
     }
 
     fn on_all_data_acked(&mut self, cx: &mut StreamContext<'_, S>) {

@@ -157,7 +157,9 @@ impl Streams {
             return Ok(None);
         };
         if let Some(code) = part.reset {
-            if part.state.apply(RecvInput::ReadReset) {
+            // After data that was read to its end, the event is what tells.
+            let told = part.pending_reset.is_none();
+            if told && part.state.apply(RecvInput::ReadReset) {
                 self.hush(key, Wake::Reset);
                 self.close_if_done(key);
             }
@@ -179,6 +181,7 @@ impl Streams {
     pub fn set_priority(&mut self, id: StreamId, priority: Priority) -> Result<(), StreamError> {
         let key = self.sending_stream(id)?;
         let urgency = priority.urgency.min(LEVELS as u8 - 1);
+        self.scheduler.place(&mut self.table.slab, key, None);
         self.table.slab[key].priority = Priority { urgency, ..priority };
         self.reschedule(key);
         Ok(())
@@ -246,6 +249,7 @@ impl Streams {
                 let code = self.send_part(key).stopped.unwrap_or_default();
                 StreamEvent::StopSending { id, code }
             }
+            Wake::Expired => StreamEvent::Expired(id),
             Wake::Readable => StreamEvent::Readable(id),
             Wake::Writable => StreamEvent::Writable(id),
             Wake::SendComplete => StreamEvent::SendComplete(id),
@@ -268,6 +272,7 @@ impl Streams {
             self.credit(len);
             self.stats.bytes_read += len;
         }
+        self.finish_reset_at(key);
         if state.is_terminal() {
             self.hush(key, Wake::Readable);
             self.close_if_done(key);
@@ -282,7 +287,7 @@ impl Streams {
     }
 
     /// A live stream with a sending part.
-    fn sending_stream(&mut self, id: StreamId) -> Result<usize, StreamError> {
+    pub(super) fn sending_stream(&mut self, id: StreamId) -> Result<usize, StreamError> {
         if !id.sends(self.role) {
             return Err(StreamError::WrongDirection);
         }

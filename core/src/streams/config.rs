@@ -55,6 +55,8 @@ pub struct PeerLimits {
     pub initial_max_streams_bidi: u64,
     /// initial_max_streams_uni: likewise of unidirectional streams.
     pub initial_max_streams_uni: u64,
+    /// Whether the peer takes RESET_STREAM_AT (draft-ietf-quic-reliable-stream-reset §3).
+    pub reset_stream_at: bool,
 }
 
 /// What the streams did so far.

@@ -28,6 +28,8 @@ pub enum StreamEvent {
         /// Why, in the application's terms.
         code: ApplicationError,
     },
+    /// Our sending part was reset: its deadline has passed, and something was left to send.
+    Expired(StreamId),
     /// There is something to read, or the end. Read until nothing comes: the event is not repeated
     /// for data that was left.
     Readable(StreamId),
@@ -46,6 +48,7 @@ pub enum StreamEvent {
 pub(super) enum Wake {
     Reset,
     StopSending,
+    Expired,
     Readable,
     Writable,
     SendComplete,
@@ -80,6 +83,7 @@ impl Pending {
         let order = [
             Wake::Reset,
             Wake::StopSending,
+            Wake::Expired,
             Wake::Readable,
             Wake::Writable,
             Wake::SendComplete,

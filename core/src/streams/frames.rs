@@ -78,6 +78,17 @@ pub enum ControlFrame {
         /// How many bytes of flow control the stream used.
         final_size: u64,
     },
+    /// RESET_STREAM_AT (draft-ietf-quic-reliable-stream-reset §4).
+    ResetStreamAt {
+        /// The stream.
+        id: StreamId,
+        /// Why, in the application's terms.
+        error: ApplicationError,
+        /// How many bytes of flow control the stream used.
+        final_size: u64,
+        /// How many bytes of it are delivered; at most `final_size`.
+        reliable: u64,
+    },
     /// STOP_SENDING (RFC 9000 §19.5).
     StopSending {
         /// The stream.
@@ -98,6 +109,9 @@ impl ControlFrame {
             Self::StreamDataBlocked { id, .. } => ControlKind::StreamDataBlocked(id),
             Self::StreamsBlocked { dir, .. } => ControlKind::StreamsBlocked(dir),
             Self::ResetStream { id, .. } => ControlKind::ResetStream(id),
+            Self::ResetStreamAt { id, reliable, .. } => {
+                return StreamRecord::ResetAt { id, reliable };
+            }
             Self::StopSending { id, .. } => ControlKind::StopSending(id),
         })
     }
@@ -116,6 +130,13 @@ pub enum StreamRecord {
         len: u32,
         /// Whether it carried FIN.
         fin: bool,
+    },
+    /// RESET_STREAM_AT.
+    ResetAt {
+        /// The stream.
+        id: StreamId,
+        /// How many bytes of it are delivered.
+        reliable: u64,
     },
     /// Any other frame of this room. Its values are not kept: what is resent is the newest.
     Control(ControlKind),

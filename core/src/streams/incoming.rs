@@ -59,6 +59,7 @@ impl Streams {
             self.stats.glitches += 1;
             return Ok(());
         };
+        self.recv_part(key).check_reset_code(id, error)?;
         self.admit(key, final_size, true)?;
         let part = self.recv_part(key);
         if !part.state.apply(RecvInput::Reset) {
@@ -169,7 +170,11 @@ impl Streams {
     }
 
     /// The stream a frame is for, opened if the frame opens it. `None` if it is closed and forgotten.
-    fn locate(&mut self, id: StreamId, part: Part) -> Result<Option<usize>, TransportError> {
+    pub(super) fn locate(
+        &mut self,
+        id: StreamId,
+        part: Part,
+    ) -> Result<Option<usize>, TransportError> {
         let exists = match part {
             Part::Receiving => id.receives(self.role),
             Part::Sending => id.sends(self.role),
@@ -204,7 +209,12 @@ impl Streams {
     }
 
     /// Checks final size and both levels of flow control. Returns how much of the latter it takes.
-    fn admit(&mut self, key: usize, end: u64, is_final: bool) -> Result<u64, TransportError> {
+    pub(super) fn admit(
+        &mut self,
+        key: usize,
+        end: u64,
+        is_final: bool,
+    ) -> Result<u64, TransportError> {
         let id = self.table.slab[key].id;
         let more = self.recv_part(key).admit(id, end, is_final)?;
         // RFC 9000 §4.1
@@ -272,7 +282,7 @@ impl Streams {
 
 /// The part of a stream that a frame is for.
 #[derive(Clone, Copy, Debug)]
-enum Part {
+pub(super) enum Part {
     Sending,
     Receiving,
 }

@@ -17,6 +17,8 @@ pub(super) enum Lane {
     Event,
     /// Streams that may still point into a receive batch.
     Touched,
+    /// Streams whose own flow control holds data back.
+    Blocked,
 }
 
 /// A stream's place in the list of one lane.
@@ -27,7 +29,7 @@ pub(super) struct Link {
 }
 
 /// A stream's places in the lists of all lanes.
-pub(super) type Links = [Link; 5];
+pub(super) type Links = [Link; 6];
 
 impl Link {
     /// In no list.
@@ -84,6 +86,41 @@ impl List {
         self.tail = key as u32;
     }
 
+    /// Queues `key` before all of higher rank. O(1) at either end, where it belongs as a rule; else
+    /// the shorter way from one of them. Does nothing if it is in a list of this lane already.
+    pub(super) fn insert_sorted<T: Linked>(
+        &mut self,
+        slab: &mut Slab<T>,
+        key: usize,
+        rank: impl Fn(&T) -> u64,
+    ) {
+        if self.link(slab, key as u32).next != LOOSE {
+            return;
+        }
+        let mine = rank(&slab[key]);
+        let (mut front, mut back) = (self.head, self.tail);
+        // From both ends at once: the neighbour before `key` is `back`, or the one before `front`.
+        let before = loop {
+            if back == END || rank(&slab[back as usize]) < mine {
+                break back;
+            }
+            if rank(&slab[front as usize]) > mine {
+                break self.link(slab, front).prev;
+            }
+            back = self.link(slab, back).prev;
+            front = self.link(slab, front).next;
+        };
+        let next = match before {
+            END => std::mem::replace(&mut self.head, key as u32),
+            before => std::mem::replace(&mut self.link(slab, before).next, key as u32),
+        };
+        match next {
+            END => self.tail = key as u32,
+            next => self.link(slab, next).prev = key as u32,
+        }
+        *self.link(slab, key as u32) = Link { prev: before, next };
+    }
+
     /// Takes `key` out. Does nothing if it is in no list of this lane; if it is in one, it must be
     /// this one.
     pub(super) fn remove<T: Linked>(&mut self, slab: &mut Slab<T>, key: usize) {
@@ -134,7 +171,7 @@ mod tests {
         let mut slab = Slab::new();
         let mut list = List::new(Lane::Event);
         for _ in 0..3 {
-            let key = slab.insert(Item([Link::LOOSE; 5]));
+            let key = slab.insert(Item([Link::LOOSE; 6]));
             list.push_back(&mut slab, key);
         }
         (slab, list)
@@ -150,6 +187,29 @@ mod tests {
         list.push_back(&mut slab, 1);
         assert_eq!(drain(&mut slab, &mut list), [0, 1, 2]);
         assert!(list.is_empty());
+    }
+
+    #[test]
+    fn entries_are_sorted_in_from_either_end() {
+        for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [1, 3, 0, 2], [0, 3, 1, 2]] {
+            let mut slab = Slab::new();
+            let mut list = List::new(Lane::Data);
+            let keys: Vec<_> = (0..4).map(|_| slab.insert(Item([Link::LOOSE; 6]))).collect();
+            assert_eq!(keys, [0, 1, 2, 3]);
+            for key in order {
+                let at = std::ptr::from_ref(&slab[0]) as usize;
+                let rank = |item: &Item| (std::ptr::from_ref(item) as usize - at) as u64;
+                list.insert_sorted(&mut slab, key, rank);
+            }
+            let mut back = Vec::new();
+            let mut at = list.tail;
+            while at != END {
+                back.push(at);
+                at = list.link(&mut slab, at).prev;
+            }
+            assert_eq!(back, [3, 2, 1, 0]);
+            assert_eq!(drain(&mut slab, &mut list), [0, 1, 2, 3]);
+        }
     }
 
     #[test]

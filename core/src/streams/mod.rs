@@ -14,8 +14,10 @@
 //! flow control and [`MAX_GAPS_PER_CONNECTION`].
 
 mod application;
+mod blocked;
 mod config;
 mod events;
+mod expiry;
 mod flow_control;
 mod frames;
 mod id_map;
@@ -26,6 +28,7 @@ mod outgoing;
 mod range_set;
 mod recv_part;
 mod recv_state;
+mod reset_at;
 mod scheduler;
 mod send_buffer;
 mod send_part;
@@ -47,6 +50,7 @@ pub use sequencer::{MAX_GAPS_PER_CONNECTION, MAX_GAPS_PER_STREAM};
 use crate::time::Time;
 use crate::types::{Direction, Role, StreamId};
 use events::Wake;
+use expiry::Expiries;
 use flow_control::{RecvWindow, SendWindow};
 use id_map::StreamTable;
 use limits::{LocalStreams, RemoteStreams};
@@ -80,8 +84,11 @@ pub struct Streams {
     control: List,
     retransmit: List,
     scheduler: Scheduler,
+    expiries: Expiries,
     events: List,
     touched: List,
+    /// Streams whose own flow control holds data back.
+    blocked: List,
     stats: StreamsStats,
 }
 
@@ -110,8 +117,10 @@ impl Streams {
             control: List::new(Lane::Control),
             retransmit: List::new(Lane::Retransmit),
             scheduler: Scheduler::new(),
+            expiries: Expiries::default(),
             events: List::new(Lane::Event),
             touched: List::new(Lane::Touched),
+            blocked: List::new(Lane::Blocked),
             stats: StreamsStats::default(),
         }
     }
@@ -140,8 +149,10 @@ impl Streams {
             if let Some(part) = &mut stream.send {
                 part.rewind();
                 part.window = SendWindow::new(0);
-                if part.state == send_state::SendState::ResetSent {
+                if part.state == send_state::SendState::ResetSent || part.wants_reset_at() {
                     stream.controls.add(Controls::RESET);
+                } else {
+                    stream.controls.take_away(Controls::RESET);
                 }
             }
             let stopped = stream.recv.as_ref().is_some_and(RecvPart::is_stopping);
@@ -305,11 +316,17 @@ impl Streams {
 
     /// Forgets a stream. A late frame for it will be ignored.
     fn forget(&mut self, key: usize) {
+        self.drop_deadline(key);
         let id = self.table.slab[key].id;
         let slab = &mut self.table.slab;
         self.scheduler.place(slab, key, None);
-        let lists = [&mut self.control, &mut self.retransmit, &mut self.events, &mut self.touched];
-        for list in lists {
+        for list in [
+            &mut self.control,
+            &mut self.retransmit,
+            &mut self.events,
+            &mut self.touched,
+            &mut self.blocked,
+        ] {
             list.remove(slab, key);
         }
         self.table.remove(key);
@@ -334,7 +351,7 @@ impl Streams {
             outlook if allowed && !self.closed => outlook,
             _ => Outlook::Idle,
         };
-        let level = Place::Level(stream.priority.urgency);
+        let level = stream.priority.place();
         let place = match outlook {
             Outlook::Idle | Outlook::Blocked => None,
             Outlook::Data if self.send_window.available() == 0 => Some(Place::Held),
@@ -346,20 +363,7 @@ impl Streams {
         } else {
             self.retransmit.remove(&mut self.table.slab, key);
         }
-        self.report_blocked(key, outlook, place);
-    }
-
-    /// RFC 9000 §4.1: tells the peer, once for every limit, which one holds data back.
-    fn report_blocked(&mut self, key: usize, outlook: Outlook, place: Option<Place>) {
-        if !self.peer_known {
-            return;
-        }
-        if place == Some(Place::Held) && self.send_window.block() {
-            self.owe(ControlKind::DataBlocked);
-        }
-        if outlook == Outlook::Blocked && self.send_part(key).window.block() {
-            self.order(key, Controls::BLOCKED);
-        }
+        self.note_blocked(key, outlook, place);
     }
 
     /// Reconsiders every stream after the peer's parameters changed. O(streams), a few times in the

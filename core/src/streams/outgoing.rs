@@ -5,7 +5,7 @@
 use super::events::Wake;
 use super::frames::{ControlFrame, ControlKind, FrameSink, StreamRecord};
 use super::recv_state::RecvState;
-use super::scheduler::LEVELS;
+use super::scheduler::{LEVELS, Place};
 use super::send_state::{SendInput, SendState};
 use super::stream::Controls;
 use super::{Streams, slot};
@@ -59,6 +59,9 @@ impl Streams {
                 self.on_data_acked(id, offset, u64::from(len), fin);
             }
             StreamRecord::Control(ControlKind::ResetStream(id)) => self.on_reset_acked(id),
+            StreamRecord::ResetAt { id, reliable } => {
+                self.on_reset_at_acked(id, reliable);
+            }
             StreamRecord::Control(_) => {}
         }
     }
@@ -69,6 +72,7 @@ impl Streams {
             StreamRecord::Data { id, offset, len, fin } => {
                 self.on_data_lost(id, offset, u64::from(len), fin);
             }
+            StreamRecord::ResetAt { id, .. } => self.on_control_lost(ControlKind::ResetStream(id)),
             StreamRecord::Control(kind) => self.on_control_lost(kind),
         }
     }
@@ -93,7 +97,9 @@ impl Streams {
         let had_lost = part.buffer.first_lost().is_some();
         let complete = part.on_acked(offset, len, fin);
         if complete {
-            self.wake(key, Wake::SendComplete);
+            if self.send_part(key).reset_at.is_none() {
+                self.wake(key, Wake::SendComplete);
+            }
             self.close_if_done(key);
         }
         if had_lost || fin {
@@ -113,6 +119,7 @@ impl Streams {
     fn on_data_lost(&mut self, id: StreamId, offset: u64, len: u64, fin: bool) {
         if let Some(key) = self.table.find(id) {
             self.send_part(key).on_lost(offset, len, fin);
+            self.drop_late(key);
             self.reschedule(key);
         }
     }
@@ -142,7 +149,9 @@ impl Streams {
         let stream = &self.table.slab[key];
         let (send, recv) = (stream.send.as_ref(), stream.recv.as_ref());
         match controls {
-            Controls::RESET => send.is_some_and(|part| part.state == SendState::ResetSent),
+            Controls::RESET => send.is_some_and(|part| {
+                part.state == SendState::ResetSent || part.wants_reset_at() && !part.reset_at_acked
+            }),
             Controls::BLOCKED => {
                 send.is_some_and(|part| part.state.carries_data() && part.window.is_blocked())
             }
@@ -203,7 +212,13 @@ impl Streams {
         let frame = match controls {
             Controls::RESET => {
                 let part = self.send_part(key);
-                ControlFrame::ResetStream { id, error: part.reset, final_size: part.buffer.sent() }
+                let (error, final_size) = (part.reset, part.buffer.sent());
+                match part.reset_at {
+                    Some(reliable) if part.state.carries_data() => {
+                        ControlFrame::ResetStreamAt { id, error, final_size, reliable }
+                    }
+                    _ => ControlFrame::ResetStream { id, error, final_size },
+                }
             }
             Controls::BLOCKED => {
                 ControlFrame::StreamDataBlocked { id, limit: self.send_part(key).window.max() }
@@ -219,6 +234,10 @@ impl Streams {
         };
         if !sink.control(frame) {
             return false;
+        }
+        if let ControlFrame::ResetStreamAt { .. } = frame {
+            // draft-ietf-quic-reliable-stream-reset §5.3: as if FIN was sent
+            self.send_part(key).state.apply(SendInput::SendFin);
         }
         if controls == Controls::MAX_DATA {
             let window = self.recv_part(key).window.advanced(now, rtt);
@@ -280,6 +299,7 @@ impl Streams {
         self.send_window.spend(len);
         self.stats.bytes_sent += len;
         self.scheduler.on_sent(&mut self.table.slab, key, len as u32);
+        self.order_reset_at(key);
         let limit = self.config.send_buffer;
         if self.send_part(key).take_writable(limit) {
             self.wake(key, Wake::Writable);
@@ -292,10 +312,12 @@ impl Streams {
     /// Connection flow control is used up: takes streams that have data out of their levels, so that
     /// `wants_to_send` stays exact. O(streams), once for every limit.
     fn hold(&mut self) {
-        for level in 0..LEVELS {
-            let mut next = self.scheduler.first_of(level);
+        let levels =
+            (0..LEVELS as u8).flat_map(|level| [Place::Shared(level), Place::Ordered(level)]);
+        for place in levels {
+            let mut next = self.scheduler.first_of(place);
             while let Some(key) = next {
-                next = self.scheduler.after(&mut self.table.slab, level, key);
+                next = self.scheduler.after(&mut self.table.slab, place, key);
                 self.reschedule(key);
             }
         }

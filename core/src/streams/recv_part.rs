@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::flow_control::RecvWindow;
 use super::recv_state::{RecvInput, RecvState};
+use super::reset_at::PendingReset;
 use super::sequencer::{Inserted, Sequencer};
 use crate::error::{ApplicationError, TransportError};
 use crate::types::StreamId;
@@ -21,6 +22,8 @@ pub(super) struct RecvPart {
     pub(super) stopped: Option<ApplicationError>,
     /// What the peer's RESET_STREAM said.
     pub(super) reset: Option<ApplicationError>,
+    /// A reset that waits for the front of the stream to be read.
+    pub(super) pending_reset: Option<Box<PendingReset>>,
 }
 
 impl RecvPart {
@@ -33,6 +36,7 @@ impl RecvPart {
             final_size: None,
             stopped: None,
             reset: None,
+            pending_reset: None,
         }
     }
 
@@ -70,7 +74,8 @@ impl RecvPart {
         if self.final_size.is_some() {
             self.state.apply(RecvInput::Fin);
         }
-        let complete = self.final_size == Some(self.sequencer.contiguous());
+        let complete =
+            self.pending_reset.is_none() && self.final_size == Some(self.sequencer.contiguous());
         complete && self.state.apply(RecvInput::AllData)
     }
 

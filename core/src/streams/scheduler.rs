@@ -1,6 +1,7 @@
-//! [`Scheduler`]: which stream sends new data next. Eight levels of urgency (RFC 9218 §4.1), the
-//! most urgent first; within a level, streams take turns of equal length in bytes. Every operation
-//! is O(1). It knows nothing of packets or of why a stream may send.
+//! [`Scheduler`]: which stream sends new data next (RFC 9218 §4, §10). Eight levels of urgency, the
+//! most urgent first. Within a level, streams that do not share are sent one after the other in the
+//! order of their IDs, those that share take turns of equal length in bytes; if there are both kinds,
+//! the two take turns. Picking is O(1). It knows nothing of packets or of why a stream may send.
 
 use slab::Slab;
 
@@ -12,13 +13,19 @@ use super::stream::Stream;
 pub struct Priority {
     /// 0, the most urgent, to 7. Larger values mean 7.
     pub urgency: u8,
-    /// Whether it shares with others of its urgency; if not, it is sent to the end once begun.
+    /// Whether it shares with others of its urgency. If not, it waits for those of lower ID that do
+    /// not either.
     pub incremental: bool,
 }
 
 impl Priority {
     /// The middle urgency, sharing: where every stream starts.
     pub const MIDDLE: Self = Self { urgency: 3, incremental: true };
+
+    /// Where a stream of this priority is queued.
+    pub(super) const fn place(self) -> Place {
+        if self.incremental { Place::Shared(self.urgency) } else { Place::Ordered(self.urgency) }
+    }
 }
 
 impl Default for Priority {
@@ -30,29 +37,66 @@ impl Default for Priority {
 /// The queues of streams that have new data.
 #[derive(Debug)]
 pub(super) struct Scheduler {
-    levels: [List; LEVELS],
+    levels: [Level; LEVELS],
     /// Bit n: level n is not empty.
     occupied: u8,
     /// Streams that only connection flow control holds back.
     held: List,
 }
 
+/// Streams of one urgency.
+#[derive(Debug)]
+struct Level {
+    /// Those that take turns.
+    shared: List,
+    /// Those that are sent to the end, by ID.
+    ordered: List,
+    /// Bytes that `ordered` is ahead of `shared`, while there are both.
+    lead: i64,
+}
+
 /// Where a stream is queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// It may send.
-    Level(u8),
+    /// It may send, in turns with others of this level.
+    Shared(u8),
+    /// It may send, before those of this level with higher IDs.
+    Ordered(u8),
     /// It is held back by connection flow control.
     Held,
 }
 
+impl Level {
+    const EMPTY: Self =
+        Self { shared: List::new(Lane::Data), ordered: List::new(Lane::Data), lead: 0 };
+
+    const fn is_empty(&self) -> bool {
+        self.shared.is_empty() && self.ordered.is_empty()
+    }
+
+    fn front(&self) -> Option<usize> {
+        if self.lead < TURN {
+            self.ordered.front().or_else(|| self.shared.front())
+        } else {
+            self.shared.front().or_else(|| self.ordered.front())
+        }
+    }
+
+    /// Counts what one kind has sent while the other waited: those in order may be a turn ahead.
+    fn on_sent(&mut self, ordered: bool, len: u32) {
+        if self.shared.is_empty() || self.ordered.is_empty() {
+            self.lead = 0;
+        } else if ordered {
+            self.lead += i64::from(len);
+        } else {
+            self.lead = (self.lead - i64::from(len)).max(0);
+        }
+    }
+}
+
 impl Scheduler {
     pub(super) const fn new() -> Self {
-        Self {
-            levels: [const { List::new(Lane::Data) }; LEVELS],
-            occupied: 0,
-            held: List::new(Lane::Data),
-        }
+        Self { levels: [const { Level::EMPTY }; LEVELS], occupied: 0, held: List::new(Lane::Data) }
     }
 
     /// Whether no stream may send.
@@ -71,17 +115,22 @@ impl Scheduler {
         self.held.front()
     }
 
-    /// The first stream of a level.
-    pub(super) fn first_of(&self, level: usize) -> Option<usize> {
-        self.levels[level].front()
+    /// The first stream of a queue.
+    pub(super) fn first_of(&mut self, place: Place) -> Option<usize> {
+        self.list(place).front()
     }
 
-    /// The stream behind `key`, which is of this level.
-    pub(super) fn after(&self, slab: &mut Slab<Stream>, level: usize, key: usize) -> Option<usize> {
-        self.levels[level].after(slab, key)
+    /// The stream behind `key`, which is in this queue.
+    pub(super) fn after(
+        &mut self,
+        slab: &mut Slab<Stream>,
+        place: Place,
+        key: usize,
+    ) -> Option<usize> {
+        self.list(place).after(slab, key)
     }
 
-    /// Queues a stream where it belongs now, at the end; it keeps its turn if it is there already.
+    /// Queues a stream where it belongs now; it keeps its turn if it is there already.
     pub(super) fn place(&mut self, slab: &mut Slab<Stream>, key: usize, place: Option<Place>) {
         if slab[key].place == place {
             return;
@@ -89,7 +138,13 @@ impl Scheduler {
         self.take_out(slab, key);
         slab[key].place = place;
         if let Some(place) = place {
-            self.list(place).push_back(slab, key);
+            match place {
+                Place::Ordered(level) => {
+                    let list = &mut self.levels[usize::from(level)].ordered;
+                    list.insert_sorted(slab, key, |stream| stream.id.as_u64());
+                }
+                _ => self.list(place).push_back(slab, key),
+            }
             self.note(place);
         }
     }
@@ -97,17 +152,20 @@ impl Scheduler {
     /// Counts what a stream has sent, and ends its turn if that was its share.
     pub(super) fn on_sent(&mut self, slab: &mut Slab<Stream>, key: usize, len: u32) {
         let stream = &mut slab[key];
+        let Some(place) = stream.place else { return };
+        if let Place::Shared(level) | Place::Ordered(level) = place {
+            let ordered = matches!(place, Place::Ordered(_));
+            self.levels[usize::from(level)].on_sent(ordered, len);
+        }
         stream.turn -= i64::from(len);
-        if stream.turn > 0 || !stream.priority.incremental {
+        if stream.turn > 0 || !matches!(place, Place::Shared(_)) {
             return;
         }
         // What was sent beyond the share is taken from the next one.
         stream.turn += TURN;
-        if let Some(place) = stream.place {
-            let list = self.list(place);
-            list.remove(slab, key);
-            list.push_back(slab, key);
-        }
+        let list = self.list(place);
+        list.remove(slab, key);
+        list.push_back(slab, key);
     }
 
     fn take_out(&mut self, slab: &mut Slab<Stream>, key: usize) {
@@ -119,13 +177,14 @@ impl Scheduler {
 
     fn list(&mut self, place: Place) -> &mut List {
         match place {
-            Place::Level(level) => &mut self.levels[usize::from(level)],
+            Place::Shared(level) => &mut self.levels[usize::from(level)].shared,
+            Place::Ordered(level) => &mut self.levels[usize::from(level)].ordered,
             Place::Held => &mut self.held,
         }
     }
 
     fn note(&mut self, place: Place) {
-        if let Place::Level(level) = place {
+        if let Place::Shared(level) | Place::Ordered(level) = place {
             let empty = self.levels[usize::from(level)].is_empty();
             self.occupied = self.occupied & !(1 << level) | u8::from(!empty) << level;
         }
@@ -153,7 +212,7 @@ mod tests {
 
     #[test]
     fn streams_of_one_urgency_take_turns() {
-        let (mut slab, mut scheduler) = streams(&[Place::Level(3); 3]);
+        let (mut slab, mut scheduler) = streams(&[Place::Shared(3); 3]);
         let mut sent = [0; 3];
         for _ in 0..3000 {
             let key = scheduler.front().unwrap();
@@ -166,7 +225,7 @@ mod tests {
 
     #[test]
     fn the_most_urgent_goes_first() {
-        let (mut slab, mut scheduler) = streams(&[Place::Level(7), Place::Held, Place::Level(0)]);
+        let (mut slab, mut scheduler) = streams(&[Place::Shared(7), Place::Held, Place::Shared(0)]);
         assert_eq!(scheduler.front(), Some(2));
         scheduler.place(&mut slab, 2, None);
         assert_eq!(scheduler.front(), Some(0));
@@ -176,10 +235,38 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_does_not_share_is_sent_to_its_end() {
-        let (mut slab, mut scheduler) = streams(&[Place::Level(3); 2]);
-        slab[0].priority.incremental = false;
-        (0..100).for_each(|_| scheduler.on_sent(&mut slab, 0, 1200));
-        assert_eq!(scheduler.front(), Some(0));
+    fn streams_that_do_not_share_are_sent_one_after_the_other_by_id() {
+        // RFC 9218 §10
+        let (mut slab, mut scheduler) = (Slab::new(), Scheduler::new());
+        let ids = [8, 0, 12, 4];
+        for id in ids {
+            let key = slab.insert(Stream::new(StreamId::from_raw(id)));
+            scheduler.place(&mut slab, key, Some(Place::Ordered(3)));
+        }
+        let mut order = Vec::new();
+        while let Some(key) = scheduler.front() {
+            (0..100).for_each(|_| scheduler.on_sent(&mut slab, key, 1200));
+            assert_eq!(scheduler.front(), Some(key), "to its end");
+            order.push(ids[key]);
+            scheduler.place(&mut slab, key, None);
+        }
+        assert_eq!(order, [0, 4, 8, 12]);
+    }
+
+    #[test]
+    fn neither_kind_of_a_level_starves_the_other() {
+        // RFC 9218 §10
+        let places = [Place::Ordered(3), Place::Shared(3), Place::Ordered(3), Place::Shared(3)];
+        let (mut slab, mut scheduler) = streams(&places);
+        let mut sent = [0_i64; 4];
+        for _ in 0..4000 {
+            let key = scheduler.front().unwrap();
+            sent[key] += 1200;
+            scheduler.on_sent(&mut slab, key, 1200);
+        }
+        let (ordered, shared) = (sent[0] + sent[2], sent[1] + sent[3]);
+        assert_eq!(sent[2], 0, "{sent:?}");
+        assert!((ordered - shared).abs() <= 2 * TURN, "{sent:?}");
+        assert!((sent[1] - sent[3]).abs() <= 2 * TURN, "{sent:?}");
     }
 }

@@ -143,6 +143,26 @@ impl SendBuffer {
         self.end = self.sent;
     }
 
+    /// Drops what lies beyond `size`, which is not above the end: it is not sent if it was not, and
+    /// not sent again if it was.
+    pub(super) fn truncate(&mut self, size: u64) {
+        let end = size.max(self.sent);
+        while let Some(last) = self.pieces.back_mut()
+            && last.end() > end
+        {
+            if last.start >= end {
+                self.pieces.pop_back();
+            } else {
+                last.data.truncate((end - last.start) as usize);
+            }
+        }
+        self.end = end;
+        if size < end {
+            self.on_acked(size, end - size);
+        }
+        self.cursor = 0;
+    }
+
     /// Gives unused memory back.
     pub(super) fn shrink(&mut self) {
         self.pieces.shrink_to_fit();
@@ -212,6 +232,13 @@ enum Data {
 impl Data {
     fn new(data: Bytes) -> Self {
         if data.len() <= SMALL { Self::Gathered(data.to_vec()) } else { Self::Lent(data) }
+    }
+
+    fn truncate(&mut self, len: usize) {
+        match self {
+            Self::Lent(data) => data.truncate(len),
+            Self::Gathered(data) => data.truncate(len),
+        }
     }
 
     fn as_slice(&self) -> &[u8] {

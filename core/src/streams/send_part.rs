@@ -17,6 +17,10 @@ pub(super) struct SendPart {
     pub(super) stopped: Option<ApplicationError>,
     /// What our RESET_STREAM says.
     pub(super) reset: ApplicationError,
+    /// How much a RESET_STREAM_AT is to deliver.
+    pub(super) reset_at: Option<u64>,
+    /// The peer has the newest RESET_STREAM_AT.
+    pub(super) reset_at_acked: bool,
     /// `write` did not take everything.
     starved: bool,
 }
@@ -44,6 +48,8 @@ impl SendPart {
             fin: Fin::Open,
             stopped: None,
             reset: ApplicationError(0),
+            reset_at: None,
+            reset_at_acked: false,
             starved: false,
         }
     }
@@ -53,7 +59,7 @@ impl SendPart {
         if let Some(code) = self.stopped {
             return Err(StreamError::Stopped(code));
         }
-        if !self.state.carries_data() || self.fin != Fin::Open {
+        if !self.state.carries_data() || self.fin != Fin::Open || self.reset_at.is_some() {
             return Err(StreamError::Finished);
         }
         Ok(())
@@ -89,7 +95,7 @@ impl SendPart {
                 0 => Outlook::Blocked,
                 _ => Outlook::Data,
             }
-        } else if self.fin == Fin::Due {
+        } else if self.fin == Fin::Due && self.reset_at.is_none() {
             Outlook::FinOnly
         } else {
             Outlook::Idle
@@ -98,7 +104,9 @@ impl SendPart {
 
     /// Whether a frame that ends at `end` carries FIN.
     pub(super) fn ends_at(&self, end: u64) -> bool {
-        matches!(self.fin, Fin::Due | Fin::Sent) && end == self.buffer.end()
+        self.reset_at.is_none()
+            && matches!(self.fin, Fin::Due | Fin::Sent)
+            && end == self.buffer.end()
     }
 
     /// Notes that `len` new bytes were sent, with FIN or without.
@@ -127,6 +135,9 @@ impl SendPart {
         if fin {
             self.fin = Fin::Acked;
         }
+        if self.reset_at.is_some() {
+            return self.settle_reset_at();
+        }
         let complete = self.fin == Fin::Acked && self.buffer.is_acked();
         complete && self.state.apply(SendInput::AllAcked)
     }
@@ -148,15 +159,32 @@ impl SendPart {
         if !self.state.apply(SendInput::SendReset) {
             return false;
         }
-        self.reset = code;
+        // What a RESET_STREAM_AT said already does not change.
+        if self.reset_at.is_none() {
+            self.reset = code;
+        }
         self.buffer.clear();
         true
+    }
+
+    /// Whether everything up to the end is acknowledged or in flight.
+    pub(super) fn has_sent_all(&self) -> bool {
+        let ended = self.reset_at.is_some() || matches!(self.fin, Fin::Sent | Fin::Acked);
+        ended && self.buffer.unsent() == 0 && self.buffer.first_lost().is_none()
+    }
+
+    /// Ends the sending part if it is delivered as far as RESET_STREAM_AT promised. Returns whether
+    /// it is.
+    pub(super) fn settle_reset_at(&mut self) -> bool {
+        let complete = self.reset_at_acked && self.buffer.is_acked();
+        complete && self.state.apply(SendInput::AllAcked)
     }
 
     /// Takes everything back that was sent in rejected 0-RTT packets.
     pub(super) fn rewind(&mut self) {
         if self.state.carries_data() {
             self.state = SendState::Ready;
+            self.reset_at_acked = false;
             self.buffer.rewind();
             if self.fin != Fin::Open {
                 self.fin = Fin::Due;

@@ -51,6 +51,11 @@ impl Sequencer {
         self.unread
     }
 
+    /// One past the last byte that was read.
+    pub(super) const fn read_offset(&self) -> u64 {
+        self.contiguous - self.unread
+    }
+
     /// How many gaps there are.
     pub(super) fn gaps(&self) -> usize {
         self.early.as_ref().map_or(0, |early| early.ranges.len())

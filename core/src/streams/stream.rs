@@ -3,6 +3,7 @@
 //! `recv_part`.
 
 use super::events::Pending;
+use super::expiry::Expiry;
 use super::list::{Link, Linked, Links};
 use super::recv_part::RecvPart;
 use super::scheduler::{Place, Priority, TURN};
@@ -19,6 +20,7 @@ pub(super) struct Stream {
     pub(super) controls: Controls,
     pub(super) place: Option<Place>,
     pub(super) priority: Priority,
+    pub(super) expiry: Option<Box<Expiry>>,
     /// Bytes left of its turn.
     pub(super) turn: i64,
     links: Links,
@@ -35,8 +37,9 @@ impl Stream {
             controls: Controls(0),
             place: None,
             priority: Priority::MIDDLE,
+            expiry: None,
             turn: TURN,
-            links: [Link::LOOSE; 5],
+            links: [Link::LOOSE; 6],
         }
     }
 

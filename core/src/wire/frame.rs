@@ -28,6 +28,17 @@ pub enum Frame<'a> {
         /// The stream's length in bytes.
         final_size: u64,
     },
+    /// RESET_STREAM_AT (draft-ietf-quic-reliable-stream-reset §4).
+    ResetStreamAt {
+        /// The stream whose sending part ends.
+        id: StreamId,
+        /// The application's error code.
+        error: u64,
+        /// The stream's length in bytes.
+        final_size: u64,
+        /// How many bytes of it are delivered; at most `final_size`.
+        reliable_size: u64,
+    },
     /// STOP_SENDING (§19.5).
     StopSending {
         /// The stream of which no more is wanted.
@@ -269,6 +280,8 @@ pub mod frame_type {
     pub const IMMEDIATE_ACK: u64 = 0x1f;
     /// ACK_FREQUENCY.
     pub const ACK_FREQUENCY: u64 = 0xaf;
+    /// RESET_STREAM_AT.
+    pub const RESET_STREAM_AT: u64 = 0x24;
     /// DATAGRAM that runs to the end of its packet.
     pub const DATAGRAM: u64 = 0x30;
     /// DATAGRAM with a Length field.
@@ -285,6 +298,7 @@ impl Frame<'_> {
             Self::Ack(ack) if ack.ecn.is_some() => frame_type::ACK_ECN,
             Self::Ack(_) => frame_type::ACK,
             Self::ResetStream { .. } => frame_type::RESET_STREAM,
+            Self::ResetStreamAt { .. } => frame_type::RESET_STREAM_AT,
             Self::StopSending { .. } => frame_type::STOP_SENDING,
             Self::Crypto { .. } => frame_type::CRYPTO,
             Self::NewToken { .. } => frame_type::NEW_TOKEN,

@@ -47,6 +47,9 @@ impl Frame<'_> {
             Self::ResetStream { id, error, final_size } => {
                 to.varints(&[id.as_u64(), error, final_size]);
             }
+            Self::ResetStreamAt { id, error, final_size, reliable_size } => {
+                to.varints(&[id.as_u64(), error, final_size, reliable_size]);
+            }
             Self::StopSending { id, error: value }
             | Self::MaxStreamData { id, max: value }
             | Self::StreamDataBlocked { id, limit: value } => to.varints(&[id.as_u64(), value]),

@@ -156,6 +156,7 @@ impl<'a> Body<'_, 'a> {
             ty::RETIRE_CONNECTION_ID => Ok(Frame::RetireConnectionId { sequence: self.varint()? }),
             ty::PATH_CHALLENGE => Ok(Frame::PathChallenge(self.array()?)),
             ty::PATH_RESPONSE => Ok(Frame::PathResponse(self.array()?)),
+            ty::RESET_STREAM_AT => self.reset_stream_at(),
             ty::IMMEDIATE_ACK => Ok(Frame::ImmediateAck),
             ty::ACK_FREQUENCY => Ok(Frame::AckFrequency(AckFrequencyFrame {
                 sequence: self.varint()?,
@@ -167,6 +168,20 @@ impl<'a> Body<'_, 'a> {
             ty::CONNECTION_CLOSE_APPLICATION => self.connection_close(true),
             _ => Err(unknown(frame_type)),
         }
+    }
+
+    /// RESET_STREAM_AT (draft-ietf-quic-reliable-stream-reset §4).
+    fn reset_stream_at(&mut self) -> Result<Frame<'a>, TransportError> {
+        let (id, error) = (self.stream_id()?, self.varint()?);
+        let (final_size, reliable_size) = (self.varint()?, self.varint()?);
+        // "If the Reliable Size is larger than the Final Size, the receiver MUST close the
+        // connection with a connection error of type FRAME_ENCODING_ERROR."
+        if reliable_size > final_size {
+            return Err(TransportError::frame_encoding(format!(
+                "{reliable_size} bytes of {final_size} are reliable"
+            )));
+        }
+        Ok(Frame::ResetStreamAt { id, error, final_size, reliable_size })
     }
 
     fn new_token(&mut self) -> Result<Frame<'a>, TransportError> {

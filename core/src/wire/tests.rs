@@ -42,6 +42,12 @@ fn random_frames(random: &mut SeededRandom) -> Vec<Frame<'static>> {
         Frame::Ping,
         Frame::Padding(1 + r.next_u64() as usize % 50),
         Frame::ResetStream { id, error: varint(r), final_size: varint(r) },
+        Frame::ResetStreamAt {
+            id,
+            error: varint(r),
+            final_size: sequence,
+            reliable_size: sequence / 2,
+        },
         Frame::StopSending { id, error: varint(r) },
         Frame::Crypto { offset: offset(r), data: data(r) },
         Frame::NewToken { token: data(r) },
@@ -154,6 +160,9 @@ fn a_frame_cut_off_anywhere_is_an_encoding_error() {
 
 #[test]
 fn unknown_frame_types_are_an_encoding_error() {
+    // draft-ietf-quic-reliable-stream-reset §4: not more reliable than there is
+    assert!(first(&[0x24, 0, 7, 5, 5]).is_ok());
+    badly_encoded(&[0x24, 0, 7, 5, 6], 0x24);
     // RFC 9000 §12.4
     badly_encoded(&[0x20], 0x20);
     badly_encoded(&[0x2f, 1, 2, 3], 0x2f);

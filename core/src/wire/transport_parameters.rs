@@ -51,6 +51,10 @@ pub mod parameter_id {
     pub const GREASE_QUIC_BIT: u64 = 0x2ab2;
     /// max_datagram_frame_size.
     pub const MAX_DATAGRAM_FRAME_SIZE: u64 = 0x20;
+    /// reset_stream_at (draft-ietf-quic-reliable-stream-reset §3).
+    pub const RESET_STREAM_AT: u64 = 0x1d;
+    /// The number that reset_stream_at had in drafts, by which deployed peers know it.
+    pub const RESET_STREAM_AT_DRAFT: u64 = 0x17_f758_6d2c_b571;
     /// min_ack_delay (draft-ietf-quic-ack-frequency §3).
     pub const MIN_ACK_DELAY: u64 = 0xff04_de1b;
 }
@@ -98,6 +102,8 @@ pub struct TransportParameters {
     /// The largest DATAGRAM frame this end takes, in bytes, its type and length included; 0 for
     /// none at all (RFC 9221 §3).
     pub max_datagram_frame_size: u64,
+    /// Whether this end takes RESET_STREAM_AT frames (draft-ietf-quic-reliable-stream-reset §3).
+    pub reset_stream_at: bool,
     /// The versions this end has chosen and could do (RFC 9368 §3).
     pub version_information: Option<VersionInformation>,
     /// Whether this end takes packets whose fixed bit is zero (RFC 9287 §3).
@@ -129,6 +135,7 @@ impl Default for TransportParameters {
             initial_source_connection_id: None,
             retry_source_connection_id: None,
             max_datagram_frame_size: 0,
+            reset_stream_at: false,
             version_information: None,
             grease_quic_bit: false,
             min_ack_delay: None,
@@ -175,7 +182,7 @@ impl TransportParameters {
         Ok(())
     }
 
-    fn zero_rtt_limits(&self) -> [(&'static str, u64); 8] {
+    fn zero_rtt_limits(&self) -> [(&'static str, u64); 9] {
         [
             ("active_connection_id_limit", self.active_connection_id_limit),
             ("initial_max_data", self.initial_max_data),
@@ -185,6 +192,8 @@ impl TransportParameters {
             ("initial_max_streams_bidi", self.initial_max_streams_bidi),
             ("initial_max_streams_uni", self.initial_max_streams_uni),
             ("max_datagram_frame_size", self.max_datagram_frame_size),
+            // draft-ietf-quic-reliable-stream-reset §3
+            ("reset_stream_at", self.reset_stream_at.into()),
         ]
     }
 }
@@ -212,6 +221,7 @@ mod tests {
             initial_max_data: 1000,
             initial_max_streams_bidi: 10,
             max_ack_delay: Duration::from_millis(3),
+            reset_stream_at: true,
             min_ack_delay: Some(Duration::from_millis(1)),
             stateless_reset_token: Some(ResetToken([1; 16])),
             ..TransportParameters::default()
@@ -236,6 +246,9 @@ mod tests {
         let mut new = old.clone();
         new.initial_max_data += 1;
         assert_eq!(new.check_zero_rtt_limits(&old), Ok(()));
+        new.reset_stream_at = false;
+        assert!(new.check_zero_rtt_limits(&old).is_err());
+        new.reset_stream_at = true;
         new.initial_max_streams_bidi -= 1;
         let error = new.check_zero_rtt_limits(&old).expect_err("reduced");
         assert_eq!(error.code(), TransportErrorCode::PROTOCOL_VIOLATION);

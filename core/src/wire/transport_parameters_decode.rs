@@ -98,6 +98,13 @@ impl TransportParameters {
             // RFC 9287 §3: a value is a TRANSPORT_PARAMETER_ERROR.
             id::GREASE_QUIC_BIT => self.grease_quic_bit = flag(id, value)?,
             id::MAX_DATAGRAM_FRAME_SIZE => self.max_datagram_frame_size = integer(ANY)?,
+            id::RESET_STREAM_AT | id::RESET_STREAM_AT_DRAFT if value.is_empty() => {
+                self.reset_stream_at = true;
+            }
+            // draft-ietf-quic-reliable-stream-reset §3
+            id::RESET_STREAM_AT | id::RESET_STREAM_AT_DRAFT => {
+                return Err(error("reset_stream_at has a value"));
+            }
             id::MIN_ACK_DELAY => self.min_ack_delay = Some(Duration::from_micros(integer(ANY)?)),
             _ => {}
         }
@@ -373,6 +380,19 @@ mod tests {
         let bytes = tlv(0x0d, &preferred(b"cid"));
         for len in 1..bytes.len() {
             refused(&bytes[..len], Role::Server);
+        }
+    }
+
+    #[test]
+    fn reset_stream_at_is_empty_and_known_by_both_its_numbers() {
+        // draft-ietf-quic-reliable-stream-reset §3
+        let long = [&(0x17_f758_6d2c_b571_u64 | 0xc0 << 56).to_be_bytes()[..], &[0]].concat();
+        for bytes in [long, tlv(0x1d, &[])] {
+            assert!(server(&bytes).is_ok_and(|parameters| parameters.reset_stream_at));
+            let mut with_value = bytes.clone();
+            *with_value.last_mut().unwrap() = 1;
+            with_value.push(0);
+            refused(&with_value, Role::Client);
         }
     }
 

@@ -25,6 +25,10 @@ impl TransportParameters {
         if self.disable_active_migration {
             list.add(id::DISABLE_ACTIVE_MIGRATION, &[]);
         }
+        if self.reset_stream_at {
+            list.add(id::RESET_STREAM_AT, &[]);
+            list.add(id::RESET_STREAM_AT_DRAFT, &[]);
+        }
         if let Some(min) = self.min_ack_delay {
             list.add_integer(id::MIN_ACK_DELAY, min.as_micros() as u64);
         }
@@ -192,6 +196,7 @@ mod tests {
             initial_source_connection_id: cid(b"source"),
             retry_source_connection_id: cid(b""),
             max_datagram_frame_size: 65_535,
+            reset_stream_at: true,
             version_information: Some(VersionInformation {
                 chosen: Version::V2,
                 available: vec![Version::V1, Version::V2],
@@ -258,7 +263,7 @@ mod tests {
         assert_ne!(one, other);
         for ids in [one, other] {
             let reserved = ids.iter().filter(|id| **id % 31 == 27 && **id > 0x20);
-            assert_eq!((reserved.count(), ids.len()), (1, 22));
+            assert_eq!((reserved.count(), ids.len()), (1, 24));
         }
         let of_defaults = encoded(&TransportParameters::default(), Role::Client, 9);
         assert_eq!(ids(&of_defaults).len(), 1, "defaults are left out");

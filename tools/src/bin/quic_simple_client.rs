@@ -10,11 +10,14 @@ use bytes::Bytes;
 use clap::Parser;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Uri};
+use protoquic::MemorySessionCache;
 use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
 use protoquic::crypto::{ClientTls, ServerTrust};
 use protoquic::http::ALPN;
-use protoquic_tools::client::{Destination, FetchOptions, Outcome, RequestBody, fetch_all};
+use protoquic_tools::client::{
+    Destination, FetchOptions, Outcome, RequestBody, SessionFile, fetch_all,
+};
 use protoquic_tools::endpoint::resolve;
 use protoquic_tools::{arguments, certificate};
 use rustls::RootCertStore;
@@ -88,6 +91,14 @@ struct Arguments {
     /// Whether a redirect counts as a success. Redirects are not followed.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     redirect_is_success: bool,
+    /// Remembers servers in this file: their address validation tokens and HTTP settings. TLS
+    /// tickets are kept for this run only, where --one_connection_per_request uses them.
+    #[arg(long)]
+    session_cache: Option<PathBuf>,
+    /// Sends requests without side effects in early data, where a session is resumed. Others can
+    /// replay them.
+    #[arg(long)]
+    early_data: bool,
 }
 
 fn main() -> ExitCode {
@@ -102,7 +113,9 @@ fn fetch(arguments: &Arguments) -> Result<(), String> {
         let urls = by_host.entry((host, port)).or_default();
         urls.extend(std::iter::repeat_n(url, arguments.num_requests as usize));
     }
-    let common = common_options(arguments, by_host.values().map(Vec::len).sum())?;
+    let file = arguments.session_cache.as_deref().map(SessionFile::open).transpose()?;
+    let cache = file.as_ref().map_or_else(Arc::default, SessionFile::cache);
+    let common = common_options(arguments, by_host.values().map(Vec::len).sum(), cache)?;
     // What went wrong, and how often the same.
     let mut problems: BTreeMap<String, usize> = BTreeMap::new();
     for ((host, port), urls) in by_host {
@@ -122,7 +135,8 @@ fn fetch(arguments: &Arguments) -> Result<(), String> {
             }
         }
     }
-    report(problems)
+    let saved = file.map_or(Ok(()), |file| file.save());
+    report(problems).and(saved)
 }
 
 /// Why this is not a success.
@@ -194,9 +208,14 @@ struct Common {
     destination: Destination,
 }
 
-fn common_options(arguments: &Arguments, responses: usize) -> Result<Common, String> {
+fn common_options(
+    arguments: &Arguments,
+    responses: usize,
+    cache: Arc<MemorySessionCache>,
+) -> Result<Common, String> {
     let congestion = Arc::new(arguments.congestion_control);
-    let mut config = Config { congestion, ..Config::default() };
+    let (early_data, session_cache) = (arguments.early_data, Some(cache as Arc<_>));
+    let mut config = Config { congestion, early_data, session_cache, ..Config::default() };
     if let Some(mtu) = arguments.initial_mtu {
         config.initial_packet_size = mtu.into();
         config.max_packet_size = config.max_packet_size.max(mtu.into());

@@ -11,14 +11,16 @@ use std::time::Duration;
 use clap::Parser;
 use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
-use protoquic::crypto::ServerTls;
+use protoquic::crypto::{ServerTls, offer_early_data, tickets_from_secret};
 use protoquic::dispatcher::{AddressValidation, DispatcherConfig};
 use protoquic::http::{ALPN, Backend, Http3Config, Http3ServerFactory, MemoryBackend};
 use protoquic::{ApplicationError, ServerConfig};
 use protoquic_tools::arguments;
 use protoquic_tools::certificate::{self, Fingerprints};
 use protoquic_tools::endpoint::ServerEndpoint;
-use protoquic_tools::server::{ECHO_PATH, FileBackend, SiteBackend, embedded_site, load_recorded};
+use protoquic_tools::server::{
+    ECHO_PATH, FileBackend, SiteBackend, embedded_site, load_recorded, load_secret,
+};
 
 /// Serves HTTP/3.
 ///
@@ -56,6 +58,15 @@ struct Arguments {
     /// The congestion control algorithm: reno, cubic or bbr.
     #[arg(long, default_value = "cubic")]
     congestion_control: CongestionControl,
+    /// A secret of 64 hex digits, from which tokens, tickets and resets follow, so that they hold
+    /// after a restart and on other servers with the same secret. Made if it is not there. A second
+    /// line is a secret that is still accepted.
+    #[arg(long)]
+    secret_file: Option<PathBuf>,
+    /// Takes early data of clients that come back: requests without side effects are served before
+    /// the handshake, and others can replay them. Tickets then do not outlive the server.
+    #[arg(long)]
+    early_data: bool,
 }
 
 fn main() -> ExitCode {
@@ -77,13 +88,21 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         client_verifier: None,
         key_log: true,
     };
-    let tls = tls.build().map_err(|error| certificate::explain_tls_error(&error))?;
+    let mut tls = tls.build().map_err(|error| certificate::explain_tls_error(&error))?;
+    let secret = arguments.secret_file.as_deref().map(load_secret).transpose()?;
+    if let Some(secret) = &secret {
+        tickets_from_secret(&mut tls, secret);
+    }
+    if arguments.early_data {
+        offer_early_data(&mut tls, EARLY_TICKETS);
+    }
     let idle_timeout = Duration::from_secs(arguments.idle_timeout);
     let congestion = Arc::new(arguments.congestion_control);
-    let transport = Config { idle_timeout, congestion, ..Config::default() };
+    let early_data = arguments.early_data;
+    let transport = Config { idle_timeout, congestion, early_data, ..Config::default() };
     let config = ServerConfig { transport: Arc::new(transport), tls: Arc::new(tls) };
     let factory = Http3ServerFactory::new(backend(arguments)?, config, Http3Config::default());
-    let mut limits = DispatcherConfig::default();
+    let mut limits = DispatcherConfig { secret, ..DispatcherConfig::default() };
     if arguments.retry {
         limits.address_validation = AddressValidation::Always;
     }
@@ -162,3 +181,6 @@ fn run(server: &mut ServerEndpoint) -> Result<(), String> {
         }
     }
 }
+
+/// How many tickets for early data are kept, at most.
+const EARLY_TICKETS: usize = 10_000;

@@ -13,7 +13,7 @@ use protoquic::http::Http3ClientSession;
 use protoquic::http::{
     ALPN, ClientExchange, Http3Code, Http3Config, RequestFailure, ResponseHandler,
 };
-use protoquic::{ApplicationError, CloseReason, Config};
+use protoquic::{ApplicationError, CloseReason, Config, Connection, EarlyData};
 use rustls_pki_types::ServerName;
 
 use super::output::{Destination, Progress};
@@ -125,6 +125,9 @@ fn run(
             let answered = |outcome: &Option<Outcome>| matches!(outcome, Some(Ok(_)));
             let any = board.borrow().outcomes.iter().any(answered);
             let was_connected = any || client.host().host().connection().is_confirmed();
+            if !options.quiet && was_connected {
+                show_resumption(client.host().host().connection());
+            }
             return match closing {
                 Some(ending) => Ok(ending),
                 None if was_connected => Ok(reason.to_string()),
@@ -235,6 +238,18 @@ impl ResponseHandler for Handler {
         if *failure != RequestFailure::ConnectionClosed {
             self.end(Err(failure.to_string()));
         }
+    }
+}
+
+/// What the session remembered was good for.
+fn show_resumption(connection: &Connection) {
+    let early = match connection.early_data() {
+        EarlyData::Accepted => ", early data was accepted",
+        EarlyData::Rejected => ", early data was rejected",
+        EarlyData::None | EarlyData::Offered => "",
+    };
+    if connection.is_resumed() || !early.is_empty() {
+        eprintln!("the session was resumed{early}");
     }
 }
 

@@ -3,8 +3,10 @@
 
 mod fetch;
 mod output;
+mod session_file;
 mod upload;
 
 pub use fetch::{FetchOptions, Outcome, fetch_all};
 pub use output::{Destination, Folder, Progress};
+pub use session_file::SessionFile;
 pub use upload::RequestBody;

@@ -3,10 +3,12 @@
 
 mod cache_dir;
 mod file_backend;
+mod secret_file;
 mod site;
 
 pub use cache_dir::{Recorded, load_recorded};
 pub use file_backend::FileBackend;
+pub use secret_file::load_secret;
 pub use site::embedded_site;
 
 use http::Method;

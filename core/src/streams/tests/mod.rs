@@ -4,6 +4,7 @@
 mod flow;
 mod hostile;
 mod lifecycle;
+mod reset_at;
 mod rules;
 mod transfer;
 
@@ -119,6 +120,9 @@ fn receive(streams: &mut Streams, frame: &Frame) -> Result<(), TransportError> {
             ControlFrame::ResetStream { id, error, final_size } => {
                 streams.on_reset_stream(id, error, final_size)
             }
+            ControlFrame::ResetStreamAt { id, error, final_size, reliable } => {
+                streams.on_reset_stream_at(id, error, final_size, reliable)
+            }
             ControlFrame::StopSending { id, error } => streams.on_stop_sending(id, error),
         },
     }
@@ -173,6 +177,7 @@ fn limits(config: &StreamsConfig) -> PeerLimits {
         initial_max_stream_data_uni: config.max_stream_data_uni,
         initial_max_streams_bidi: config.max_streams_bidi,
         initial_max_streams_uni: config.max_streams_uni,
+        reset_stream_at: true,
     }
 }
 
