@@ -238,6 +238,9 @@ impl Connection {
             self.forget_unproven(left);
         }
         self.on_active_path(now);
+        if self.role == Role::Client {
+            self.combine_moves(now);
+        }
     }
 
     /// An unproven path is nothing to return to. What was learned there may hold for the last

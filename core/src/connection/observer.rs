@@ -66,7 +66,7 @@ pub trait Observer {
         let _ = (now, packet);
     }
 
-    /// A packet was authenticated; its frames are processed next.
+    /// A packet was authenticated and is new; its frames are processed next.
     fn on_packet_received(&mut self, now: Time, packet: &PacketInfo) {
         let _ = (now, packet);
     }
@@ -76,7 +76,7 @@ pub trait Observer {
         let _ = (now, size, reason);
     }
 
-    /// A packet was acknowledged. It may have been declared lost before.
+    /// A packet was acknowledged. One that had been declared lost before is not told of again.
     fn on_packet_acked(&mut self, now: Time, packet: &PacketInfo) {
         let _ = (now, packet);
     }

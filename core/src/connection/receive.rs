@@ -46,6 +46,8 @@ pub(super) struct OpenedPacket {
     pub(super) ty: PacketType,
     pub(super) version: Version,
     pub(super) number: u64,
+    /// Of the whole packet.
+    pub(super) size: usize,
     pub(super) payload: Bytes,
     pub(super) destination: ConnectionId,
     pub(super) source: Option<ConnectionId>,
@@ -174,10 +176,6 @@ impl Connection {
         }
         match self.open(packet) {
             Ok(opened) => {
-                let info = PacketInfo { space: opened.ty.space(), number: opened.number, size };
-                if let Some(observer) = &mut self.observer {
-                    observer.on_packet_received(arrival.now, &info);
-                }
                 self.stats.packets_received += 1;
                 let result = self.on_packet_opened(arrival, &opened);
                 self.close_on_error(arrival.now, result);
@@ -215,8 +213,9 @@ impl Connection {
                 opened.first_byte & reserved
             ))));
         }
+        let size = data.len();
         let payload = data.freeze().slice(opened.payload);
-        Ok(OpenedPacket { ty, version, number: opened.number, payload, destination, source })
+        Ok(OpenedPacket { ty, size, version, number: opened.number, payload, destination, source })
     }
 
     /// Keeps a packet for when its keys are here, if they can still come (RFC 9001 §5.7).
@@ -249,6 +248,14 @@ impl Connection {
             } else {
                 self.early_packets.push(early);
             }
+        }
+    }
+
+    /// A packet is authentic, new and wanted.
+    pub(super) fn note_received(&mut self, now: Time, packet: &OpenedPacket) {
+        if let Some(observer) = &mut self.observer {
+            let (space, number, size) = (packet.ty.space(), packet.number, packet.size);
+            observer.on_packet_received(now, &PacketInfo { space, number, size });
         }
     }
 

@@ -153,15 +153,15 @@ impl Connection {
         }
         let probing = self.probes.iter().any(|probes| *probes > 0) || self.finished_waits();
         let room = self.recovery.send_allowance(now) >= size as u64;
-        let eliciting = probing || room;
         // Who never runs out of data looks for a larger size all the same.
         let largest = if limit == usize::MAX { writer.max_packet_size(peer) } else { 0 };
-        if room
-            && !probing
-            && let Some(size) = self.mtu.next_probe().filter(|size| *size <= largest)
-        {
+        let mtu_probe = self.mtu.next_probe().filter(|size| room && !probing && *size <= largest);
+        if let Some(size) = mtu_probe.filter(|size| self.recovery.can_send(*size as u64)) {
             return Some(Allowance { size, eliciting: true, probe: true, ecn: Ecn::NotEct });
         }
+        // It has to fit in the window too (RFC 9002 §7); data waits until it does.
+        let makes_room = mtu_probe.is_some_and(|size| self.recovery.may_ever_send(size as u64));
+        let eliciting = probing || (room && !makes_room);
         if Space::ALL.into_iter().any(|space| self.wants(now, space, eliciting)) {
             return Some(Allowance {
                 size,
@@ -169,6 +169,9 @@ impl Connection {
                 probe: false,
                 ecn: self.recovery.ecn_codepoint(),
             });
+        }
+        if makes_room {
+            return None; // until an ACK has made it
         }
         if !eliciting && Space::ALL.into_iter().any(|space| self.wants(now, space, true)) {
             self.pacing_deadline = self.recovery.pacing_deadline();

@@ -42,8 +42,6 @@ pub struct Ledger {
     pub datagrams_returned: BTreeSet<u64>,
     /// Whether all that was planned has been done, as the client sees it.
     pub done: bool,
-    /// Whether the server took early data, if there was any.
-    pub early_data: Option<bool>,
     /// Whether the server has seen the client on another path.
     pub moved: bool,
     /// When something was last read by either end.

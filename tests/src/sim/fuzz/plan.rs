@@ -29,8 +29,6 @@ pub struct Plan {
     pub shared_nat: bool,
     /// The server's settings.
     pub server: Config,
-    /// The versions that its dispatcher speaks.
-    pub versions: Vec<Version>,
     /// When the server asks for a proof of address.
     pub validation: AddressValidation,
     /// When nothing passes the trunk: from when, for how long.
@@ -106,8 +104,11 @@ impl Plan {
         let big = dice.chance(0.2);
         let trunk = [trunk_line(dice), trunk_line(dice)];
         let blackouts = blackouts(dice);
-        let server = server_config(ipv6, big, dice);
-        let versions = if dice.chance(0.1) { vec![Version::V1] } else { server.versions.clone() };
+        let mut server = server_config(ipv6, big, dice);
+        if dice.chance(0.1) {
+            server.versions = vec![Version::V1];
+            server.preferred_versions.clear();
+        }
         let validation = match dice.below(4) {
             0 => AddressValidation::Always,
             _ => AddressValidation::Never,
@@ -118,7 +119,7 @@ impl Plan {
             let client = ClientPlan::new(&clients, index, big, dice);
             clients.push(client);
         }
-        Self { seed, ipv6, clients, trunk, shared_nat, server, versions, validation, blackouts }
+        Self { seed, ipv6, clients, trunk, shared_nat, server, validation, blackouts }
     }
 
     /// The largest UDP payload that a client's way to the server carries, in bytes.
@@ -149,7 +150,7 @@ impl Plan {
         let host = self.host_of(client) as u8;
         [1, 2].map(|network| {
             let ip = if self.ipv6 {
-                v6([0xfd00 | network, host.into(), 1])
+                v6([0xfd10 + network, host.into(), 1])
             } else {
                 [10, network as u8, host, 1].into()
             };
@@ -227,7 +228,8 @@ impl ClientPlan {
     fn follow(&mut self, others: &[Self], dice: &mut Dice) {
         let Some(at) = (0..others.len()).find(|_| dice.chance(0.6)) else { return };
         let before = &others[at];
-        let lives = !matches!(before.ending, Ending::Vanishes(_));
+        let dies = |plan: &Self| matches!(plan.ending, Ending::Vanishes(_));
+        let lives = !dies(before) && !dies(self); // the host's line goes, for all
         let rebinds = before.nat.as_ref().is_some_and(|times| !times.is_empty());
         if lives && !(rebinds && self.ending == Ending::FallsSilent) {
             self.follows = Some(at);

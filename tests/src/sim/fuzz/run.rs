@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use protoquic::{ApplicationError, CloseReason, Host, TransportErrorCode};
+use protoquic::{ApplicationError, CloseReason, EarlyData, Host, TransportErrorCode};
 
 use super::super::capture::Captured;
 use super::super::simulator::Simulator;
@@ -32,13 +32,15 @@ pub struct Summary {
     pub delivered: u64,
     /// Connections that were begun.
     pub connections: u64,
-    /// Those with early data that the server took.
-    pub early: u64,
+    /// Those that resumed an earlier session.
+    pub resumed: u64,
+    /// Those that could send early data, and those of them whose server took it.
+    pub early: (u64, u64),
     /// Those that went over to another path.
     pub moved: u64,
     /// Key updates.
     pub key_updates: u64,
-    /// Packets that were declared lost, and those of them that were not.
+    /// Packets of clients that were declared lost, and those of them that had only been late.
     pub losses: (u64, u64),
     /// The longest time for which a client that had something to get got nothing.
     pub longest_pause: Duration,
@@ -53,7 +55,9 @@ impl Summary {
         self.datagrams += other.datagrams;
         self.delivered += other.delivered;
         self.connections += other.connections;
-        self.early += other.early;
+        self.resumed += other.resumed;
+        self.early.0 += other.early.0;
+        self.early.1 += other.early.1;
         self.moved += other.moved;
         self.key_updates += other.key_updates;
         self.losses.0 += other.losses.0;
@@ -186,7 +190,14 @@ impl<'a> Run<'a> {
             let Some(handle) = member.handle.get() else { continue };
             let host = sim.get(handle).visitor().host();
             assert!(host.connection().is_drained() && host.next_deadline().is_none());
-            sum.key_updates += host.connection().stats().key_updates;
+            let stats = host.connection().stats();
+            sum.key_updates += stats.key_updates;
+            sum.losses.0 += stats.packets_lost;
+            sum.losses.1 += stats.spurious_losses;
+            sum.resumed += u64::from(host.connection().is_resumed());
+            let early = host.connection().early_data();
+            sum.early.0 += u64::from(matches!(early, EarlyData::Accepted | EarlyData::Rejected));
+            sum.early.1 += u64::from(early == EarlyData::Accepted);
             sum.turns += sim.turns_of(handle.id());
             member.add_to(&mut sum);
         }
@@ -211,14 +222,8 @@ impl Member {
         let ledger = self.ledger.borrow();
         sum.connections += 1;
         sum.delivered += ledger.delivered;
-        sum.early += u64::from(ledger.early_data == Some(true));
         sum.moved += u64::from(ledger.moved);
         sum.longest_pause = sum.longest_pause.max(ledger.longest_pause);
-        for account in ledger.accounts.iter().flatten() {
-            let (lost, spurious) = account.borrow().losses;
-            sum.losses.0 += lost;
-            sum.losses.1 += spurious;
-        }
     }
 
     /// Whether a connection of this plan may end for this reason, at either end.

@@ -275,10 +275,6 @@ impl Session for Mix {
         }
     }
 
-    fn on_early_data_settled(&mut self, accepted: bool, _cx: &mut SessionContext<'_, Self>) {
-        self.with_ledger(|ledger| ledger.early_data = Some(accepted));
-    }
-
     fn on_path_changed(
         &mut self,
         _path: &protoquic::PathAddress,
