@@ -151,6 +151,20 @@ impl Dispatcher {
         self.handshaking = 0;
     }
 
+    /// The session that packets with this connection ID belong to.
+    pub fn session_key(&mut self, id: &ConnectionId) -> Option<SessionKey> {
+        self.sessions.route(id)
+    }
+
+    /// Has [`Session::on_wake`](protoquic_core::Session::on_wake) of this session called in the next
+    /// turn: work came for it that no packet brought.
+    pub fn wake_session(&mut self, key: SessionKey) {
+        if let Some(entry) = self.sessions.get_mut(key) {
+            entry.host.wake();
+            self.touch(key);
+        }
+    }
+
     /// Whether no session lives.
     pub fn is_idle(&self) -> bool {
         self.sessions.len() == 0

@@ -8,9 +8,9 @@ use protoquic_core::session::Host;
 use protoquic_core::{Alarm, AlarmOwner, ConnectionId};
 use slab::Slab;
 
-/// Names a session of the table.
+/// Names a session of a dispatcher; once that has ended, nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct SessionKey {
+pub struct SessionKey {
     slot: u32,
     generation: u32,
 }

@@ -2,8 +2,9 @@
 //!
 //! Its buffers are large and few. Datagrams are split off a buffer without a copy; when everything
 //! that was split off has been dropped, which is so at the end of a turn unless somebody keeps a
-//! piece, the buffer is used again.
+//! piece, the buffer is used again. One that is used up before rests until then.
 
+use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub struct BatchReader {
     state: UdpSocketState,
     local: SocketAddr,
     buffers: [BytesMut; BUFFERS],
+    /// Used up, the oldest first.
+    resting: VecDeque<BytesMut>,
 }
 
 impl BatchReader {
@@ -28,13 +31,14 @@ impl BatchReader {
     pub fn new(socket: Arc<UdpSocket>) -> io::Result<Self> {
         let state = UdpSocketState::new(UdpSockRef::from(&*socket))?;
         let local = socket.local_addr()?;
-        Ok(Self { socket, state, local, buffers: std::array::from_fn(|_| BytesMut::new()) })
+        let buffers = std::array::from_fn(|_| BytesMut::new());
+        Ok(Self { socket, state, local, buffers, resting: VecDeque::new() })
     }
 
     /// Reads once. How many datagrams it brought; an error if there was none.
     fn read_once(&mut self, now: Time, sink: &mut dyn PacketSink) -> io::Result<usize> {
         for buffer in &mut self.buffers {
-            prepare(buffer);
+            prepare(buffer, &mut self.resting);
         }
         let mut meta = [RecvMeta::default(); BUFFERS];
         let mut slices = self.buffers.each_mut().map(|buffer| IoSliceMut::new(buffer));
@@ -69,22 +73,36 @@ impl PacketReader for BatchReader {
     }
 }
 
-/// Makes a buffer full length again: the same memory if nobody holds a piece of it, else new.
+/// Sees to it that a buffer has room for anything that a read may bring: by using the same memory
+/// again if nobody holds a piece of it, else that of one that has rested, else new memory.
+fn prepare(buffer: &mut BytesMut, resting: &mut VecDeque<BytesMut>) {
+    if buffer.len() >= MIN_ROOM || reclaim(buffer) {
+        return;
+    }
+    // While one turn reads much, the buffers of its beginning are still in use at its end.
+    let rested = resting.front_mut().is_some_and(reclaim);
+    let fresh = if rested { resting.pop_front() } else { None };
+    let used = std::mem::replace(buffer, fresh.unwrap_or_else(|| BytesMut::zeroed(BUFFER_SIZE)));
+    if used.capacity() > 0 && resting.len() < MAX_RESTING {
+        resting.push_back(used);
+    }
+}
+
+/// Makes a buffer full length again, unless somebody holds a piece of it.
 #[expect(
     unsafe_code,
     reason = "writing zeros over memory that is initialised would cost a tenth of the receive path"
 )]
-fn prepare(buffer: &mut BytesMut) {
-    if buffer.len() < MIN_ROOM {
-        buffer.clear();
-        if buffer.capacity() < BUFFER_SIZE && !buffer.try_reclaim(BUFFER_SIZE) {
-            *buffer = BytesMut::zeroed(BUFFER_SIZE);
-        }
-        // SAFETY: the capacity is `BUFFER_SIZE` at least, as just checked or allocated, and all of
-        // it was initialised by `zeroed` when it was allocated; `try_reclaim` only takes back what
-        // had been split off the same allocation.
+fn reclaim(buffer: &mut BytesMut) -> bool {
+    buffer.clear();
+    let whole = buffer.capacity() >= BUFFER_SIZE || buffer.try_reclaim(BUFFER_SIZE);
+    if whole {
+        // SAFETY: the capacity is `BUFFER_SIZE` at least, as just checked, and all of it was
+        // initialised by `zeroed` when it was allocated; `try_reclaim` only takes back what had been
+        // split off the same allocation.
         unsafe { buffer.set_len(BUFFER_SIZE) };
     }
+    whole
 }
 
 /// How many GRO batches one system call may bring.
@@ -93,3 +111,7 @@ const BUFFERS: usize = 4;
 const BUFFER_SIZE: usize = 256 * 1024;
 /// The largest thing a read can bring: a GRO batch, or one datagram of the largest size.
 const MIN_ROOM: usize = 65_536;
+
+/// How many used buffers wait to be used again at most; with the read budget of a turn in large
+/// datagrams it takes no more.
+const MAX_RESTING: usize = 8;

@@ -45,6 +45,8 @@ struct Datagram {
     to: SocketAddr,
     ecn: Ecn,
     data: Vec<u8>,
+    /// It leaves no sooner.
+    release: Option<Time>,
 }
 
 /// A datagram that came to an address without an endpoint, see [`Net::open_mailbox`].
@@ -90,7 +92,13 @@ impl PacketWriter for WireWriter {
         let data = data.to_vec();
         let local = packet.path.local;
         let from = if local.ip().is_unspecified() { self.from } else { local };
-        let datagram = Datagram { from, to: packet.path.peer, ecn: packet.ecn, data };
+        let datagram = Datagram {
+            from,
+            to: packet.path.peer,
+            ecn: packet.ecn,
+            data,
+            release: packet.release_time,
+        };
         self.wire.lock().expect("no test panics while it holds the wire").push(datagram);
         WriteResult::Ok
     }
@@ -377,7 +385,7 @@ impl<S: Session> Net<S> {
 
     /// As [`inject`](Self::inject), with an ECN mark.
     pub fn inject_marked(&mut self, from: SocketAddr, to: SocketAddr, ecn: Ecn, data: Vec<u8>) {
-        self.schedule(Datagram { from, to, ecn, data });
+        self.schedule(Datagram { from, to, ecn, data, release: None });
     }
 
     /// Runs until `done` or the time is over. Returns whether it was done.
@@ -488,8 +496,8 @@ impl<S: Session> Net<S> {
 
     fn send(&mut self, mut datagram: Datagram) {
         if let Some(tap) = &mut self.tap {
-            let Datagram { from, to, ref data, .. } = datagram;
-            tap.push(Tapped { at: self.now, from, to, data: data.clone() });
+            let Datagram { from, to, ref data, release, .. } = datagram;
+            tap.push(Tapped { at: leaving(self.now, release), from, to, data: data.clone() });
         }
         if self.one_in_a_thousand(self.link.loss) || datagram.data.len() > self.link.mtu {
             return;
@@ -511,7 +519,8 @@ impl<S: Session> Net<S> {
             delay += delay * (self.random.next_u64() % 4) as u32;
         }
         self.sequence += 1;
-        self.flying.insert((self.now + delay, self.sequence), datagram);
+        let leaves = leaving(self.now, datagram.release);
+        self.flying.insert((leaves + delay, self.sequence), datagram);
     }
 
     fn one_in_a_thousand(&mut self, share: u64) -> bool {
@@ -524,6 +533,11 @@ impl<S: Session> Net<S> {
             client => &mut self.clients[client - 1],
         }
     }
+}
+
+/// When a datagram leaves that was written now.
+fn leaving(now: Time, release: Option<Time>) -> Time {
+    release.map_or(now, |at| at.max(now))
 }
 
 fn new_node(address: SocketAddr, visitor: usize) -> Node {

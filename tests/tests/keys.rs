@@ -110,3 +110,30 @@ fn forgeries_are_counted_over_all_keys() {
     let close = forge(&mut net, &mut evil, 1);
     assert_eq!(close, Some(TransportErrorCode::AEAD_LIMIT_REACHED));
 }
+
+/// Whether what this packet asks for is answered.
+fn is_answered(net: &mut Net<EchoClient>, evil: &mut Evil, packet: Vec<u8>, mark: u8) -> bool {
+    evil.send_datagram(net, packet);
+    evil.run(net, SECOND / 20);
+    evil.has_seen(|frame| *frame == Frame::PathResponse([mark; 8]))
+}
+
+fn challenge(mark: u8) -> Vec<u8> {
+    bytes_of(&Frame::PathChallenge([mark; 8]))
+}
+
+#[test]
+fn previous_keys_are_kept_for_three_ptos() {
+    // RFC 9001 §6.5. With this link three PTO are between 140 and 260 ms.
+    let mut net = server(1 << 20, 1000);
+    let mut evil = attacker(&mut net);
+    let held = [1, 2].map(|mark| evil.seal(PacketType::OneRtt, &challenge(mark), 0));
+    evil.update_keys();
+    evil.send_frame(&mut net, &Frame::Ping);
+    evil.run(&mut net, SECOND / 8);
+    let [early, late] = held;
+    assert!(is_answered(&mut net, &mut evil, early, 1), "it was only reordered");
+    evil.run(&mut net, SECOND / 5);
+    assert!(!is_answered(&mut net, &mut evil, late, 2));
+    assert_eq!(evil.close(), None);
+}

@@ -34,7 +34,7 @@ fn whatever_happens_what_must_hold_holds() {
         return;
     }
     let first = number("PROTOQUIC_SIM_FIRST").unwrap_or(1);
-    let end = first + number("PROTOQUIC_SIM_SEEDS").unwrap_or(150);
+    let end = first + number("PROTOQUIC_SIM_SEEDS").unwrap_or(120);
     let next = AtomicU64::new(first);
     let total = Mutex::new((Summary::default(), Vec::new()));
     let worker = || {

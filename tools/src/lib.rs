@@ -4,9 +4,11 @@
 pub mod arguments;
 pub mod certificate;
 pub mod client;
-pub mod client_pool;
 pub mod endpoint;
 pub mod interop;
+pub mod interrupt;
 pub mod perf;
+pub mod qchat;
 pub mod qpack_offline;
 pub mod server;
+pub mod trust;

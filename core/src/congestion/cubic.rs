@@ -262,6 +262,14 @@ impl SendAlgorithm for Cubic {
         self.window = self.window.max(self.minimum());
     }
 
+    fn adopt_window(&mut self, window: u64, slow_start_threshold: Option<u64>) {
+        self.window = (window as f64).max(self.minimum());
+        self.slow_start_threshold =
+            slow_start_threshold.map_or(f64::INFINITY, |bytes| bytes as f64);
+        self.epoch = None;
+        self.prr = None;
+    }
+
     fn congestion_window(&self) -> u64 {
         let window = self.prr.map_or(self.window as u64, |prr| prr.window());
         window.max(self.minimum() as u64)

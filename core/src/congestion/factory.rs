@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use crate::congestion::{Bbr, Cubic, NewReno, SendAlgorithm};
+use crate::congestion::{Bbr, Cubic, NewReno, Prague, SendAlgorithm};
 use crate::time::Time;
 
 /// What an algorithm is started with.
@@ -31,9 +31,11 @@ pub enum CongestionControl {
     Cubic,
     /// BBRv3 (draft-ietf-ccwg-bbr).
     Bbr,
+    /// The response of L4S (RFC 9331), which sends ECT(1). For paths known to mark that way.
+    Prague,
 }
 
-/// The names `reno`, `cubic` and `bbr`.
+/// The names `reno`, `cubic`, `bbr` and `prague`.
 impl std::str::FromStr for CongestionControl {
     type Err = UnknownAlgorithm;
 
@@ -42,6 +44,7 @@ impl std::str::FromStr for CongestionControl {
             "reno" => Ok(Self::NewReno),
             "cubic" => Ok(Self::Cubic),
             "bbr" => Ok(Self::Bbr),
+            "prague" => Ok(Self::Prague),
             _ => Err(UnknownAlgorithm),
         }
     }
@@ -53,7 +56,7 @@ pub struct UnknownAlgorithm;
 
 impl std::fmt::Display for UnknownAlgorithm {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("congestion control is one of reno, cubic, bbr")
+        f.write_str("congestion control is one of reno, cubic, bbr, prague")
     }
 }
 
@@ -65,6 +68,7 @@ impl SendAlgorithmFactory for CongestionControl {
             Self::NewReno => Box::new(NewReno::new(params.max_datagram_size)),
             Self::Cubic => Box::new(Cubic::new(params.max_datagram_size)),
             Self::Bbr => Box::new(Bbr::new(params.now, params.max_datagram_size)),
+            Self::Prague => Box::new(Prague::new(params.max_datagram_size)),
         }
     }
 }
@@ -76,7 +80,9 @@ mod tests {
     #[test]
     fn the_built_in_algorithms_are_picked_by_name() {
         let params = AlgorithmParams { now: Time::ZERO, max_datagram_size: 1200 };
-        for (name, algorithm) in [("reno", "new_reno"), ("cubic", "cubic"), ("bbr", "bbr")] {
+        let names =
+            [("reno", "new_reno"), ("cubic", "cubic"), ("bbr", "bbr"), ("prague", "prague")];
+        for (name, algorithm) in names {
             let picked: CongestionControl = name.parse().unwrap();
             assert_eq!(picked.create(&params).name(), algorithm);
         }

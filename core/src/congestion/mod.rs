@@ -6,24 +6,28 @@
 
 mod bandwidth;
 mod bbr;
+mod careful_resume;
 mod cubic;
 mod delivery;
 mod factory;
 mod fixed;
 mod hystart;
 mod new_reno;
+mod prague;
 mod prr;
 mod send_algorithm;
 mod window;
 
 pub use bandwidth::Bandwidth;
 pub use bbr::Bbr;
+pub use careful_resume::{CarefulResume, CarefulResumeFactory, SavedParameters};
 pub use cubic::Cubic;
 pub use delivery::{DeliveryState, DeliveryTracker, RateSample};
 pub use factory::{AlgorithmParams, CongestionControl, SendAlgorithmFactory, UnknownAlgorithm};
 pub use fixed::FixedWindow;
 pub use hystart::HystartPlusPlus;
 pub use new_reno::NewReno;
+pub use prague::Prague;
 pub use prr::Prr;
 pub use send_algorithm::{AckedPacket, CongestionEvent, LostPacket, SendAlgorithm};
 pub use window::{WindowUsage, initial_window, minimum_window};

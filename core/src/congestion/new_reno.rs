@@ -147,6 +147,12 @@ impl SendAlgorithm for NewReno {
         self.window = self.window.max(minimum_window(size));
     }
 
+    fn adopt_window(&mut self, window: u64, slow_start_threshold: Option<u64>) {
+        self.window = window.max(minimum_window(self.max_datagram_size));
+        self.slow_start_threshold = slow_start_threshold.unwrap_or(u64::MAX);
+        self.prr = None;
+    }
+
     fn congestion_window(&self) -> u64 {
         let window = self.prr.map_or(self.window, |prr| prr.window());
         window.max(minimum_window(self.max_datagram_size))

@@ -6,14 +6,96 @@ use std::fmt::Debug;
 use crate::congestion::{Bandwidth, DeliveryState, RateSample};
 use crate::recovery::RttEstimator;
 use crate::time::Time;
+use crate::types::Ecn;
 
 /// Decides how many bytes may be in flight, and how fast they may leave.
 ///
 /// One per path: a migration to a new path makes a new one. All sizes are bytes of UDP payload.
 /// Only packets that count as in flight (RFC 9002 §2) are reported.
+///
+/// # An algorithm of one's own
+///
+/// A window that grows by a datagram for each that is acknowledged while nothing is lost, and loses
+/// a quarter when something is:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use protoquic_core::congestion::{
+///     AlgorithmParams, CongestionEvent, SendAlgorithm, SendAlgorithmFactory, initial_window,
+///     minimum_window,
+/// };
+/// use protoquic_core::connection::Config;
+/// use protoquic_core::Time;
+///
+/// #[derive(Debug)]
+/// struct Quarter {
+///     datagram: u16,
+///     window: u64,
+///     recovery_start: Option<Time>,
+/// }
+///
+/// impl SendAlgorithm for Quarter {
+///     fn name(&self) -> &'static str {
+///         "quarter"
+///     }
+///
+///     fn on_congestion_event(&mut self, event: &CongestionEvent<'_>) {
+///         let signal = event.newest_congestion_signal();
+///         if signal.is_some_and(|sent| !self.in_recovery(sent)) {
+///             self.recovery_start = Some(event.now);
+///             self.window = (self.window / 4 * 3).max(minimum_window(self.datagram));
+///         } else if event.rate_sample.is_some_and(|sample| !sample.is_app_limited) {
+///             self.window += event.acked_bytes_for_growth;
+///         }
+///     }
+///
+///     fn on_connection_migration(&mut self, _now: Time) {
+///         self.window = initial_window(self.datagram);
+///         self.recovery_start = None;
+///     }
+///
+///     fn on_max_datagram_size_changed(&mut self, size: u16) {
+///         self.datagram = size;
+///         self.window = self.window.max(minimum_window(size));
+///     }
+///
+///     fn congestion_window(&self) -> u64 {
+///         self.window
+///     }
+///
+///     fn in_slow_start(&self) -> bool {
+///         self.recovery_start.is_none()
+///     }
+///
+///     fn recovery_start(&self) -> Option<Time> {
+///         self.recovery_start
+///     }
+/// }
+///
+/// #[derive(Debug)]
+/// struct Quarters;
+///
+/// impl SendAlgorithmFactory for Quarters {
+///     fn create(&self, params: &AlgorithmParams) -> Box<dyn SendAlgorithm> {
+///         let datagram = params.max_datagram_size;
+///         Box::new(Quarter { datagram, window: initial_window(datagram), recovery_start: None })
+///     }
+/// }
+///
+/// let config = Config { congestion: Arc::new(Quarters), ..Config::default() };
+/// let params = AlgorithmParams { now: Time::ZERO, max_datagram_size: 1200 };
+/// assert_eq!(config.congestion.create(&params).congestion_window(), 12_000);
+/// ```
 pub trait SendAlgorithm: Debug {
     /// The algorithm's name, for logs: `"cubic"`.
     fn name(&self) -> &'static str;
+
+    /// What packets are marked with on a path that carries marks: ECT(0), or ECT(1) by an
+    /// algorithm that responds as L4S does (RFC 9331 §4.1), or nothing.
+    fn ecn_codepoint(&self) -> Ecn {
+        Ecn::Ect0
+    }
 
     /// A packet of `bytes` left at `now`. `bytes_in_flight` includes it.
     fn on_packet_sent(&mut self, now: Time, bytes_in_flight: u64, bytes: u16) {
@@ -53,6 +135,15 @@ pub trait SendAlgorithm: Debug {
 
     /// Packets may now be `size` bytes long.
     fn on_max_datagram_size_changed(&mut self, size: u16);
+
+    /// What the path holds was found out in another way, such as [`CarefulResume`]'s: go on from
+    /// this window, and in slow start if it is below the threshold, or there is none. An algorithm
+    /// may decline.
+    ///
+    /// [`CarefulResume`]: crate::congestion::CarefulResume
+    fn adopt_window(&mut self, window: u64, slow_start_threshold: Option<u64>) {
+        let _ = (window, slow_start_threshold);
+    }
 
     /// How many bytes may be in flight. Never below two datagrams.
     fn congestion_window(&self) -> u64;
@@ -234,6 +325,16 @@ pub(crate) mod test_support {
                 event.acked_bytes_for_growth = for_growth;
                 event.newest_acked_sent = Some(sent);
                 event.rtt_updated = true;
+            });
+        }
+
+        /// As `ack`, and of the acknowledged packets so many were marked, and so many not.
+        pub(crate) fn ack_marked(&mut self, bytes: u64, sent: Time, ce: u64, ect: u64) {
+            self.event(|event| {
+                event.acked_bytes = bytes;
+                event.acked_bytes_for_growth = bytes;
+                event.newest_acked_sent = Some(sent);
+                (event.ce_count, event.ect_count) = (ce, ect);
             });
         }
 

@@ -206,8 +206,10 @@ const fn similar(a: u64, b: u64) -> bool {
 pub(super) const MIN_ACK_DELAY: Duration = Duration::from_millis(1);
 /// From here on, a max_ack_delay is invalid (RFC 9000 §18.2).
 const INVALID_DELAY: Duration = Duration::from_millis(1 << 14);
-/// The window, in packets, from which on we ask for a frequency.
-const BULK_WINDOW: u64 = 64;
+/// The window, in packets, from which on we ask for a frequency. Soon: of two senders that share a
+/// full queue, the one whose ACKs come more often loses more (its packets are spread out), so all
+/// should ask.
+const BULK_WINDOW: u64 = 24;
 /// How many ACKs we want for each window: enough for the window to grow and to be refilled evenly.
 const ACKS_PER_WINDOW: u64 = 16;
 /// The most packets that we want one ACK for, so that pacing and loss detection stay smooth.

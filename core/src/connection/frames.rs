@@ -65,6 +65,9 @@ impl Connection {
         let newest = largest.is_none_or(|largest| packet.number > largest);
         let acks = &mut self.spaces[space as usize].acks;
         acks.on_packet_received(arrival.now, packet.number, ack_eliciting, arrival.ecn);
+        if space == Space::Initial && ack_eliciting {
+            self.on_eliciting_initial(arrival.now);
+        }
         if newest && ack_eliciting && self.role == Role::Client {
             self.quiet.on_data(arrival.now);
         }

@@ -31,6 +31,7 @@ mod first_flight;
 mod frames;
 mod glitches;
 mod handshake;
+mod hurry;
 mod idle;
 mod initial_keys;
 mod keys;
@@ -44,6 +45,7 @@ mod paths;
 mod peer_cids;
 mod preferred_address;
 mod receive;
+mod release;
 mod resumption;
 mod send;
 mod sent;
@@ -90,12 +92,14 @@ use degrading::{PathMonitor, QuietProbe};
 use fates::{Fates, PendingFrames};
 use glitches::GlitchBudget;
 use handshake::Handshake;
+use hurry::Hurry;
 use idle::IdleTimer;
 use keys::KeyRing;
 use local_cids::LocalConnectionIds;
 use mtu::MtuDiscovery;
 use paths::Paths;
 use peer_cids::PeerConnectionIds;
+use release::ReleaseTimes;
 use resumption::Resumption;
 use sent::SentFrames;
 use space::PacketSpace;
@@ -142,6 +146,7 @@ pub struct Connection {
     acks_wait_since: Option<Time>,
     /// When the pacer lets go what waits.
     pacing_deadline: Option<Time>,
+    release: ReleaseTimes,
     /// How many probes each space owes (RFC 9002 §6.2.4).
     probes: [u8; 3],
     packets_to_skip: u32,
@@ -156,6 +161,7 @@ pub struct Connection {
     provider: Arc<CryptoProvider>,
     path_monitor: PathMonitor,
     quiet: QuietProbe,
+    hurry: Hurry,
     /// Where the peer was during the handshake.
     first_peer_address: SocketAddr,
 

@@ -112,7 +112,8 @@ impl Connection {
         active: bool,
     ) -> Attempt {
         let payload = Payload::Borrowed(data);
-        let packet = OutgoingPacket { path, payload, ecn: Ecn::NotEct, release_time: None };
+        let release_time = self.release.behind();
+        let packet = OutgoingPacket { path, payload, ecn: Ecn::NotEct, release_time };
         match writer.write_packet(&packet) {
             // A path that does not carry this much, or none at all, will not be proven; that is no
             // reason to give up the one in use.

@@ -166,6 +166,7 @@ impl Connection {
         }
         self.prepare_version(packet.ty, packet.version);
         if !self.keys.can_open(packet.ty) {
+            self.on_packet_before_keys(arrival.now, packet.ty);
             self.keep_early(arrival, &packet);
             return false;
         }

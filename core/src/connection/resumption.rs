@@ -317,3 +317,29 @@ impl Default for EarlyDataGuard {
 /// (RFC 8446 §4.1.2).
 const RANDOM_AT: usize = 6;
 const RANDOM_END: usize = RANDOM_AT + 32;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::types::ConnectionId;
+
+    #[test]
+    fn what_belongs_to_one_connection_is_not_remembered() {
+        // RFC 9000 §7.4.1
+        let id = ConnectionId::new(b"an ID");
+        let before = TransportParameters {
+            ack_delay_exponent: 7,
+            max_ack_delay: Duration::from_millis(99),
+            initial_source_connection_id: id,
+            original_destination_connection_id: id,
+            retry_source_connection_id: id,
+            stateless_reset_token: Some(crate::types::ResetToken([7; 16])),
+            initial_max_data: 1234,
+            ..TransportParameters::default()
+        };
+        let kept = TransportParameters { initial_max_data: 1234, ..TransportParameters::default() };
+        assert_eq!(usable_early(before), kept);
+    }
+}

@@ -10,6 +10,7 @@ use super::config::MIN_PACKET_SIZE;
 use super::keys::Level;
 use super::observer::PacketInfo;
 use super::packet_builder::{BuiltPacket, HeaderFields, PacketBuilder};
+use super::release::ReleaseTimes;
 use super::sent::SentFrame;
 use crate::error::CloseReason;
 use crate::packet_writer::{OutgoingPacket, PacketWriter, Payload, WriteResult};
@@ -72,6 +73,7 @@ impl Connection {
         if !self.streams.is_blocked() {
             self.reminder.on_unblocked();
         }
+        ReleaseTimes::begin(&mut self.recovery, writer);
         let mut wrote = false;
         loop {
             if self.turn_budget == 0 {
@@ -133,7 +135,8 @@ impl Connection {
             Attempt::Nothing
         } else {
             let ecn = allowance.ecn;
-            let packet = OutgoingPacket { path: &path, payload, ecn, release_time: None };
+            let release_time = self.release.take();
+            let packet = OutgoingPacket { path: &path, payload, ecn, release_time };
             let result = writer.write_packet(&packet);
             self.paths.active_mut().on_sent(len);
             self.on_written(result, &packet)
@@ -153,6 +156,7 @@ impl Connection {
         }
         let probing = self.probes.iter().any(|probes| *probes > 0) || self.finished_waits();
         let room = self.recovery.send_allowance(now) >= size as u64;
+        self.release.plan(now, self.recovery.release_time().filter(|_| room));
         // Who never runs out of data looks for a larger size all the same.
         let largest = if limit == usize::MAX { writer.max_packet_size(peer) } else { 0 };
         let mtu_probe = self.mtu.next_probe().filter(|size| room && !probing && *size <= largest);
@@ -214,6 +218,7 @@ impl Connection {
         if allowance.probe {
             return self.fill_packet(now, buffer, Space::Application, allowance, buffer_full());
         }
+        self.take_along_with_probes(now);
         let wanted = Space::ALL.map(|space| self.wants(now, space, allowance.eliciting));
         let last = wanted.iter().rposition(|wanted| *wanted);
         // RFC 9000 §14.1: a client's datagrams with Initial packets, and a server's with ones that
@@ -335,7 +340,7 @@ impl Connection {
             mtu_probe,
             ..SentPacket::ack_only(size as u16, ecn, packet.frames)
         };
-        self.recovery.on_packet_sent(now, space, packet.number, sent);
+        self.recovery.on_packet_sent(self.release.time_sent(now), space, packet.number, sent);
         // RFC 9001 §4.9.1: a client has no use for Initial keys once it sends Handshake packets.
         if space == Space::Handshake && self.role == Role::Client {
             self.discard_space(now, Space::Initial);
@@ -416,7 +421,8 @@ impl Connection {
         data: &[u8],
     ) -> Attempt {
         let payload = Payload::Borrowed(data);
-        let packet = OutgoingPacket { path, payload, ecn, release_time: None };
+        let release_time = self.release.behind();
+        let packet = OutgoingPacket { path, payload, ecn, release_time };
         let result = writer.write_packet(&packet);
         self.on_written(result, &packet)
     }

@@ -19,12 +19,14 @@ use super::degrading::{PathMonitor, QuietProbe};
 use super::fates::PendingFrames;
 use super::glitches::GlitchBudget;
 use super::handshake::{Handshake, HandshakeStart};
+use super::hurry::Hurry;
 use super::idle::IdleTimer;
 use super::keys::KeyRing;
 use super::local_cids::LocalConnectionIds;
 use super::mtu::MtuDiscovery;
 use super::paths::Paths;
 use super::peer_cids::PeerConnectionIds;
+use super::release::ReleaseTimes;
 use super::resumption::{Resumption, client_tls};
 use super::stats::ConnectionStats;
 use super::versions::{
@@ -320,6 +322,7 @@ impl Connection {
             turn_budget: 0,
             acks_wait_since: None,
             pacing_deadline: None,
+            release: ReleaseTimes::default(),
             probes: [0; 3],
             packets_to_skip: u32::from(u8::MAX),
             pending: PendingFrames::default(),
@@ -331,6 +334,7 @@ impl Connection {
             provider: parts.provider,
             path_monitor: PathMonitor::default(),
             quiet: QuietProbe::default(),
+            hurry: Hurry::default(),
             first_peer_address: parts.path.peer,
             config,
         }

@@ -12,6 +12,7 @@ use ring::aead::quic::{AES_128, HeaderProtectionKey};
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 use super::*;
+use crate::TransportErrorCode;
 use crate::helper::{RandomGenerator, SeededRandom};
 use crate::types::{ConnectionId, Role};
 use crate::wire::Version;
@@ -284,6 +285,22 @@ fn client_hello() -> Vec<u8> {
     let mut out = Vec::new();
     assert!(tls.write(&mut out).is_none());
     out
+}
+
+#[test]
+fn a_ticket_that_limits_early_data_is_a_violation() {
+    // RFC 9001 §4.6.1
+    let [(mut client, _), _] = key_phases::handshaken();
+    // NewSessionTicket (RFC 8446 §4.6.1): lifetime, age_add, nonce, ticket, early_data.
+    let ticket = |limit: [u8; 4]| {
+        let mut message = vec![4, 0, 0, 23, 0, 0, 1, 0, 0, 0, 0, 0, 1, 9, 0, 1, 7, 0, 8];
+        message.extend([0, 42, 0, 4]);
+        message.extend(limit);
+        message
+    };
+    assert_eq!(client.read(&ticket([0xff; 4])), Ok(()));
+    let error = client.read(&ticket([0, 0, 1, 0])).unwrap_err();
+    assert_eq!(error.code(), TransportErrorCode::PROTOCOL_VIOLATION);
 }
 
 #[test]

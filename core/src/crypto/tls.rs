@@ -8,7 +8,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::quic::{self, DirectionalKeys, KeyChange, Keys, PacketKeySet, Secrets};
 use rustls::{
-    AlertDescription, CipherSuite, ClientConfig, ServerConfig, Side, SupportedCipherSuite,
+    AlertDescription, CipherSuite, ClientConfig, PeerMisbehaved, ServerConfig, Side,
+    SupportedCipherSuite,
 };
 
 use super::derived_keys::TrafficSecrets;
@@ -207,6 +208,10 @@ impl Tls {
     }
 
     fn to_transport_error(&self, error: &rustls::Error) -> TransportError {
+        // RFC 9001 §4.6.1: a ticket whose early data has a limit.
+        if *error == rustls::Error::PeerMisbehaved(PeerMisbehaved::InvalidMaxEarlyDataSize) {
+            return TransportError::protocol_violation(error.to_string());
+        }
         let alert = self.inner.alert().unwrap_or(match error {
             rustls::Error::NoApplicationProtocol => AlertDescription::NoApplicationProtocol,
             rustls::Error::InvalidCertificate(_) => AlertDescription::BadCertificate,

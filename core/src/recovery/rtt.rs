@@ -149,6 +149,13 @@ mod tests {
     }
 
     #[test]
+    fn the_minimum_follows_every_lower_sample_whatever_the_delay() {
+        // RFC 9002 §5.2
+        let rtt = estimator(&[(100, 0), (90, 50), (120, 60)]);
+        assert_eq!(rtt.min(), ms(90));
+    }
+
+    #[test]
     fn persistent_congestion_renews_the_minimum() {
         let mut rtt = estimator(&[(10, 0), (500, 0)]);
         rtt.on_persistent_congestion();

@@ -2,6 +2,7 @@
 //! a plain model.
 
 mod bbr;
+mod careful_resume;
 mod harness;
 mod hostile;
 mod link;

@@ -59,6 +59,9 @@ pub trait Host {
     /// Tells the session that the endpoint wants to stop ([`Session::on_shutdown`]).
     fn shut_down(&mut self, now: Time);
 
+    /// Has [`Session::on_wake`] called in the next turn.
+    fn wake(&mut self);
+
     /// Closes the connection at once with an application error code.
     fn close(&mut self, now: Time, code: ApplicationError, reason: &str);
 
@@ -79,6 +82,7 @@ pub struct SessionHost<S: Session> {
     alarm: Option<Time>,
     alarm_fired: bool,
     shutdown_asked: bool,
+    woken: bool,
     closed: bool,
     notices: Vec<Notice>,
 }
@@ -101,6 +105,7 @@ impl<S: Session> SessionHost<S> {
             alarm: None,
             alarm_fired: false,
             shutdown_asked: false,
+            woken: false,
             closed: false,
             notices: Vec::new(),
         }
@@ -190,6 +195,9 @@ impl<S: Session> SessionHost<S> {
             }
             if std::mem::take(&mut self.shutdown_asked) {
                 self.with_session(now, S::on_shutdown);
+            }
+            if std::mem::take(&mut self.woken) {
+                self.with_session(now, S::on_wake);
             }
             if let Some(event) = self.connection.poll_event() {
                 self.deliver(now, event);
@@ -370,6 +378,10 @@ impl<S: Session> Host for SessionHost<S> {
 
     fn shut_down(&mut self, _now: Time) {
         self.shutdown_asked = true;
+    }
+
+    fn wake(&mut self) {
+        self.woken = true;
     }
 
     fn close(&mut self, now: Time, code: ApplicationError, reason: &str) {

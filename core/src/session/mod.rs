@@ -120,6 +120,12 @@ pub trait Session: Sized + 'static {
         let _ = cx;
     }
 
+    /// Somebody outside has work for this session ([`Host::wake`]): another thread, say, that has
+    /// left it in a place that both know.
+    fn on_wake(&mut self, cx: &mut SessionContext<'_, Self>) {
+        let _ = cx;
+    }
+
     /// The server sent a token to present at the next connection to it (RFC 9000 §8.1.3).
     fn on_new_token(&mut self, token: bytes::Bytes, cx: &mut SessionContext<'_, Self>) {
         let _ = (token, cx);

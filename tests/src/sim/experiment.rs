@@ -31,8 +31,11 @@ pub struct Experiment {
     pub back: LinkConfig,
     /// How long the transfers run before it counts.
     pub warm_up: Duration,
-    /// How long it counts.
+    /// How long it counts, at least.
     pub measured: Duration,
+    /// It counts on until so many packets were lost, for chance to even out; but not for longer
+    /// than 40 times `measured`.
+    pub lost_packets: u64,
     /// What all chance comes from.
     pub seed: u64,
 }
@@ -42,9 +45,9 @@ pub struct Experiment {
 pub struct FlowResult {
     /// Bits of stream data read by the server in a second of the measured time.
     pub goodput: f64,
-    /// The same of the worst tenth of the measured time.
+    /// The same of the worst slice, a tenth of [`Experiment::measured`].
     pub worst: f64,
-    /// The same of the best tenth.
+    /// The same of the best slice.
     pub best: f64,
     /// How long the handshake took.
     pub handshake: Duration,
@@ -72,6 +75,7 @@ impl Experiment {
             back,
             warm_up: Duration::from_secs(5),
             measured: Duration::from_secs(10),
+            lost_packets: 0,
             seed: 1,
         }
     }
@@ -87,29 +91,17 @@ impl Experiment {
     pub fn run(&self) -> Outcome {
         let mut run = Run::new(self);
         run.sim.run_for(self.warm_up);
+        let slice = self.measured / SLICES;
+        let before = run.lost();
         let mut received = vec![run.received()];
-        for _ in 0..SLICES {
-            run.sim.run_for(self.measured / SLICES);
+        let slices = SLICES as usize;
+        while received.len() <= slices
+            || run.lost() - before < self.lost_packets && received.len() <= MAX_PATIENCE * slices
+        {
+            run.sim.run_for(slice);
             received.push(run.received());
         }
-        let clients = run.clients.borrow();
-        let flows = clients.iter().enumerate().map(|(flow, (client, began))| {
-            let host = run.sim.get(*client).visitor();
-            let complete = host.session().handshake_complete.unwrap_or(run.sim.now());
-            let slice = (self.measured / SLICES).as_secs_f64();
-            let rates: Vec<f64> = received
-                .windows(2)
-                .map(|pair| (pair[1][flow] - pair[0][flow]) as f64 * 8.0 / slice)
-                .collect();
-            FlowResult {
-                goodput: rates.iter().sum::<f64>() / f64::from(SLICES),
-                worst: rates.iter().copied().fold(f64::INFINITY, f64::min),
-                best: rates.iter().copied().fold(0.0, f64::max),
-                handshake: complete.saturating_since(*began),
-                stats: host.host().connection().stats(),
-            }
-        });
-        Outcome { flows: flows.collect(), line: run.sim.link_tally(run.line) }
+        run.outcome(&received, slice.as_secs_f64())
     }
 }
 
@@ -159,6 +151,31 @@ impl Run {
         Self { sim, line, clients, meters, flows: experiment.flows.len() }
     }
 
+    /// What came of it, given what each flow had `received` after each `slice` of seconds.
+    fn outcome(&self, received: &[Vec<u64>], slice: f64) -> Outcome {
+        let clients = self.clients.borrow();
+        let flows = clients.iter().enumerate().map(|(flow, (client, began))| {
+            let host = self.sim.get(*client).visitor();
+            let complete = host.session().handshake_complete.unwrap_or(self.sim.now());
+            let rates = received.windows(2).map(|pair| (pair[1][flow] - pair[0][flow]) as f64);
+            let rates: Vec<f64> = rates.map(|bytes| bytes * 8.0 / slice).collect();
+            FlowResult {
+                goodput: rates.iter().sum::<f64>() / rates.len() as f64,
+                worst: rates.iter().copied().fold(f64::INFINITY, f64::min),
+                best: rates.iter().copied().fold(0.0, f64::max),
+                handshake: complete.saturating_since(*began),
+                stats: host.host().connection().stats(),
+            }
+        });
+        Outcome { flows: flows.collect(), line: self.sim.link_tally(self.line) }
+    }
+
+    /// Packets that the line lost so far, by chance or because its queue was full.
+    fn lost(&self) -> u64 {
+        let tally = self.sim.link_tally(self.line);
+        tally.lost + tally.queue_full + tally.managed
+    }
+
     fn received(&self) -> Vec<u64> {
         let meters = self.meters.borrow();
         (0..self.flows).map(|flow| meters.get(flow).map_or(0, Meter::bytes)).collect()
@@ -176,5 +193,7 @@ fn wide_open() -> Config {
     config
 }
 
-/// The measured time is looked at in so many slices.
+/// The measured time is looked at in slices of a tenth.
 const SLICES: u32 = 10;
+/// How many times [`Experiment::measured`] an experiment waits for its losses.
+const MAX_PATIENCE: usize = 40;

@@ -1,17 +1,18 @@
 //! Clients that move to another address of theirs (RFC 9000 §9.2).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use protoquic::ServerConfig;
 use protoquic::connection::{Config, MigrationError};
-use protoquic::wire::{Frame, PacketType};
+use protoquic::wire::{Frame, FrameIter, PacketType};
+use protoquic::{ConnectionId, ResetToken, ServerConfig};
 use protoquic_tests::evil::bytes_of;
 use protoquic_tests::evil_hello::parameters;
 use protoquic_tests::net::{Link, Net};
 use protoquic_tests::protocols::{PathNews, echo_factory};
 use protoquic_tests::tls;
 
-use crate::server::{evil_with_ids, ids_given};
+use crate::server::{evil_server, evil_with_ids, ids_given};
 use crate::{
     MS, SECOND, away, connect, destination, home, in_use, is_done, migrate, net, net_with, news,
     path, patient, probe, running, sent_from, sent_to,
@@ -66,7 +67,7 @@ fn the_server_answers_on_the_path_it_was_asked_on_and_asks_back() {
     evil.send_datagram(&mut net, packet);
     evil.run(&mut net, 60 * MS);
     let first = &evil.seen[0].payload;
-    let frames: Vec<_> = protoquic::wire::FrameIter::new(first).flatten().collect();
+    let frames: Vec<_> = FrameIter::new(first).flatten().collect();
     assert!(frames.contains(&Frame::PathResponse([7; 8])));
     assert!(frames.iter().any(|frame| matches!(frame, Frame::PathChallenge(_))));
     assert!(frames.iter().all(Frame::is_probing), "nothing but a probe: {frames:?}");
@@ -200,4 +201,32 @@ fn a_move_succeeds_on_lossy_links() {
         assert!(net.run_until(SECOND * 60, is_done), "seed {n}");
         assert_eq!(in_use(&net), away(1), "seed {n}");
     }
+}
+
+#[test]
+fn a_client_that_has_nothing_to_say_shows_that_it_has_moved() {
+    // RFC 9000 §9.2: what only probes moves nobody.
+    let mut net = net();
+    let address = SocketAddr::from(([10, 66, 0, 1], 443));
+    let mut evil = evil_server(&mut net, address, &parameters());
+    let (id, reset_token) = (ConnectionId::new(&[9; 8]).unwrap(), ResetToken([7; 16]));
+    let (sequence, retire_prior_to) = (1, 0);
+    let given = Frame::NewConnectionId { sequence, retire_prior_to, id, reset_token };
+    evil.send_frame(&mut net, &given);
+    evil.run(&mut net, SECOND);
+    net.add_client_address(0, away(1));
+    migrate(&mut net, away(1)).unwrap();
+    evil.seen.clear();
+    evil.run(&mut net, SECOND / 10);
+    let packets = evil.seen.iter();
+    let mut frames = packets.flat_map(|packet| FrameIter::new(&packet.payload).flatten());
+    let challenge = frames.find_map(|frame| match frame {
+        Frame::PathChallenge(data) => Some(data),
+        _ => None,
+    });
+    evil.peer = away(1);
+    evil.send_frame(&mut net, &Frame::PathResponse(challenge.expect("it is asked for")));
+    evil.seen.clear();
+    evil.run(&mut net, SECOND);
+    assert!(evil.has_seen(|frame| !frame.is_probing() && frame.is_ack_eliciting()));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use protoquic::connection::Config;
 use protoquic::wire::{Frame, PacketType};
-use protoquic::{ConnectionId, ResetToken, StreamId};
+use protoquic::{ConnectionId, ResetToken, Space, StreamId};
 use protoquic_tests::evil::{Evil, bytes_of, unchanged};
 use protoquic_tests::evil_hello::{Parameters, parameters, parameters_with};
 use protoquic_tests::net::{Link, server_address};
@@ -65,8 +65,10 @@ fn a_path_that_is_not_proven_is_left_again() {
     net.run_for(SECOND * 5);
     assert!(!net.take_mail(home).is_empty(), "and is called where it was proven to be");
     net.take_mail(elsewhere);
-    net.run_for(SECOND * 5);
+    net.take_mail(home);
+    net.run_for(SECOND * 15);
     assert!(net.take_mail(elsewhere).is_empty());
+    assert!(!net.take_mail(home).is_empty(), "and is sent there what it has not acknowledged");
 }
 
 #[test]
@@ -111,7 +113,7 @@ fn a_client_answers_a_challenge_on_its_path_with_more_than_a_probe() {
 }
 
 /// A server of this test's at this address, with a client of ours that has completed the handshake.
-fn evil_server(net: &mut EchoNet, address: SocketAddr, parameters: &Parameters) -> Evil {
+pub(crate) fn evil_server(net: &mut EchoNet, address: SocketAddr, parameters: &Parameters) -> Evil {
     net.open_mailbox(address);
     let (config, tls) = (Arc::new(Config::default()), tls::client(&[b"echo"]));
     net.connect_to(address, config, tls, patient(0, 0), |writer| Box::new(writer));
@@ -132,11 +134,18 @@ fn a_client_is_deaf_to_strange_servers() {
     evil.address = ([10, 66, 0, 2], 443).into();
     net.open_mailbox(evil.address);
     evil.send_frame(&mut net, &Frame::PathChallenge([5; 8]));
+    let strange = evil.next_number[Space::Application as usize] - 1;
     net.run_for(SECOND / 10);
     assert!(net.take_mail(evil.address).is_empty());
     evil.address = address;
+    evil.send_frame(&mut net, &Frame::Ping);
     evil.run(&mut net, SECOND);
     assert!(!evil.has_seen(|frame| matches!(frame, Frame::PathResponse(_))));
+    let acknowledges = |frame: &Frame<'_>| match frame {
+        Frame::Ack(ack) => ack.ranges().any(|range| range.contains(&strange)),
+        _ => false,
+    };
+    assert!(!evil.has_seen(acknowledges));
 }
 
 #[test]

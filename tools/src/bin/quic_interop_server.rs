@@ -28,6 +28,9 @@ struct Arguments {
     /// The folder with `cert.pem`, the server's own certificate first, and `priv.key`.
     #[arg(long, env = "CERTS", default_value = "/certs")]
     certs: PathBuf,
+    /// Where clients are asked to come to in the test case connectionmigration.
+    #[arg(long, env = "PREFERRED_PORT", default_value_t = 4443)]
+    preferred_port: u16,
 }
 
 fn main() -> ExitCode {
@@ -48,6 +51,7 @@ fn serve(case: ServerCase, arguments: &Arguments) -> Result<(), String> {
         www: arguments.www.clone(),
         certificate: arguments.certs.join("cert.pem"),
         key: arguments.certs.join("priv.key"),
+        preferred_port: arguments.preferred_port,
     })?;
     // Who waits for the address reads it from a pipe; a closed one is no reason to stop.
     let mut out = std::io::stdout();

@@ -40,7 +40,7 @@ enum Role {
         /// The private key in PEM.
         #[arg(long, requires = "certificate_file")]
         key_file: Option<PathBuf>,
-        /// The congestion control algorithm: reno, cubic or bbr.
+        /// The congestion control algorithm: reno, cubic, bbr or prague.
         #[arg(long, default_value = "cubic")]
         congestion_control: CongestionControl,
     },
@@ -71,7 +71,7 @@ struct ClientArguments {
     /// How many connections at once [hs; default 16], or in all [idle; default 1000].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     connections: Option<u32>,
-    /// The congestion control algorithm: reno, cubic or bbr.
+    /// The congestion control algorithm: reno, cubic, bbr or prague.
     #[arg(long, default_value = "cubic")]
     congestion_control: CongestionControl,
     /// Prints one line of JSON instead of words.

@@ -13,14 +13,14 @@ use http::{HeaderMap, Method, Uri};
 use protoquic::MemorySessionCache;
 use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
-use protoquic::crypto::{ClientTls, ServerTrust};
+use protoquic::crypto::ClientTls;
 use protoquic::http::ALPN;
+use protoquic_tools::arguments;
 use protoquic_tools::client::{
     Destination, FetchOptions, Outcome, RequestBody, SessionFile, fetch_all,
 };
 use protoquic_tools::endpoint::resolve;
-use protoquic_tools::{arguments, certificate};
-use rustls::RootCertStore;
+use protoquic_tools::trust::server_trust;
 use rustls_pki_types::ServerName;
 
 /// Fetches URLs over HTTP/3.
@@ -81,7 +81,7 @@ struct Arguments {
     /// The UDP payload size to start with.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1200..=65527))]
     initial_mtu: Option<u16>,
-    /// The congestion control algorithm: reno, cubic or bbr.
+    /// The congestion control algorithm: reno, cubic, bbr or prague.
     #[arg(long, default_value = "cubic")]
     congestion_control: CongestionControl,
     /// How long all requests of a connection may take, in seconds. Without it, a silent server is
@@ -177,23 +177,8 @@ fn parse_url(text: &str) -> Result<(String, u16, Uri), String> {
 }
 
 fn client_tls(arguments: &Arguments) -> Result<rustls::ClientConfig, String> {
-    let trust = if arguments.disable_certificate_verification {
-        ServerTrust::AnyCertificate
-    } else {
-        let (certificates, place) = match &arguments.ca_file {
-            Some(path) => (certificate::load_certificates(path)?, path.display().to_string()),
-            None => (certificate::system_roots(), "the system's store".to_owned()),
-        };
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(certificates);
-        if roots.is_empty() {
-            return Err(format!(
-                "{place} has no usable certificates to verify servers by; give --ca_file, or \
-                 --disable_certificate_verification for a server of your own"
-            ));
-        }
-        ServerTrust::Roots(roots)
-    };
+    let any = arguments.disable_certificate_verification;
+    let trust = server_trust(any, arguments.ca_file.as_deref())?;
     let alpn = vec![ALPN.to_vec()];
     let tls = ClientTls { provider: None, trust, alpn, identity: None, key_log: true };
     tls.build().map_err(|error| format!("TLS cannot be set up: {error}"))

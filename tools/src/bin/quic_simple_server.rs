@@ -5,22 +5,21 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use clap::Parser;
+use protoquic::ServerConfig;
 use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
 use protoquic::crypto::{ServerTls, offer_early_data, tickets_from_secret};
 use protoquic::dispatcher::{AddressValidation, DispatcherConfig};
 use protoquic::http::{ALPN, Backend, Http3Config, Http3ServerFactory, MemoryBackend};
-use protoquic::{ApplicationError, ServerConfig};
-use protoquic_tools::arguments;
 use protoquic_tools::certificate::{self, Fingerprints};
 use protoquic_tools::endpoint::ServerEndpoint;
 use protoquic_tools::server::{
     ECHO_PATH, FileBackend, SiteBackend, embedded_site, load_recorded, load_secret,
 };
+use protoquic_tools::{arguments, interrupt};
 
 /// Serves HTTP/3.
 ///
@@ -55,7 +54,7 @@ struct Arguments {
     /// How long a silent connection is kept, in seconds; 0 is for ever.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=10_000_000))]
     idle_timeout: u64,
-    /// The congestion control algorithm: reno, cubic or bbr.
+    /// The congestion control algorithm: reno, cubic, bbr or prague.
     #[arg(long, default_value = "cubic")]
     congestion_control: CongestionControl,
     /// A secret of 64 hex digits, from which tokens, tickets and resets follow, so that they hold
@@ -110,7 +109,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     address.set_port(arguments.port.unwrap_or(address.port()));
     let mut server = ServerEndpoint::bind(address, limits, vec![Box::new(factory)])?;
     introduce(server.address(), &fingerprints);
-    run(&mut server)
+    interrupt::serve("quic_simple_server", &mut server)
 }
 
 fn backend(arguments: &Arguments) -> Result<Arc<dyn Backend>, String> {
@@ -151,35 +150,6 @@ fn introduce(address: SocketAddr, fingerprints: &Fingerprints) {
     // Who waits for the address reads it from a pipe; a closed one is no reason to stop.
     let mut out = std::io::stdout();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-}
-
-fn run(server: &mut ServerEndpoint) -> Result<(), String> {
-    static INTERRUPTS: AtomicU8 = AtomicU8::new(0);
-    let waker = server.waker();
-    ctrlc::set_handler(move || {
-        INTERRUPTS.fetch_add(1, Ordering::SeqCst);
-        let _ = waker.wake(); // the loop also looks every second
-    })
-    .map_err(|error| format!("cannot watch for Ctrl-C: {error}"))?;
-    let mut handled = 0;
-    loop {
-        server.run_once(Some(Duration::from_secs(1)))?;
-        let interrupts = INTERRUPTS.load(Ordering::SeqCst);
-        if interrupts > handled {
-            handled = interrupts;
-            if interrupts == 1 {
-                eprintln!("quic_simple_server: draining; Ctrl-C again to stop at once");
-                server.drain();
-            } else {
-                server.close_all(ApplicationError(0), "the server was stopped");
-                server.run_once(Some(Duration::ZERO))?;
-                return Ok(());
-            }
-        }
-        if handled > 0 && server.dispatcher().is_idle() {
-            return Ok(());
-        }
-    }
 }
 
 /// How many tickets for early data are kept, at most.

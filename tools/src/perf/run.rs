@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use protoquic::dispatcher::{ClientPool, Ended};
 use protoquic::readers::EventLoop;
 use protoquic::{
     ClientSetup, CloseReason, Connection, ConnectionStats, PathAddress, Session, SessionHost,
@@ -12,7 +13,6 @@ use protoquic::{
 
 use super::client::{PerfClient, PerfReport, PerfWork};
 use super::loops::{LoopEnd, LoopWork, PerfLoops};
-use crate::client_pool::{ClientPool, Ended};
 use crate::endpoint::{self, ClientEndpoint, ClientOptions};
 
 /// What a bulk transfer came to.

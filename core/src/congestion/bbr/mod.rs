@@ -336,6 +336,11 @@ impl SendAlgorithm for Bbr {
         self.window = self.window.max(minimum_window(size));
     }
 
+    fn adopt_window(&mut self, window: u64, _slow_start_threshold: Option<u64>) {
+        // The rates seen meanwhile are in the model already.
+        self.window = window.max(self.minimum());
+    }
+
     fn congestion_window(&self) -> u64 {
         self.window
     }

@@ -15,8 +15,14 @@ use crate::crypto::{
 use crate::time::Time;
 use crate::wire::Version;
 
-/// Both ends of a connection whose handshake is complete.
+/// Both ends' keys when the handshake is complete.
 fn pair() -> (KeyPhases, KeyPhases) {
+    let [(_, client), (_, server)] = handshaken();
+    (client.unwrap(), server.unwrap())
+}
+
+/// A client and a server whose handshake is complete.
+pub(super) fn handshaken() -> [(Tls, Option<KeyPhases>); 2] {
     let client = ClientTls {
         provider: None,
         trust: ServerTrust::AnyCertificate,
@@ -49,8 +55,7 @@ fn pair() -> (KeyPhases, KeyPhases) {
             }
         }
     }
-    let [(_, client), (_, server)] = ends;
-    (client.unwrap(), server.unwrap())
+    ends
 }
 
 /// A short-header packet of this number, in the sender's present phase.

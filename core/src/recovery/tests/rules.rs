@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::harness::{APP, Fates, Peer, ms};
-use crate::congestion::{FixedWindow, NewReno};
+use crate::congestion::{FixedWindow, NewReno, Prague};
 use crate::recovery::{EcnState, SentPacket};
 use crate::types::{Ecn, EcnCounts, Role, Space};
 
@@ -414,4 +414,28 @@ fn the_flight_shrinks_in_proportion_while_losses_are_repaired() {
     peer.wait(50);
     peer.ack(&[10..=10]);
     assert_eq!(peer.recovery.algorithm().congestion_window(), 6000);
+}
+
+#[test]
+fn the_algorithm_chooses_between_ect0_and_ect1() {
+    // RFC 9000 §13.4.1, RFC 9331 §4.1
+    let mut peer = Peer::with(Role::Server, Box::new(Prague::new(1200)));
+    peer.confirm();
+    peer.send_many(10);
+    assert_eq!(peer.recovery.ecn_codepoint(), Ecn::NotEct); // all that is tested with
+    peer.wait(10);
+    let counts = EcnCounts { ect0: 0, ect1: 9, ce: 1 };
+    assert_eq!(peer.ack_ecn(0..=9, counts).ce_marks, 1);
+    assert_eq!(peer.recovery.ecn_codepoint(), Ecn::Ect1);
+}
+
+#[test]
+fn a_packet_newer_than_all_acknowledged_ones_is_not_lost_by_time() {
+    // RFC 9002 §6.1
+    let mut peer = Peer::new();
+    peer.sample_rtt();
+    peer.send_many(2); // 1, 2
+    peer.wait(200);
+    peer.ack(&[1..=1]);
+    assert_eq!(peer.fates.lost, []);
 }

@@ -103,3 +103,18 @@ fn reordering_costs_a_loss_based_algorithm_little() {
     assert!((1..20).contains(&stats.spurious_losses), "{stats:?}");
     assert!(world.share(0, World::START, 0) > 0.9);
 }
+
+#[test]
+fn prague_keeps_a_marking_queue_short_and_the_link_busy() {
+    // RFC 9331 §4.3: a step at 2 ms
+    let mark_above = Some(Duration::from_millis(2));
+    let mut world = World::new(Link { queue_bdp: 5.0, mark_above, ..Link::new(100, 20) });
+    world.add(algorithm(CongestionControl::Prague));
+    world.run(Duration::from_secs(10));
+    let (since, before) = (world.now, world.flows[0].delivered);
+    world.longest_wait = Duration::ZERO;
+    world.run(Duration::from_secs(20));
+    assert!(world.share(0, since, before) > 0.95, "{}", world.share(0, since, before));
+    assert!(world.longest_wait < Duration::from_millis(8), "{:?}", world.longest_wait);
+    assert_eq!(world.flows[0].recovery.stats().packets_lost, 0);
+}

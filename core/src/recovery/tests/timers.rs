@@ -199,3 +199,16 @@ fn a_clock_that_jumps_breaks_no_timer() {
     peer.expire();
     assert_eq!(peer.recovery.bytes_in_flight() % 1200, 0);
 }
+
+#[test]
+fn a_probe_timeout_alone_changes_neither_packets_nor_window() {
+    // RFC 9002 §6.2.1
+    let mut peer = Peer::new_reno();
+    peer.sample_rtt();
+    peer.send_many(3);
+    let window = peer.recovery.algorithm().congestion_window();
+    assert_eq!(peer.expire(), probe(APP, 2));
+    assert_eq!(peer.fates.lost, []);
+    assert_eq!(peer.recovery.bytes_in_flight(), 3600);
+    assert_eq!(peer.recovery.algorithm().congestion_window(), window);
+}

@@ -233,7 +233,7 @@ impl ClientPlan {
         let rebinds = before.nat.as_ref().is_some_and(|times| !times.is_empty());
         if lives && !(rebinds && self.ending == Ending::FallsSilent) {
             self.follows = Some(at);
-            self.line = before.line.clone();
+            self.line.clone_from(&before.line);
             self.nat.clone_from(&before.nat);
             self.config.session_cache.clone_from(&before.config.session_cache);
         }

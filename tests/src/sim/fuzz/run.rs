@@ -285,7 +285,7 @@ fn is_foreign_token(reason: &CloseReason) -> bool {
 }
 
 /// How long everything may take.
-const PATIENCE: Duration = Duration::from_mins(60);
+const PATIENCE: Duration = Duration::from_hours(1);
 /// How long a client with something to get may get nothing: for a blackout, and some of the probe
 /// timeouts that double meanwhile.
 const MAX_PAUSE: Duration = Duration::from_secs(100);

@@ -90,5 +90,9 @@ impl AntiReplay for Fickle {
     }
 }
 
-const CONTROLLERS: [CongestionControl; 3] =
-    [CongestionControl::NewReno, CongestionControl::Cubic, CongestionControl::Bbr];
+const CONTROLLERS: [CongestionControl; 4] = [
+    CongestionControl::NewReno,
+    CongestionControl::Cubic,
+    CongestionControl::Bbr,
+    CongestionControl::Prague,
+];

@@ -2,11 +2,11 @@
 //! probes go that a probe timeout allows (RFC 9002 §7.5). This file must not know how windows are
 //! computed.
 
-use protoquic::Time;
 use protoquic::congestion::{
     AlgorithmParams, Bandwidth, CongestionControl, CongestionEvent, SendAlgorithm,
     SendAlgorithmFactory,
 };
+use protoquic::{Ecn, Time};
 
 /// Makes a controller of this kind, and has it watched.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,14 @@ struct Watchful {
 impl SendAlgorithm for Watchful {
     fn name(&self) -> &'static str {
         self.inner.name()
+    }
+
+    fn ecn_codepoint(&self) -> Ecn {
+        self.inner.ecn_codepoint()
+    }
+
+    fn adopt_window(&mut self, window: u64, slow_start_threshold: Option<u64>) {
+        self.inner.adopt_window(window, slow_start_threshold);
     }
 
     fn on_packet_sent(&mut self, now: Time, bytes_in_flight: u64, bytes: u16) {
@@ -113,9 +121,10 @@ impl SendAlgorithm for Watchful {
 }
 
 /// Packets for each probe timeout: two datagrams (RFC 9002 §6.2.4), in the handshake with packets
-/// of two spaces each.
-const PROBES: u64 = 4;
-/// A client's ACK of Initial packets is padded (RFC 9000 §14.1), and its last handshake messages do
-/// not wait for a window that early data has filled. A path may also begin with a probe that was due
-/// on another.
-const SPARE: u64 = 4;
+/// of three spaces each.
+const PROBES: u64 = 6;
+/// So many more in the life of a path. In the handshake some probes go before their time (RFC 9002
+/// §6.2.3), a client's ACK of Initial packets is padded (RFC 9000 §14.1), and its last messages do
+/// not wait for a window that early data has filled. A path may also begin with a probe that was
+/// due on another.
+const SPARE: u64 = 14;

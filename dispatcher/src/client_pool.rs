@@ -1,10 +1,10 @@
-//! [`ClientPool`]: many client connections on one socket, told apart by their connection IDs. For
-//! load generators: one system call reads for all of them. It must not know their protocols.
+//! [`ClientPool`]: many client connections on one socket, told apart by their connection IDs: one
+//! system call reads for all of them. It must not know their protocols.
 
 use std::collections::HashMap;
 
-use protoquic::wire::destination_bytes;
-use protoquic::{
+use protoquic_core::wire::destination_bytes;
+use protoquic_core::{
     Alarm, AlarmFactory, AlarmOwner, CloseReason, ConnectionId, EventLoopVisitor, Host, Notice,
     PacketSink, PacketWriter, ReceivedPacket, Session, SessionContext, SessionHost, Time,
 };
@@ -44,7 +44,7 @@ impl<S: Session> std::fmt::Debug for ClientPool<S> {
 
 impl<S: Session> ClientPool<S> {
     /// An empty pool. Every connection's own IDs must have `id_length` bytes
-    /// ([`Config::client_connection_id_length`](protoquic::Config), at least 4: they are all that
+    /// ([`Config::client_connection_id_length`](protoquic_core::Config), at least 4: they are all that
     /// tells connections apart).
     pub fn new(writer: Box<dyn PacketWriter>, id_length: usize) -> Self {
         Self {
@@ -65,6 +65,15 @@ impl<S: Session> ClientPool<S> {
         self.routes.extend(ids.into_iter().map(|id| (id, key)));
         self.touch(key);
         key
+    }
+
+    /// Has [`Session::on_wake`] of the connection that [`add`](Self::add) gave this key called in
+    /// the next turn. The key of a connection that has ended may name another one by then.
+    pub fn wake(&mut self, key: usize) {
+        if let Some(member) = self.members.get_mut(key) {
+            member.host.wake();
+            self.touch(key);
+        }
     }
 
     /// How many connections live.

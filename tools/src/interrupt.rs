@@ -1,0 +1,39 @@
+//! [`serve`]: runs a server until it is interrupted: the first Ctrl-C drains it, the second stops it
+//! at once.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use protoquic::ApplicationError;
+
+use crate::endpoint::ServerEndpoint;
+
+/// Runs the server of the program `tool`. Once in a process.
+pub fn serve(tool: &str, server: &mut ServerEndpoint) -> Result<(), String> {
+    static INTERRUPTS: AtomicU8 = AtomicU8::new(0);
+    let waker = server.waker();
+    ctrlc::set_handler(move || {
+        INTERRUPTS.fetch_add(1, Ordering::SeqCst);
+        let _ = waker.wake(); // the loop also looks every second
+    })
+    .map_err(|error| format!("cannot watch for Ctrl-C: {error}"))?;
+    let mut handled = 0;
+    loop {
+        server.run_once(Some(Duration::from_secs(1)))?;
+        let interrupts = INTERRUPTS.load(Ordering::SeqCst);
+        if interrupts > handled {
+            handled = interrupts;
+            if interrupts == 1 {
+                eprintln!("{tool}: draining; Ctrl-C again to stop at once");
+                server.drain();
+            } else {
+                server.close_all(ApplicationError(0), "the server was stopped");
+                server.run_once(Some(Duration::ZERO))?;
+                return Ok(());
+            }
+        }
+        if handled > 0 && server.dispatcher().is_idle() {
+            return Ok(());
+        }
+    }
+}
