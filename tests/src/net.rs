@@ -11,7 +11,7 @@ use protoquic::connection::{ClientSetup, Config, RandomConnectionIds};
 use protoquic::dispatcher::{Dispatcher, DispatcherConfig, DispatcherSetup};
 use protoquic::{
     Alarm, AlarmFactory, AlarmOwner, Clock, Connection, ConnectionHelper, Ecn, EventLoopVisitor,
-    OutgoingPacket, PacketWriter, PathAddress, Payload, RandomGenerator, ReceivedPacket,
+    Observer, OutgoingPacket, PacketWriter, PathAddress, Payload, RandomGenerator, ReceivedPacket,
     SeededRandom, Session, SessionFactory, SessionHost, SingleHost, Time, WriteResult,
 };
 
@@ -208,6 +208,8 @@ pub struct Net<S: Session> {
     pub strays: Vec<(SocketAddr, Vec<u8>)>,
     /// What was sent, lost or not, while this is not `None`.
     pub tap: Option<Vec<Tapped>>,
+    /// Who watches the client that is added next.
+    pub next_observer: Option<Box<dyn Observer>>,
     alarms: Vec<Alarms>,
     nodes: Vec<Node>,
     mailboxes: BTreeMap<SocketAddr, Vec<Mail>>,
@@ -260,6 +262,7 @@ impl<S: Session> Net<S> {
             delivered: 0,
             strays: Vec::new(),
             tap: None,
+            next_observer: None,
             alarms: vec![Alarms::default()],
             nodes: vec![new_node(server_address(), 0)],
             mailboxes: BTreeMap::new(),
@@ -336,7 +339,7 @@ impl<S: Session> Net<S> {
             path: PathAddress::new(address, server),
             token: bytes::Bytes::new(),
             random: Box::new(SeededRandom::new(self.seed << 20 | 0x8_0000 | index as u64)),
-            observer: None,
+            observer: self.next_observer.take(),
         };
         let connection = Connection::client(self.now, setup).expect("the settings are valid");
         let writer = wrap(WireWriter { wire: self.wire.clone(), from: address });
@@ -557,5 +560,6 @@ fn new_server(
         helper: Box::new(TestHelper { seed: Mutex::new(seed << 20), wall: wall.clone() }),
         ids: Box::new(RandomConnectionIds::new(8)),
         factories,
+        observers: None,
     })
 }

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use super::Connection;
 use super::close::State;
 use super::event::Event;
-use super::observer::Observer;
 use super::stats::ConnectionStats;
 use crate::error::{
     ApplicationError, CloseReason, StreamError, TransportError, TransportErrorCode,
@@ -123,13 +122,6 @@ impl Connection {
             key_updates: self.keys.updates(),
             ..self.stats
         }
-    }
-
-    /// From now on `observer` watches, and whoever did before no longer does. A session factory
-    /// gives its connections their observers so; a client may have its own from
-    /// [`ClientSetup`](super::ClientSetup).
-    pub fn set_observer(&mut self, observer: Box<dyn Observer>) {
-        self.observer = Some(observer);
     }
 
     /// Whether there is anything for [`poll_event`](Self::poll_event).

@@ -33,7 +33,7 @@ impl Connection {
             self.note_drop(arrival.now, packet.payload.len(), DropReason::Header);
             return Ok(());
         }
-        self.note_received(arrival.now, packet);
+        self.observe_received(arrival.now, packet);
         // RFC 9000 §12.4
         if packet.payload.is_empty() {
             return Err(TransportError::protocol_violation("a packet without frames"));
@@ -202,9 +202,6 @@ impl Connection {
             let min_rtt = self.recovery.rtt().min();
             self.spaces[Space::Application as usize].acks.set_min_rtt(min_rtt);
             self.update_ack_frequency();
-        }
-        if let Some(observer) = &mut self.observer {
-            observer.on_metrics_updated(now, &super::stats::metrics(&self.recovery));
         }
         Ok(())
     }

@@ -48,11 +48,13 @@ mod receive;
 mod release;
 mod resumption;
 mod send;
+mod send_status;
 mod sent;
 mod setup;
 mod space;
 mod stats;
 mod versions;
+mod watch;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -69,9 +71,13 @@ pub use datagrams::{
 pub use event::Event;
 pub use first_flight::{FirstFlight, refusal};
 pub use migration::MigrationError;
-pub use observer::{DropReason, Metrics, Observer, PacketInfo};
+pub use observer::{
+    Change, ConnectionStart, DropReason, Metrics, Observer, ObserverFactory, Origin, PacketInfo,
+    PlainPacket, Stage,
+};
 pub use preferred_address::PreferredAddresses;
 pub use resumption::{EarlyData, EarlyDataGuard};
+pub use send_status::SendStatus;
 pub use setup::{ClientSetup, ServerSetup, SetupError};
 pub use stats::ConnectionStats;
 pub use versions::negotiated_version;
@@ -104,6 +110,7 @@ use resumption::Resumption;
 use sent::SentFrames;
 use space::PacketSpace;
 use versions::Versions;
+use watch::Watch;
 
 /// One QUIC connection.
 pub struct Connection {
@@ -112,7 +119,7 @@ pub struct Connection {
     versions: Versions,
     config: Arc<Config>,
     random: Box<dyn RandomGenerator>,
-    observer: Option<Box<dyn Observer>>,
+    observer: Option<Box<Watch>>,
     life: Lifecycle,
     handshake: Handshake,
     handshake_confirmed: bool,
@@ -192,7 +199,7 @@ impl Connection {
             local_cids: &mut self.local_cids,
             peer_cids: &mut self.peer_cids,
             pending: &mut self.pending,
-            observer: self.observer.as_deref_mut(),
+            observer: self.observer.as_mut().map(|watch| &mut *watch.observer),
             mtu_changed: false,
             largest_acked: None,
         };
@@ -231,19 +238,19 @@ impl Connection {
     fn begin_closing(&mut self, now: Time, reason: CloseReason) {
         if self.life.is_open() {
             let pto = self.recovery.pto();
-            self.note_close(now, &reason);
             self.life.close(now, reason, pto);
             self.streams.on_connection_closed();
             self.datagrams.on_connection_closed();
+            self.watch(now);
         }
     }
 
     fn drain(&mut self, now: Time, reason: CloseReason) {
         let pto = self.recovery.pto();
-        self.note_close(now, &reason);
         self.life.drain(now, reason, pto);
         self.streams.on_connection_closed();
         self.datagrams.on_connection_closed();
+        self.watch(now);
     }
 
     /// Ends the connection without a word to the peer.
@@ -253,14 +260,6 @@ impl Connection {
             self.life.forget(reason);
             self.streams.on_connection_closed();
             self.datagrams.on_connection_closed();
-        }
-    }
-
-    fn note_close(&mut self, now: Time, reason: &CloseReason) {
-        if let Some(observer) = &mut self.observer
-            && self.life.is_open()
-        {
-            observer.on_connection_closed(now, reason);
         }
     }
 }

@@ -7,7 +7,8 @@ use bytes::{Bytes, BytesMut};
 use super::Connection;
 use super::close::State;
 use super::config::MIN_PACKET_SIZE;
-use super::observer::{DropReason, PacketInfo};
+use super::keys::Opened;
+use super::observer::DropReason;
 use crate::crypto::OpenError;
 use crate::error::{CloseReason, TransportError};
 use crate::packet_reader::ReceivedPacket;
@@ -48,6 +49,8 @@ pub(super) struct OpenedPacket {
     pub(super) number: u64,
     /// Of the whole packet.
     pub(super) size: usize,
+    /// Of its header, without protection.
+    pub(super) first_byte: u8,
     pub(super) payload: Bytes,
     pub(super) destination: ConnectionId,
     pub(super) source: Option<ConnectionId>,
@@ -79,6 +82,7 @@ impl Connection {
         }
         self.keys.on_datagram(now, self.recovery.pto());
         self.process_datagram(&arrival, data);
+        self.watch(now);
     }
 
     fn process_datagram(&mut self, arrival: &Arrival, mut data: BytesMut) {
@@ -216,7 +220,8 @@ impl Connection {
         }
         let size = data.len();
         let payload = data.freeze().slice(opened.payload);
-        Ok(OpenedPacket { ty, size, version, number: opened.number, payload, destination, source })
+        let Opened { first_byte, number, .. } = opened;
+        Ok(OpenedPacket { ty, size, version, number, first_byte, payload, destination, source })
     }
 
     /// Keeps a packet for when its keys are here, if they can still come (RFC 9001 §5.7).
@@ -252,18 +257,10 @@ impl Connection {
         }
     }
 
-    /// A packet is authentic, new and wanted.
-    pub(super) fn note_received(&mut self, now: Time, packet: &OpenedPacket) {
-        if let Some(observer) = &mut self.observer {
-            let (space, number, size) = (packet.ty.space(), packet.number, packet.size);
-            observer.on_packet_received(now, &PacketInfo { space, number, size });
-        }
-    }
-
     pub(super) fn note_drop(&mut self, now: Time, size: usize, reason: DropReason) {
         self.stats.packets_dropped += 1;
-        if let Some(observer) = &mut self.observer {
-            observer.on_packet_dropped(now, size, reason);
+        if let Some(watch) = &mut self.observer {
+            watch.observer.on_packet_dropped(now, size, reason);
         }
     }
 

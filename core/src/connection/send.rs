@@ -8,7 +8,6 @@ use super::Connection;
 use super::close::State;
 use super::config::MIN_PACKET_SIZE;
 use super::keys::Level;
-use super::observer::PacketInfo;
 use super::packet_builder::{BuiltPacket, HeaderFields, PacketBuilder};
 use super::release::ReleaseTimes;
 use super::sent::SentFrame;
@@ -67,6 +66,12 @@ impl Connection {
     /// Writes what there is to send and may be sent now. Returns whether anything was written.
     /// The caller flushes the writer.
     pub fn write(&mut self, now: Time, writer: &mut dyn PacketWriter) -> bool {
+        let wrote = self.write_datagrams(now, writer);
+        self.watch(now);
+        wrote
+    }
+
+    fn write_datagrams(&mut self, now: Time, writer: &mut dyn PacketWriter) -> bool {
         self.streams.set_time(now, self.recovery.rtt().smoothed());
         self.datagrams.expire(now);
         self.streams.expire(now);
@@ -113,7 +118,7 @@ impl Connection {
         }
         match self.life.state() {
             State::Open => {}
-            State::Closing => return self.write_farewell(writer),
+            State::Closing => return self.write_farewell(now, writer),
             State::Draining | State::Over => return Attempt::Nothing,
         }
         if let Some(attempt) = self.write_path_datagram(now, writer) {
@@ -188,7 +193,7 @@ impl Connection {
     }
 
     /// Whether a packet of this space has anything to say. Exact: if so, one is not empty.
-    fn wants(&self, now: Time, space: Space, eliciting: bool) -> bool {
+    pub(super) fn wants(&self, now: Time, space: Space, eliciting: bool) -> bool {
         if !self.keys.can_seal(space) {
             return false;
         }
@@ -295,6 +300,7 @@ impl Connection {
             Padding::None => {}
         }
         let packet = builder.finish();
+        self.observe_sent(now, space, buffer, &packet);
         self.keys.seal(space, buffer, &packet);
         if allowance.probe {
             self.mtu.on_probe_sent(number, packet.len());
@@ -327,9 +333,6 @@ impl Connection {
             self.idle.on_ack_eliciting_sent(now);
             self.reminder.on_ack_eliciting_sent(now);
         }
-        if let Some(observer) = &mut self.observer {
-            observer.on_packet_sent(now, &PacketInfo { space, number: packet.number, size });
-        }
         self.stats.packets_sent += 1;
         self.stats.bytes_sent += size as u64;
         let in_flight = packet.is_in_flight();
@@ -348,14 +351,14 @@ impl Connection {
     }
 
     /// Says goodbye, at first with a new packet, then by repeating it (RFC 9000 §10.2.1).
-    fn write_farewell(&mut self, writer: &mut dyn PacketWriter) -> Attempt {
+    fn write_farewell(&mut self, now: Time, writer: &mut dyn PacketWriter) -> Attempt {
         if !self.life.wants_to_send() {
             return Attempt::Nothing;
         }
         self.life.on_farewell_sent();
         let farewell = match self.life.farewell() {
             Some(farewell) => farewell.clone(),
-            None => self.build_farewell(),
+            None => self.build_farewell(now),
         };
         // RFC 9000 §10.2.1: an unproven address gets no more than three times what it sent.
         if farewell.is_empty() || farewell.len() > self.paths.active().allowance() {
@@ -368,7 +371,7 @@ impl Connection {
 
     /// One datagram with CONNECTION_CLOSE at every level that the peer may be able to read
     /// (RFC 9000 §10.2.3).
-    fn build_farewell(&mut self) -> Bytes {
+    fn build_farewell(&mut self, now: Time) -> Bytes {
         let mut buffer = vec![0; MIN_PACKET_SIZE];
         let mut len = 0;
         for space in Space::ALL {
@@ -399,6 +402,7 @@ impl Connection {
             let Some(close) = self.close_frame(space, max_reason) else { continue };
             builder.frame(&Frame::ConnectionClose(close), None);
             let packet = builder.finish();
+            self.observe_sent(now, space, &buffer[len..], &packet);
             self.keys.seal(space, &mut buffer[len..], &packet);
             len += packet.len();
         }
@@ -481,6 +485,6 @@ const fn buffer_full() -> Padding {
 /// How many datagrams one connection writes in a turn, at most.
 const MAX_DATAGRAMS_PER_TURN: usize = 512;
 /// A datagram smaller than this is not worth sending.
-const MIN_USEFUL_SIZE: usize = 64;
+pub(super) const MIN_USEFUL_SIZE: usize = 64;
 /// CONNECTION_CLOSE without its reason, with every field at its largest.
 const CLOSE_OVERHEAD: usize = 1 + 8 + 8 + 8;

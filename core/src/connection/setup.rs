@@ -32,7 +32,8 @@ use super::stats::ConnectionStats;
 use super::versions::{
     ClientRestart, Versions, client_information, negotiated_version, server_information,
 };
-use super::{Connection, Observer, new_space};
+use super::watch::Watch;
+use super::{Connection, ConnectionStart, Observer, new_space};
 use crate::congestion::{AlgorithmParams, SendAlgorithm};
 use crate::crypto::{ResetKey, Tls, TlsSetupError};
 use crate::helper::RandomGenerator;
@@ -105,6 +106,19 @@ impl fmt::Debug for ClientSetup {
     }
 }
 
+impl ServerSetup {
+    /// What its connection begins with, for who watches.
+    pub fn start(&self) -> ConnectionStart {
+        ConnectionStart {
+            role: Role::Server,
+            version: self.version,
+            path: self.path,
+            original_destination: self.original_destination,
+            local_id: self.local_id,
+        }
+    }
+}
+
 impl fmt::Debug for ServerSetup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerSetup")
@@ -166,7 +180,7 @@ struct Parts {
     new_token: Option<Bytes>,
     reset_key: Arc<ResetKey>,
     random: Box<dyn RandomGenerator>,
-    observer: Option<Box<dyn Observer>>,
+    observer: Option<Box<Watch>>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -189,6 +203,15 @@ impl Connection {
             if token.is_empty() { resumption.take_token().unwrap_or_default() } else { token };
         let reset_key = Arc::new(ResetKey::generate(&mut *random));
         let deadline = now + config.handshake_timeout;
+        let start = ConnectionStart {
+            role: Role::Client,
+            version,
+            path,
+            original_destination: destination,
+            local_id,
+        };
+        let ours = || our_parameters(&config);
+        let observer = observer.map(|observer| Watch::begin(now, observer, &start, &ours()));
         let mut connection = Self::assemble(
             now,
             Parts {
@@ -252,6 +275,8 @@ impl Connection {
             tls.refuse_early_data();
         }
         let deadline = now + config.handshake_timeout;
+        let (start, observer) = (setup.start(), setup.observer);
+        let observer = observer.map(|observer| Watch::begin(now, observer, &start, &parameters));
         let mut connection = Self::assemble(
             now,
             Parts {
@@ -278,7 +303,7 @@ impl Connection {
                 new_token: setup.new_token,
                 reset_key: setup.reset_key,
                 random: setup.random,
-                observer: setup.observer,
+                observer,
                 provider,
             },
         );

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use protoquic_tools::arguments;
+use protoquic_tools::arguments::{self, QlogArguments};
 use protoquic_tools::interop::{Environment, ServerCase, ServerPlan, UNSUPPORTED, bind_server};
 
 /// Serves files as a test case of the QUIC interop runner wants it, until it is killed.
@@ -17,6 +17,8 @@ use protoquic_tools::interop::{Environment, ServerCase, ServerPlan, UNSUPPORTED,
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
+    #[command(flatten)]
+    qlog: QlogArguments,
     #[command(flatten)]
     environment: Environment,
     /// Where to listen. The address `[::]` takes IPv4 too.
@@ -47,6 +49,7 @@ fn serve(case: ServerCase, arguments: &Arguments) -> Result<(), String> {
     arguments.environment.check_role("server")?;
     let mut server = bind_server(&ServerPlan {
         case,
+        qlog: arguments.qlog.folder()?,
         listen: arguments.listen,
         www: arguments.www.clone(),
         certificate: arguments.certs.join("cert.pem"),

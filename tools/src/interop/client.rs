@@ -10,6 +10,7 @@ use http::{HeaderMap, Uri};
 use protoquic::crypto::{ClientTls, ServerTrust, ring_provider};
 use protoquic::wire::Version;
 use protoquic::{ApplicationError, Config, MemorySessionCache, SessionCache};
+use protoquic_qlog::QlogDirectory;
 use rustls::{CipherSuite, RootCertStore};
 use rustls_pki_types::ServerName;
 
@@ -33,6 +34,8 @@ pub struct ClientPlan {
     /// Certificates to believe, in PEM; any certificate is believed without, as the runner's are
     /// made anew for each run.
     pub ca_file: Option<PathBuf>,
+    /// Where each connection has a qlog file, if anywhere.
+    pub qlog: Option<QlogDirectory>,
 }
 
 /// Fetches everything. The error is a line for a person.
@@ -115,6 +118,7 @@ impl<'a> Client<'a> {
             address: self.address,
             config: Arc::clone(&self.config),
             tls: Arc::clone(&self.tls),
+            qlog: self.plan.qlog.clone(),
         };
         let mut endpoint = ClientEndpoint::connect(options, session)?;
         let outcome = loop {
@@ -141,6 +145,7 @@ impl<'a> Client<'a> {
             server_name: self.server_name.clone(),
             config: Arc::clone(&self.config),
             tls: Arc::clone(&self.tls),
+            qlog: self.plan.qlog.clone(),
             method: None,
             headers: HeaderMap::new(),
             body: RequestBody::None,

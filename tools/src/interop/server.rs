@@ -10,6 +10,7 @@ use protoquic::dispatcher::{AddressValidation, DispatcherConfig};
 use protoquic::http::{ALPN, Backend, Http3Config, Http3ServerFactory, MemoryBackend};
 use protoquic::wire::Version;
 use protoquic::{ServerConfig, SessionFactory};
+use protoquic_qlog::QlogDirectory;
 
 use super::test_case::ServerCase;
 use super::{HQ_ALPN, hq_factory};
@@ -32,6 +33,8 @@ pub struct ServerPlan {
     pub key: PathBuf,
     /// The port that clients are asked to come to, where the case is about that.
     pub preferred_port: u16,
+    /// Where each connection has a qlog file, if anywhere.
+    pub qlog: Option<QlogDirectory>,
 }
 
 /// Puts the server on its port. The error is a line for a person.
@@ -46,15 +49,14 @@ pub fn bind_server(plan: &ServerPlan) -> Result<ServerEndpoint, String> {
     if plan.case == ServerCase::Retry {
         limits.address_validation = AddressValidation::Always;
     }
-    if plan.case == ServerCase::ConnectionMigration {
-        return ServerEndpoint::bind_at_two_ports(
-            plan.listen,
-            plan.preferred_port,
-            limits,
-            factories,
-        );
-    }
-    ServerEndpoint::bind(plan.listen, limits, factories)
+    let at_two_ports = plan.case == ServerCase::ConnectionMigration;
+    let mut server = if at_two_ports {
+        ServerEndpoint::bind_at_two_ports(plan.listen, plan.preferred_port, limits, factories)?
+    } else {
+        ServerEndpoint::bind(plan.listen, limits, factories)?
+    };
+    server.write_qlog(plan.qlog.clone());
+    Ok(server)
 }
 
 fn server_config(plan: &ServerPlan, alpn: &[u8]) -> Result<ServerConfig, String> {

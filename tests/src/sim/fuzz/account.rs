@@ -5,8 +5,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use protoquic::connection::Metrics;
-use protoquic::{Observer, PacketInfo, Space, Time};
+use protoquic::connection::{ConnectionStart, Metrics, PlainPacket};
+use protoquic::{Observer, ObserverFactory, PacketInfo, Space, Time};
 
 /// The books of one end.
 #[derive(Debug, Default)]
@@ -64,13 +64,14 @@ impl Account {
 pub(super) struct Bookkeeper(pub(super) SharedAccount);
 
 impl Observer for Bookkeeper {
-    fn on_packet_sent(&mut self, _now: Time, packet: &PacketInfo) {
-        self.0.borrow_mut().on_sent(packet);
+    fn on_packet_sent(&mut self, _now: Time, packet: &PlainPacket<'_>) {
+        self.0.borrow_mut().on_sent(&packet.info);
     }
 
-    fn on_packet_received(&mut self, _now: Time, packet: &PacketInfo) {
-        let is_new = self.0.borrow_mut().received[packet.space as usize].insert(packet.number);
-        assert!(is_new, "{packet:?} was taken twice"); // RFC 9000 §12.3
+    fn on_packet_received(&mut self, _now: Time, packet: &PlainPacket<'_>) {
+        let PacketInfo { space, number, .. } = packet.info;
+        let is_new = self.0.borrow_mut().received[space as usize].insert(number);
+        assert!(is_new, "{:?} was taken twice", packet.info); // RFC 9000 §12.3
     }
 
     fn on_packet_acked(&mut self, _now: Time, packet: &PacketInfo) {
@@ -84,6 +85,19 @@ impl Observer for Bookkeeper {
     fn on_metrics_updated(&mut self, _now: Time, metrics: &Metrics) {
         // RFC 9002 §7.2
         assert!(metrics.congestion_window >= 2 * 1200, "{metrics:?}");
+    }
+}
+
+/// Has books kept of a server's connections. The latest account lies where the session for it can
+/// take it.
+#[derive(Debug, Default)]
+pub(super) struct Bookkeepers(pub(super) Rc<RefCell<SharedAccount>>);
+
+impl ObserverFactory for Bookkeepers {
+    fn create_observer(&mut self, _start: &ConnectionStart) -> Option<Box<dyn Observer>> {
+        let account = SharedAccount::default();
+        self.0.replace(account.clone());
+        Some(Box::new(Bookkeeper(account)))
     }
 }
 

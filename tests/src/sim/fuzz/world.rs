@@ -18,7 +18,7 @@ use super::super::loss::Loss;
 use super::super::nat::NatConfig;
 use super::super::simulator::{Handle, Simulator};
 use super::super::topology::{LinkId, NodeId};
-use super::account::{Bookkeeper, SharedAccount};
+use super::account::{Bookkeeper, Bookkeepers, SharedAccount};
 use super::ledger::Shared;
 use super::plan::{ClientPlan, Ending, Plan};
 use super::session::Mix;
@@ -237,9 +237,10 @@ fn add_server(
     let ledgers: Rc<[Shared]> = members.iter().map(|member| member.ledger.clone()).collect();
     let plans: Vec<Rc<ClientPlan>> = members.iter().map(|member| member.plan.clone()).collect();
     let clock = sim.time();
-    let factory = FnFactory::new(&[ALPN], config, move |mut connection| {
-        let account = SharedAccount::default();
-        connection.set_observer(Box::new(Bookkeeper(account.clone())));
+    let bookkeepers = Bookkeepers::default();
+    let latest = bookkeepers.0.clone();
+    let factory = FnFactory::new(&[ALPN], config, move |connection| {
+        let account = latest.borrow().clone();
         let session = Mix::server(ledgers.clone(), clock.clone(), &plans, account);
         Box::new(SessionHost::new(connection, session))
     });
@@ -249,6 +250,7 @@ fn add_server(
         ..Default::default()
     };
     let server = sim.add_server(node, plan.server_address(), settings, vec![Box::new(factory)]);
+    sim.get_mut(server).visitor_mut().set_observers(Box::new(bookkeepers));
     if let Some(preferred) = plan.preferred_address() {
         sim.bind(server.id(), preferred);
     }
