@@ -219,7 +219,7 @@ impl Connection {
         let size = data.len();
         let payload = data.freeze().slice(opened.payload);
         let Opened { first_byte, number, .. } = opened;
-        Ok(OpenedPacket { ty, size, version, number, first_byte, payload, destination, source })
+        Ok(OpenedPacket { ty, version, number, size, first_byte, payload, destination, source })
     }
 
     /// Keeps a packet for when its keys are here, if they can still come (RFC 9001 §5.7).

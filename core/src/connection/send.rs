@@ -172,12 +172,7 @@ impl Connection {
         let makes_room = mtu_probe.is_some_and(|size| self.recovery.may_ever_send(size as u64));
         let eliciting = probing || (room && !makes_room);
         if Space::ALL.into_iter().any(|space| self.wants(now, space, eliciting)) {
-            return Some(Allowance {
-                size,
-                eliciting,
-                probe: false,
-                ecn: self.recovery.ecn_codepoint(),
-            });
+            return Some(Allowance { size, eliciting, probe: false, ecn: self.mark(eliciting) });
         }
         if makes_room {
             return None; // until an ACK has made it
@@ -190,32 +185,6 @@ impl Connection {
             self.recovery.on_application_limited();
         }
         None
-    }
-
-    /// Whether a packet of this space has anything to say. Exact: if so, one is not empty.
-    pub(super) fn wants(&self, now: Time, space: Space, eliciting: bool) -> bool {
-        if !self.keys.can_seal(space) {
-            return false;
-        }
-        let state = self.space_of(space);
-        if state.acks.ack_deadline().is_some_and(|deadline| deadline <= now) {
-            return true;
-        }
-        eliciting
-            && (self.probes[space as usize] > 0
-                || state.crypto.wants_to_send()
-                || (space == Space::Application && self.application_wants_to_send()))
-    }
-
-    fn application_wants_to_send(&self) -> bool {
-        self.pending.handshake_done
-            || self.pending.ping
-            || self.pending.new_token
-            || self.local_cids.wants_to_send()
-            || self.peer_cids.wants_to_send()
-            || self.ack_frequency.wants_to_send()
-            || (self.may_send_data()
-                && (self.streams.wants_to_send() || self.datagrams.wants_to_send()))
     }
 
     /// Builds and seals the packets of one datagram. Returns its length.

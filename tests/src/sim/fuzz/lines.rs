@@ -66,7 +66,12 @@ fn spoil(line: &mut LinkConfig, dice: &mut Dice) {
         line.duplicate = magnitude(dice, 0.001, 0.2);
     }
     if dice.chance(0.2) {
-        line.corruption = Corruption { rate: magnitude(dice, 0.001, 0.05), ..line.corruption };
+        // Nothing protects a Version Negotiation packet from being changed on its way.
+        line.corruption = Corruption {
+            rate: magnitude(dice, 0.001, 0.05),
+            spares_version_negotiation: true,
+            ..line.corruption
+        };
     }
     line.ecn = match dice.below(12) {
         0 => EcnTreatment::Bleach,
