@@ -12,10 +12,20 @@ pub fn parse<T: Parser>() -> T {
     T::parse_from(std::env::args_os().map(with_dashes))
 }
 
+/// Takes the name of a transport protocol where a program of several would.
+pub fn quic_only(name: &str) -> Result<String, String> {
+    if name.eq_ignore_ascii_case("quic") {
+        Ok("QUIC".to_owned())
+    } else {
+        Err("QUIC is the only protocol here".to_owned())
+    }
+}
+
 /// Where qlog files go.
 #[derive(Clone, Debug, Default, Args)]
 pub struct QlogArguments {
-    /// A folder in which each connection gets a qlog file, made if it is not there.
+    /// A folder in which each connection gets a qlog file, made if it is not there. The files
+    /// are of version 0.3, which qvis opens.
     #[arg(long, env = "QLOGDIR", value_name = "FOLDER")]
     qlog_dir: Option<PathBuf>,
 }
@@ -26,6 +36,7 @@ impl QlogArguments {
         let named = self.qlog_dir.as_ref().filter(|path| !path.as_os_str().is_empty());
         let open = |path: &PathBuf| {
             QlogDirectory::new(path)
+                .map(QlogDirectory::for_qvis)
                 .map_err(|error| format!("no qlog files in {}: {error}", path.display()))
         };
         named.map(open).transpose()
