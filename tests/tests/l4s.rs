@@ -16,7 +16,7 @@ fn marking(flows: usize) -> Experiment {
     line.queue.aqm = Aqm::Step { threshold: MARK_ABOVE };
     let mut experiment = Experiment::one(Arc::new(CongestionControl::Prague), line);
     experiment.back.queue.aqm = Aqm::DropTail;
-    experiment.flows = vec![Arc::new(CongestionControl::Prague); flows];
+    experiment.flows = vec![experiment.flows[0].clone(); flows];
     experiment.stagger = Duration::from_secs(1);
     experiment
 }
