@@ -74,6 +74,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         address: server.address(),
         config: Arc::new(Config::default()),
         tls: Arc::new(tls.build()?),
+        qlog: None,
     };
     let session = |_| Http3ClientSession::new(Http3Config::default());
     let mut client = ClientEndpoint::connect(options, session)?;

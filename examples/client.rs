@@ -61,6 +61,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         server_name: host.try_into()?,
         config: Arc::new(Config::default()),
         tls: Arc::new(tls.build()?),
+        qlog: None,
     };
     let session = |_| Http3ClientSession::new(Http3Config::default());
     let mut client = ClientEndpoint::connect(options, session)?;

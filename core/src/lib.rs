@@ -28,8 +28,8 @@ pub mod wire;
 pub use alarm::{Alarm, AlarmFactory, AlarmOwner};
 pub use connection::{
     ClientSetup, Config, ConfigError, Connection, ConnectionStats, DatagramConfig, DatagramError,
-    DatagramId, DatagramOptions, EarlyData, EarlyDataGuard, Event, Metrics, Observer, PacketInfo,
-    ServerSetup, SetupError,
+    DatagramId, DatagramOptions, EarlyData, EarlyDataGuard, Event, Metrics, Observer,
+    ObserverFactory, PacketInfo, SendStatus, ServerSetup, SetupError,
 };
 pub use error::{ApplicationError, CloseReason, StreamError, TransportError, TransportErrorCode};
 pub use event_loop::EventLoopVisitor;

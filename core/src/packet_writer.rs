@@ -110,7 +110,8 @@ pub trait PacketWriter {
         false
     }
 
-    /// Whether packets may be given a release time.
+    /// Whether packets may be given a release time. Then the pacer plans a few milliseconds ahead:
+    /// packets come early, in the order of their release times, and must not leave before those.
     fn supports_release_time(&self) -> bool {
         false
     }

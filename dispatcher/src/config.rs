@@ -6,7 +6,7 @@ use protoquic_core::connection::ConnectionIdGenerator;
 use protoquic_core::crypto::ServerSecret;
 use protoquic_core::session::SessionFactory;
 use protoquic_core::wire::Version;
-use protoquic_core::{ConnectionHelper, PacketWriter};
+use protoquic_core::{ConnectionHelper, ObserverFactory, PacketWriter};
 
 use crate::address_validation::AddressValidation;
 
@@ -76,6 +76,8 @@ pub struct DispatcherSetup {
     pub ids: Box<dyn ConnectionIdGenerator>,
     /// Who makes sessions; asked in this order, by ALPN.
     pub factories: Vec<Box<dyn SessionFactory>>,
+    /// Who watches its connections; may be nobody.
+    pub observers: Option<Box<dyn ObserverFactory>>,
 }
 
 impl std::fmt::Debug for DispatcherSetup {

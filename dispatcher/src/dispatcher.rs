@@ -15,8 +15,8 @@ use protoquic_core::session::{ClientHelloInfo, Host, Notice, Reject, SessionFact
 use protoquic_core::wire::{LongHeader, parse_invariant};
 use protoquic_core::{
     AlarmFactory, AlarmOwner, ApplicationError, ConnectionHelper, ConnectionId, EventLoopVisitor,
-    PacketSink, PacketWriter, PathAddress, RandomGenerator, ReceivedPacket, Time, TransportError,
-    TransportErrorCode,
+    ObserverFactory, PacketSink, PacketWriter, PathAddress, RandomGenerator, ReceivedPacket, Time,
+    TransportError, TransportErrorCode,
 };
 use rustls::crypto::CryptoProvider;
 
@@ -53,6 +53,7 @@ pub struct Dispatcher {
     random: Box<dyn RandomGenerator>,
     ids: Box<dyn ConnectionIdGenerator>,
     factories: Vec<Box<dyn SessionFactory>>,
+    observers: Option<Box<dyn ObserverFactory>>,
     sessions: SessionTable,
     buffered: BufferedPackets,
     early: EarlyPackets,
@@ -78,7 +79,7 @@ impl std::fmt::Debug for Dispatcher {
 impl Dispatcher {
     /// A dispatcher that accepts connections.
     pub fn new(setup: DispatcherSetup) -> Self {
-        let DispatcherSetup { config, writer, helper, ids, factories } = setup;
+        let DispatcherSetup { config, writer, helper, ids, factories, observers } = setup;
         let mut random = helper.random_generator();
         Self {
             stateless: StatelessAnswers::new(
@@ -99,6 +100,7 @@ impl Dispatcher {
             random,
             ids,
             factories,
+            observers,
             sessions: SessionTable::default(),
             touched: Vec::new(),
             blocked: Vec::new(),
@@ -107,6 +109,11 @@ impl Dispatcher {
             stats: DispatcherStats::default(),
             provider: ring_provider(),
         }
+    }
+
+    /// From now on this decides who watches new connections.
+    pub fn set_observers(&mut self, observers: Box<dyn ObserverFactory>) {
+        self.observers = Some(observers);
     }
 
     /// What it has done so far.
@@ -446,7 +453,7 @@ impl Dispatcher {
             let tokens = &mut self.stateless.tokens;
             Bytes::from(tokens.seal_new_token(&mut *self.random, wall_now, version, ip))
         });
-        let setup = ServerSetup {
+        let mut setup = ServerSetup {
             config,
             version: admission.version,
             offered_versions: hello.versions.clone(),
@@ -463,6 +470,9 @@ impl Dispatcher {
             random: self.helper.random_generator(),
             observer: None,
         };
+        if let Some(observers) = &mut self.observers {
+            setup.observer = observers.create_observer(&setup.start());
+        }
         let connection =
             Connection::server(now, setup).map_err(|error| Reject(error.to_string()))?;
         factory.create_session(connection, &info)

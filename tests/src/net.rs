@@ -11,7 +11,7 @@ use protoquic::connection::{ClientSetup, Config, RandomConnectionIds};
 use protoquic::dispatcher::{Dispatcher, DispatcherConfig, DispatcherSetup};
 use protoquic::{
     Alarm, AlarmFactory, AlarmOwner, Clock, Connection, ConnectionHelper, Ecn, EventLoopVisitor,
-    OutgoingPacket, PacketWriter, PathAddress, Payload, RandomGenerator, ReceivedPacket,
+    Observer, OutgoingPacket, PacketWriter, PathAddress, Payload, RandomGenerator, ReceivedPacket,
     SeededRandom, Session, SessionFactory, SessionHost, SingleHost, Time, WriteResult,
 };
 
@@ -45,6 +45,8 @@ struct Datagram {
     to: SocketAddr,
     ecn: Ecn,
     data: Vec<u8>,
+    /// It leaves no sooner.
+    release: Option<Time>,
 }
 
 /// A datagram that came to an address without an endpoint, see [`Net::open_mailbox`].
@@ -90,7 +92,13 @@ impl PacketWriter for WireWriter {
         let data = data.to_vec();
         let local = packet.path.local;
         let from = if local.ip().is_unspecified() { self.from } else { local };
-        let datagram = Datagram { from, to: packet.path.peer, ecn: packet.ecn, data };
+        let datagram = Datagram {
+            from,
+            to: packet.path.peer,
+            ecn: packet.ecn,
+            data,
+            release: packet.release_time,
+        };
         self.wire.lock().expect("no test panics while it holds the wire").push(datagram);
         WriteResult::Ok
     }
@@ -200,6 +208,8 @@ pub struct Net<S: Session> {
     pub strays: Vec<(SocketAddr, Vec<u8>)>,
     /// What was sent, lost or not, while this is not `None`.
     pub tap: Option<Vec<Tapped>>,
+    /// Who watches the client that is added next.
+    pub next_observer: Option<Box<dyn Observer>>,
     alarms: Vec<Alarms>,
     nodes: Vec<Node>,
     mailboxes: BTreeMap<SocketAddr, Vec<Mail>>,
@@ -252,6 +262,7 @@ impl<S: Session> Net<S> {
             delivered: 0,
             strays: Vec::new(),
             tap: None,
+            next_observer: None,
             alarms: vec![Alarms::default()],
             nodes: vec![new_node(server_address(), 0)],
             mailboxes: BTreeMap::new(),
@@ -328,7 +339,7 @@ impl<S: Session> Net<S> {
             path: PathAddress::new(address, server),
             token: bytes::Bytes::new(),
             random: Box::new(SeededRandom::new(self.seed << 20 | 0x8_0000 | index as u64)),
-            observer: None,
+            observer: self.next_observer.take(),
         };
         let connection = Connection::client(self.now, setup).expect("the settings are valid");
         let writer = wrap(WireWriter { wire: self.wire.clone(), from: address });
@@ -377,7 +388,7 @@ impl<S: Session> Net<S> {
 
     /// As [`inject`](Self::inject), with an ECN mark.
     pub fn inject_marked(&mut self, from: SocketAddr, to: SocketAddr, ecn: Ecn, data: Vec<u8>) {
-        self.schedule(Datagram { from, to, ecn, data });
+        self.schedule(Datagram { from, to, ecn, data, release: None });
     }
 
     /// Runs until `done` or the time is over. Returns whether it was done.
@@ -488,8 +499,8 @@ impl<S: Session> Net<S> {
 
     fn send(&mut self, mut datagram: Datagram) {
         if let Some(tap) = &mut self.tap {
-            let Datagram { from, to, ref data, .. } = datagram;
-            tap.push(Tapped { at: self.now, from, to, data: data.clone() });
+            let Datagram { from, to, ref data, release, .. } = datagram;
+            tap.push(Tapped { at: leaving(self.now, release), from, to, data: data.clone() });
         }
         if self.one_in_a_thousand(self.link.loss) || datagram.data.len() > self.link.mtu {
             return;
@@ -511,7 +522,8 @@ impl<S: Session> Net<S> {
             delay += delay * (self.random.next_u64() % 4) as u32;
         }
         self.sequence += 1;
-        self.flying.insert((self.now + delay, self.sequence), datagram);
+        let leaves = leaving(self.now, datagram.release);
+        self.flying.insert((leaves + delay, self.sequence), datagram);
     }
 
     fn one_in_a_thousand(&mut self, share: u64) -> bool {
@@ -524,6 +536,11 @@ impl<S: Session> Net<S> {
             client => &mut self.clients[client - 1],
         }
     }
+}
+
+/// When a datagram leaves that was written now.
+fn leaving(now: Time, release: Option<Time>) -> Time {
+    release.map_or(now, |at| at.max(now))
 }
 
 fn new_node(address: SocketAddr, visitor: usize) -> Node {
@@ -543,5 +560,6 @@ fn new_server(
         helper: Box::new(TestHelper { seed: Mutex::new(seed << 20), wall: wall.clone() }),
         ids: Box::new(RandomConnectionIds::new(8)),
         factories,
+        observers: None,
     })
 }

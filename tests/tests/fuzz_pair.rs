@@ -46,6 +46,7 @@ impl Pair {
             helper: Box::new(VirtualHelper::new(time.clone(), seed)),
             ids: Box::new(RandomConnectionIds::new(8)),
             factories: vec![Box::new(echo_factory(config))],
+            observers: None,
         });
         let client_sent = Recording::default();
         let client = connect(&time, &client_sent, seed);

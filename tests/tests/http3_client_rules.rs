@@ -137,6 +137,16 @@ fn frames_out_of_place_cost_the_connection() {
 }
 
 #[test]
+fn servers_do_not_prioritize() {
+    // RFC 9218 §7.2
+    for ty in [0xf0700, 0xf0701] {
+        let update = frame(ty, b"\0u=1");
+        client_closes(Code::FRAME_UNEXPECTED, [control(&update)], vec![]);
+        client_closes(Code::FRAME_UNEXPECTED, [uni(CONTROL)], [ok(&[]), update].concat());
+    }
+}
+
+#[test]
 fn no_push_is_allowed() {
     let promise = [frame(5, &[0, 0, 0]), ok(&[])].concat();
     client_closes(Code::ID_ERROR, [uni(CONTROL)], promise);

@@ -1,13 +1,35 @@
 //! Command lines as Chromium's tools take them: `--num_requests` and `--num-requests` are the same.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Args, Parser};
+use protoquic_qlog::QlogDirectory;
 
 /// Parses this process's command line; ends it with help or an error if that is asked for.
 pub fn parse<T: Parser>() -> T {
     T::parse_from(std::env::args_os().map(with_dashes))
+}
+
+/// Where qlog files go.
+#[derive(Clone, Debug, Default, Args)]
+pub struct QlogArguments {
+    /// A folder in which each connection gets a qlog file, made if it is not there.
+    #[arg(long, env = "QLOGDIR", value_name = "FOLDER")]
+    qlog_dir: Option<PathBuf>,
+}
+
+impl QlogArguments {
+    /// The folder; none if it was not named, or named by an empty variable.
+    pub fn folder(&self) -> Result<Option<QlogDirectory>, String> {
+        let named = self.qlog_dir.as_ref().filter(|path| !path.as_os_str().is_empty());
+        let open = |path: &PathBuf| {
+            QlogDirectory::new(path)
+                .map_err(|error| format!("no qlog files in {}: {error}", path.display()))
+        };
+        named.map(open).transpose()
+    }
 }
 
 /// Replaces the underscores in the name of a `--long_flag`, not in its value.

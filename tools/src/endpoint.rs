@@ -15,10 +15,11 @@ use protoquic::readers::{
 };
 use protoquic::writers::{ByPortWriter, GsoBatchWriter};
 use protoquic::{
-    ApplicationError, ClientSetup, CloseReason, Config, Connection, PacketReader, PacketWriter,
-    PathAddress, ServerConfig, Session, SessionContext, SessionFactory, SessionHost, SingleHost,
-    SystemRandom, Time,
+    ApplicationError, ClientSetup, CloseReason, Config, Connection, Observer, PacketReader,
+    PacketWriter, PathAddress, ServerConfig, Session, SessionContext, SessionFactory, SessionHost,
+    SingleHost, SystemRandom, Time,
 };
+use protoquic_qlog::QlogDirectory;
 use rustls_pki_types::ServerName;
 
 use crate::certificate;
@@ -70,6 +71,7 @@ impl ServerEndpoint {
             helper: Box::new(SystemHelper::new(event_loop.clock())),
             ids: Box::new(RandomConnectionIds::new(SERVER_ID_LENGTH)),
             factories,
+            observers: None,
         });
         Self { event_loop, dispatcher, address }
     }
@@ -87,6 +89,13 @@ impl ServerEndpoint {
     /// Its dispatcher.
     pub fn dispatcher(&mut self) -> &mut Dispatcher {
         &mut self.dispatcher
+    }
+
+    /// From now on new connections have a file in this folder, if there is one.
+    pub fn write_qlog(&mut self, folder: Option<QlogDirectory>) {
+        if let Some(folder) = folder {
+            self.dispatcher.set_observers(Box::new(folder));
+        }
     }
 
     /// One turn of its event loop, waiting at most so long.
@@ -130,6 +139,8 @@ pub struct ClientOptions {
     pub config: Arc<Config>,
     /// TLS's settings.
     pub tls: Arc<rustls::ClientConfig>,
+    /// Where the connection has a qlog file, if anywhere.
+    pub qlog: Option<QlogDirectory>,
 }
 
 impl ClientOptions {
@@ -140,7 +151,8 @@ impl ClientOptions {
         let tls = ClientTls { provider: None, trust, alpn, identity: None, key_log: true };
         let tls = tls.build().map_err(|error| format!("TLS cannot be set up: {error}"))?;
         let (config, tls) = (Arc::new(Config::default()), Arc::new(tls));
-        Ok(Self { server_name: ServerName::from(address.ip()), address, config, tls })
+        let server_name = ServerName::from(address.ip());
+        Ok(Self { server_name, address, config, tls, qlog: None })
     }
 }
 
@@ -154,7 +166,7 @@ pub struct ClientEndpoint<S: Session> {
 impl<S: Session> ClientEndpoint<S> {
     /// Begins to connect. `make` is given the time now.
     pub fn connect(options: ClientOptions, make: impl FnOnce(Time) -> S) -> Result<Self, String> {
-        let ClientOptions { server_name, address, config, tls } = options;
+        let ClientOptions { server_name, address, config, tls, qlog } = options;
         let (event_loop, writer, local) = open(connectable_from(address))?;
         let now = event_loop.now();
         let setup = ClientSetup {
@@ -164,7 +176,7 @@ impl<S: Session> ClientEndpoint<S> {
             path: PathAddress::new(local, address),
             token: Bytes::new(),
             random: Box::new(SystemRandom),
-            observer: None,
+            observer: qlog.map(|folder| Box::new(folder.observer()) as Box<dyn Observer>),
         };
         let connection = Connection::client(now, setup).map_err(|error| error.to_string())?;
         let host = SingleHost::new(SessionHost::new(connection, make(now)), writer);

@@ -39,7 +39,10 @@ impl Bench {
     }
 
     fn server(&self, case: &str) -> Server {
+        // Somebody else may take it before the server does; the kernel gives others first.
+        let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut child = Command::new(SERVER)
+            .env("PREFERRED_PORT", free.to_string())
             .envs([("ROLE", "server"), ("TESTCASE", case), ("LISTEN", "127.0.0.1:0")])
             .env("WWW", self.root.join("www"))
             .env("CERTS", self.root.join("certs"))
@@ -100,7 +103,7 @@ fn run(
     client_case: &str,
     files: &[(&str, usize)],
     handshakes: usize,
-) {
+) -> Bench {
     let bench = Bench::new(bench);
     for (name, len) in files {
         bench.file(name, *len);
@@ -111,6 +114,7 @@ fn run(
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     bench.check(&names);
     assert_eq!(bench.handshakes(), handshakes);
+    bench
 }
 
 #[test]
@@ -151,6 +155,23 @@ fn multiconnect_makes_a_connection_for_each_file() {
 #[test]
 fn resumption_makes_two_connections() {
     run("resumption", "resumption", "resumption", &[("a", 5000), ("b", 10_000)], 2);
+}
+
+#[test]
+fn zerortt_asks_in_early_data() {
+    let bench = run("zerortt", "zerortt", "zerortt", &[("a", 5000), ("b", 32), ("c", 32)], 2);
+    let keys = fs::read_to_string(bench.root.join("keys.log")).unwrap();
+    assert!(keys.contains("CLIENT_EARLY_TRAFFIC_SECRET"));
+}
+
+#[test]
+fn v2_fetches_its_file() {
+    run("v2", "v2", "v2", &[("a", 1000)], 1);
+}
+
+#[test]
+fn connectionmigration_fetches_its_file_while_moving() {
+    run("migration", "connectionmigration", "transfer", &[("a", 1_000_000)], 1);
 }
 
 #[test]

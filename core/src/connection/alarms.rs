@@ -46,6 +46,11 @@ impl Connection {
 
     /// Does what is due at `now`. What there is to send then waits for [`write`](Self::write).
     pub fn on_deadline(&mut self, now: Time) {
+        self.do_what_is_due(now);
+        self.watch(now);
+    }
+
+    fn do_what_is_due(&mut self, now: Time) {
         if self.life.state() != State::Open {
             self.life.on_deadline(now);
             return;

@@ -295,6 +295,16 @@ impl Connection {
         self.streams.stop_sending(id, code)
     }
 
+    /// How urgent a live stream is.
+    pub fn stream_priority(&self, id: StreamId) -> Option<Priority> {
+        self.streams.priority(id)
+    }
+
+    /// Whether the peer may open this stream, or has opened it: one of its own, within our limit.
+    pub fn peer_may_open(&self, id: StreamId) -> bool {
+        self.streams.peer_may_open(id)
+    }
+
     /// Ranks a stream's data against that of others (RFC 9218): streams of a smaller urgency first,
     /// those of one urgency one after the other or, if incremental, in turns.
     pub fn stream_set_priority(

@@ -64,6 +64,9 @@ impl Connection {
         let newest = largest.is_none_or(|largest| packet.number > largest);
         let acks = &mut self.spaces[space as usize].acks;
         acks.on_packet_received(arrival.now, packet.number, ack_eliciting, arrival.ecn);
+        if space == Space::Initial && ack_eliciting {
+            self.on_eliciting_initial(arrival.now);
+        }
         if newest && ack_eliciting && self.role == Role::Client {
             self.quiet.on_data(arrival.now);
         }
@@ -198,9 +201,6 @@ impl Connection {
             let min_rtt = self.recovery.rtt().min();
             self.spaces[Space::Application as usize].acks.set_min_rtt(min_rtt);
             self.update_ack_frequency();
-        }
-        if let Some(observer) = &mut self.observer {
-            observer.on_metrics_updated(now, &super::stats::metrics(&self.recovery));
         }
         Ok(())
     }

@@ -31,6 +31,7 @@ mod first_flight;
 mod frames;
 mod glitches;
 mod handshake;
+mod hurry;
 mod idle;
 mod initial_keys;
 mod keys;
@@ -44,13 +45,16 @@ mod paths;
 mod peer_cids;
 mod preferred_address;
 mod receive;
+mod release;
 mod resumption;
 mod send;
+mod send_status;
 mod sent;
 mod setup;
 mod space;
 mod stats;
 mod versions;
+mod watch;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -67,9 +71,13 @@ pub use datagrams::{
 pub use event::Event;
 pub use first_flight::{FirstFlight, refusal};
 pub use migration::MigrationError;
-pub use observer::{DropReason, Metrics, Observer, PacketInfo};
+pub use observer::{
+    Change, ConnectionStart, DropReason, Metrics, Observer, ObserverFactory, Origin, PacketInfo,
+    PlainPacket, Stage,
+};
 pub use preferred_address::PreferredAddresses;
 pub use resumption::{EarlyData, EarlyDataGuard};
+pub use send_status::SendStatus;
 pub use setup::{ClientSetup, ServerSetup, SetupError};
 pub use stats::ConnectionStats;
 pub use versions::negotiated_version;
@@ -90,16 +98,19 @@ use degrading::{PathMonitor, QuietProbe};
 use fates::{Fates, PendingFrames};
 use glitches::GlitchBudget;
 use handshake::Handshake;
+use hurry::Hurry;
 use idle::IdleTimer;
 use keys::KeyRing;
 use local_cids::LocalConnectionIds;
 use mtu::MtuDiscovery;
 use paths::Paths;
 use peer_cids::PeerConnectionIds;
+use release::ReleaseTimes;
 use resumption::Resumption;
 use sent::SentFrames;
 use space::PacketSpace;
 use versions::Versions;
+use watch::Watch;
 
 /// One QUIC connection.
 pub struct Connection {
@@ -108,7 +119,7 @@ pub struct Connection {
     versions: Versions,
     config: Arc<Config>,
     random: Box<dyn RandomGenerator>,
-    observer: Option<Box<dyn Observer>>,
+    observer: Option<Box<Watch>>,
     life: Lifecycle,
     handshake: Handshake,
     handshake_confirmed: bool,
@@ -142,6 +153,7 @@ pub struct Connection {
     acks_wait_since: Option<Time>,
     /// When the pacer lets go what waits.
     pacing_deadline: Option<Time>,
+    release: ReleaseTimes,
     /// How many probes each space owes (RFC 9002 §6.2.4).
     probes: [u8; 3],
     packets_to_skip: u32,
@@ -156,6 +168,7 @@ pub struct Connection {
     provider: Arc<CryptoProvider>,
     path_monitor: PathMonitor,
     quiet: QuietProbe,
+    hurry: Hurry,
     /// Where the peer was during the handshake.
     first_peer_address: SocketAddr,
 
@@ -186,7 +199,7 @@ impl Connection {
             local_cids: &mut self.local_cids,
             peer_cids: &mut self.peer_cids,
             pending: &mut self.pending,
-            observer: self.observer.as_deref_mut(),
+            observer: self.observer.as_mut().map(|watch| &mut *watch.observer),
             mtu_changed: false,
             largest_acked: None,
         };
@@ -225,19 +238,19 @@ impl Connection {
     fn begin_closing(&mut self, now: Time, reason: CloseReason) {
         if self.life.is_open() {
             let pto = self.recovery.pto();
-            self.note_close(now, &reason);
             self.life.close(now, reason, pto);
             self.streams.on_connection_closed();
             self.datagrams.on_connection_closed();
+            self.watch(now);
         }
     }
 
     fn drain(&mut self, now: Time, reason: CloseReason) {
         let pto = self.recovery.pto();
-        self.note_close(now, &reason);
         self.life.drain(now, reason, pto);
         self.streams.on_connection_closed();
         self.datagrams.on_connection_closed();
+        self.watch(now);
     }
 
     /// Ends the connection without a word to the peer.
@@ -247,14 +260,6 @@ impl Connection {
             self.life.forget(reason);
             self.streams.on_connection_closed();
             self.datagrams.on_connection_closed();
-        }
-    }
-
-    fn note_close(&mut self, now: Time, reason: &CloseReason) {
-        if let Some(observer) = &mut self.observer
-            && self.life.is_open()
-        {
-            observer.on_connection_closed(now, reason);
         }
     }
 }

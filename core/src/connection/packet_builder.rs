@@ -177,6 +177,11 @@ impl BuiltPacket {
         self.end + TAG_LEN
     }
 
+    /// Where its frames lie in the buffer.
+    pub(super) fn payload(&self) -> std::ops::Range<usize> {
+        self.number_offset + self.number_len..self.end
+    }
+
     /// Whether it counts as in flight (RFC 9002 §2).
     pub(super) fn is_in_flight(&self) -> bool {
         self.ack_eliciting || self.padded

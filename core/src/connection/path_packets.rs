@@ -46,6 +46,7 @@ impl Connection {
         self.write_path_frames(now, &address, size == PATH_DATAGRAM, &mut builder);
         builder.pad_full();
         let packet = builder.finish();
+        self.observe_sent(now, Space::Application, buffer, &packet);
         self.keys.seal(Space::Application, buffer, &packet);
         let len = packet.len();
         let active = self.paths.is_active(&address);
@@ -93,10 +94,6 @@ impl Connection {
     fn on_off_path_packet_sent(&mut self, now: Time, packet: &super::packet_builder::BuiltPacket) {
         let size = packet.len();
         self.idle.on_ack_eliciting_sent(now);
-        let info = super::PacketInfo { space: Space::Application, number: packet.number, size };
-        if let Some(observer) = &mut self.observer {
-            observer.on_packet_sent(now, &info);
-        }
         self.stats.packets_sent += 1;
         self.stats.bytes_sent += size as u64;
         self.recovery.on_off_path_packet_sent(now, packet.number, size as u16);
@@ -110,7 +107,8 @@ impl Connection {
         active: bool,
     ) -> Attempt {
         let payload = Payload::Borrowed(data);
-        let packet = OutgoingPacket { path, payload, ecn: Ecn::NotEct, release_time: None };
+        let release_time = self.release.behind();
+        let packet = OutgoingPacket { path, payload, ecn: Ecn::NotEct, release_time };
         match writer.write_packet(&packet) {
             // A path that does not carry this much, or none at all, will not be proven; that is no
             // reason to give up the one in use.

@@ -7,7 +7,8 @@ use bytes::{Bytes, BytesMut};
 use super::Connection;
 use super::close::State;
 use super::config::MIN_PACKET_SIZE;
-use super::observer::{DropReason, PacketInfo};
+use super::keys::Opened;
+use super::observer::DropReason;
 use crate::crypto::OpenError;
 use crate::error::{CloseReason, TransportError};
 use crate::packet_reader::ReceivedPacket;
@@ -46,6 +47,8 @@ pub(super) struct OpenedPacket {
     pub(super) ty: PacketType,
     pub(super) version: Version,
     pub(super) number: u64,
+    /// Of its header, without protection.
+    pub(super) first_byte: u8,
     pub(super) payload: Bytes,
     pub(super) destination: ConnectionId,
     pub(super) source: Option<ConnectionId>,
@@ -77,6 +80,7 @@ impl Connection {
         }
         self.keys.on_datagram(now, self.recovery.pto());
         self.process_datagram(&arrival, data);
+        self.watch(now);
     }
 
     fn process_datagram(&mut self, arrival: &Arrival, mut data: BytesMut) {
@@ -164,6 +168,7 @@ impl Connection {
         }
         self.prepare_version(packet.ty, packet.version);
         if !self.keys.can_open(packet.ty) {
+            self.on_packet_before_keys(arrival.now, packet.ty);
             self.keep_early(arrival, &packet);
             return false;
         }
@@ -174,10 +179,7 @@ impl Connection {
         }
         match self.open(packet) {
             Ok(opened) => {
-                let info = PacketInfo { space: opened.ty.space(), number: opened.number, size };
-                if let Some(observer) = &mut self.observer {
-                    observer.on_packet_received(arrival.now, &info);
-                }
+                self.observe_received(arrival.now, size, &opened);
                 self.stats.packets_received += 1;
                 let result = self.on_packet_opened(arrival, &opened);
                 self.close_on_error(arrival.now, result);
@@ -216,7 +218,8 @@ impl Connection {
             ))));
         }
         let payload = data.freeze().slice(opened.payload);
-        Ok(OpenedPacket { ty, version, number: opened.number, payload, destination, source })
+        let Opened { first_byte, number, .. } = opened;
+        Ok(OpenedPacket { ty, version, number, first_byte, payload, destination, source })
     }
 
     /// Keeps a packet for when its keys are here, if they can still come (RFC 9001 §5.7).
@@ -254,8 +257,8 @@ impl Connection {
 
     pub(super) fn note_drop(&mut self, now: Time, size: usize, reason: DropReason) {
         self.stats.packets_dropped += 1;
-        if let Some(observer) = &mut self.observer {
-            observer.on_packet_dropped(now, size, reason);
+        if let Some(watch) = &mut self.observer {
+            watch.observer.on_packet_dropped(now, size, reason);
         }
     }
 

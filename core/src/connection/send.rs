@@ -8,8 +8,8 @@ use super::Connection;
 use super::close::State;
 use super::config::MIN_PACKET_SIZE;
 use super::keys::Level;
-use super::observer::PacketInfo;
 use super::packet_builder::{BuiltPacket, HeaderFields, PacketBuilder};
+use super::release::ReleaseTimes;
 use super::sent::SentFrame;
 use crate::error::CloseReason;
 use crate::packet_writer::{OutgoingPacket, PacketWriter, Payload, WriteResult};
@@ -66,12 +66,19 @@ impl Connection {
     /// Writes what there is to send and may be sent now. Returns whether anything was written.
     /// The caller flushes the writer.
     pub fn write(&mut self, now: Time, writer: &mut dyn PacketWriter) -> bool {
+        let wrote = self.write_datagrams(now, writer);
+        self.watch(now);
+        wrote
+    }
+
+    fn write_datagrams(&mut self, now: Time, writer: &mut dyn PacketWriter) -> bool {
         self.streams.set_time(now, self.recovery.rtt().smoothed());
         self.datagrams.expire(now);
         self.streams.expire(now);
         if !self.streams.is_blocked() {
             self.reminder.on_unblocked();
         }
+        ReleaseTimes::begin(&mut self.recovery, writer);
         let mut wrote = false;
         loop {
             if self.turn_budget == 0 {
@@ -111,7 +118,7 @@ impl Connection {
         }
         match self.life.state() {
             State::Open => {}
-            State::Closing => return self.write_farewell(writer),
+            State::Closing => return self.write_farewell(now, writer),
             State::Draining | State::Over => return Attempt::Nothing,
         }
         if let Some(attempt) = self.write_path_datagram(now, writer) {
@@ -133,7 +140,8 @@ impl Connection {
             Attempt::Nothing
         } else {
             let ecn = allowance.ecn;
-            let packet = OutgoingPacket { path: &path, payload, ecn, release_time: None };
+            let release_time = self.release.take();
+            let packet = OutgoingPacket { path: &path, payload, ecn, release_time };
             let result = writer.write_packet(&packet);
             self.paths.active_mut().on_sent(len);
             self.on_written(result, &packet)
@@ -153,6 +161,7 @@ impl Connection {
         }
         let probing = self.probes.iter().any(|probes| *probes > 0) || self.finished_waits();
         let room = self.recovery.send_allowance(now) >= size as u64;
+        self.release.plan(now, self.recovery.release_time().filter(|_| room));
         let eliciting = probing || room;
         // Who never runs out of data looks for a larger size all the same.
         let largest = if limit == usize::MAX { writer.max_packet_size(peer) } else { 0 };
@@ -181,7 +190,7 @@ impl Connection {
     }
 
     /// Whether a packet of this space has anything to say. Exact: if so, one is not empty.
-    fn wants(&self, now: Time, space: Space, eliciting: bool) -> bool {
+    pub(super) fn wants(&self, now: Time, space: Space, eliciting: bool) -> bool {
         if !self.keys.can_seal(space) {
             return false;
         }
@@ -211,6 +220,7 @@ impl Connection {
         if allowance.probe {
             return self.fill_packet(now, buffer, Space::Application, allowance, buffer_full());
         }
+        self.take_along_with_probes(now);
         let wanted = Space::ALL.map(|space| self.wants(now, space, allowance.eliciting));
         let last = wanted.iter().rposition(|wanted| *wanted);
         // RFC 9000 §14.1: a client's datagrams with Initial packets, and a server's with ones that
@@ -287,6 +297,7 @@ impl Connection {
             Padding::None => {}
         }
         let packet = builder.finish();
+        self.observe_sent(now, space, buffer, &packet);
         self.keys.seal(space, buffer, &packet);
         if allowance.probe {
             self.mtu.on_probe_sent(number, packet.len());
@@ -319,9 +330,6 @@ impl Connection {
             self.idle.on_ack_eliciting_sent(now);
             self.reminder.on_ack_eliciting_sent(now);
         }
-        if let Some(observer) = &mut self.observer {
-            observer.on_packet_sent(now, &PacketInfo { space, number: packet.number, size });
-        }
         self.stats.packets_sent += 1;
         self.stats.bytes_sent += size as u64;
         let in_flight = packet.is_in_flight();
@@ -332,7 +340,7 @@ impl Connection {
             mtu_probe,
             ..SentPacket::ack_only(size as u16, ecn, packet.frames)
         };
-        self.recovery.on_packet_sent(now, space, packet.number, sent);
+        self.recovery.on_packet_sent(self.release.time_sent(now), space, packet.number, sent);
         // RFC 9001 §4.9.1: a client has no use for Initial keys once it sends Handshake packets.
         if space == Space::Handshake && self.role == Role::Client {
             self.discard_space(now, Space::Initial);
@@ -340,14 +348,14 @@ impl Connection {
     }
 
     /// Says goodbye, at first with a new packet, then by repeating it (RFC 9000 §10.2.1).
-    fn write_farewell(&mut self, writer: &mut dyn PacketWriter) -> Attempt {
+    fn write_farewell(&mut self, now: Time, writer: &mut dyn PacketWriter) -> Attempt {
         if !self.life.wants_to_send() {
             return Attempt::Nothing;
         }
         self.life.on_farewell_sent();
         let farewell = match self.life.farewell() {
             Some(farewell) => farewell.clone(),
-            None => self.build_farewell(),
+            None => self.build_farewell(now),
         };
         // RFC 9000 §10.2.1: an unproven address gets no more than three times what it sent.
         if farewell.is_empty() || farewell.len() > self.paths.active().allowance() {
@@ -360,7 +368,7 @@ impl Connection {
 
     /// One datagram with CONNECTION_CLOSE at every level that the peer may be able to read
     /// (RFC 9000 §10.2.3).
-    fn build_farewell(&mut self) -> Bytes {
+    fn build_farewell(&mut self, now: Time) -> Bytes {
         let mut buffer = vec![0; MIN_PACKET_SIZE];
         let mut len = 0;
         for space in Space::ALL {
@@ -391,6 +399,7 @@ impl Connection {
             let Some(close) = self.close_frame(space, max_reason) else { continue };
             builder.frame(&Frame::ConnectionClose(close), None);
             let packet = builder.finish();
+            self.observe_sent(now, space, &buffer[len..], &packet);
             self.keys.seal(space, &mut buffer[len..], &packet);
             len += packet.len();
         }
@@ -413,7 +422,8 @@ impl Connection {
         data: &[u8],
     ) -> Attempt {
         let payload = Payload::Borrowed(data);
-        let packet = OutgoingPacket { path, payload, ecn, release_time: None };
+        let release_time = self.release.behind();
+        let packet = OutgoingPacket { path, payload, ecn, release_time };
         let result = writer.write_packet(&packet);
         self.on_written(result, &packet)
     }
@@ -472,6 +482,6 @@ const fn buffer_full() -> Padding {
 /// How many datagrams one connection writes in a turn, at most.
 const MAX_DATAGRAMS_PER_TURN: usize = 512;
 /// A datagram smaller than this is not worth sending.
-const MIN_USEFUL_SIZE: usize = 64;
+pub(super) const MIN_USEFUL_SIZE: usize = 64;
 /// CONNECTION_CLOSE without its reason, with every field at its largest.
 const CLOSE_OVERHEAD: usize = 1 + 8 + 8 + 8;

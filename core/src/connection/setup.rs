@@ -19,18 +19,21 @@ use super::degrading::{PathMonitor, QuietProbe};
 use super::fates::PendingFrames;
 use super::glitches::GlitchBudget;
 use super::handshake::{Handshake, HandshakeStart};
+use super::hurry::Hurry;
 use super::idle::IdleTimer;
 use super::keys::KeyRing;
 use super::local_cids::LocalConnectionIds;
 use super::mtu::MtuDiscovery;
 use super::paths::Paths;
 use super::peer_cids::PeerConnectionIds;
+use super::release::ReleaseTimes;
 use super::resumption::{Resumption, client_tls};
 use super::stats::ConnectionStats;
 use super::versions::{
     ClientRestart, Versions, client_information, negotiated_version, server_information,
 };
-use super::{Connection, Observer, new_space};
+use super::watch::Watch;
+use super::{Connection, ConnectionStart, Observer, new_space};
 use crate::congestion::{AlgorithmParams, SendAlgorithm};
 use crate::crypto::{ResetKey, Tls, TlsSetupError};
 use crate::helper::RandomGenerator;
@@ -103,6 +106,19 @@ impl fmt::Debug for ClientSetup {
     }
 }
 
+impl ServerSetup {
+    /// What its connection begins with, for who watches.
+    pub fn start(&self) -> ConnectionStart {
+        ConnectionStart {
+            role: Role::Server,
+            version: self.version,
+            path: self.path,
+            original_destination: self.original_destination,
+            local_id: self.local_id,
+        }
+    }
+}
+
 impl fmt::Debug for ServerSetup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerSetup")
@@ -164,7 +180,7 @@ struct Parts {
     new_token: Option<Bytes>,
     reset_key: Arc<ResetKey>,
     random: Box<dyn RandomGenerator>,
-    observer: Option<Box<dyn Observer>>,
+    observer: Option<Box<Watch>>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -187,6 +203,15 @@ impl Connection {
             if token.is_empty() { resumption.take_token().unwrap_or_default() } else { token };
         let reset_key = Arc::new(ResetKey::generate(&mut *random));
         let deadline = now + config.handshake_timeout;
+        let start = ConnectionStart {
+            role: Role::Client,
+            version,
+            path,
+            original_destination: destination,
+            local_id,
+        };
+        let ours = || our_parameters(&config);
+        let observer = observer.map(|observer| Watch::begin(now, observer, &start, &ours()));
         let mut connection = Self::assemble(
             now,
             Parts {
@@ -250,6 +275,8 @@ impl Connection {
             tls.refuse_early_data();
         }
         let deadline = now + config.handshake_timeout;
+        let (start, observer) = (setup.start(), setup.observer);
+        let observer = observer.map(|observer| Watch::begin(now, observer, &start, &parameters));
         let mut connection = Self::assemble(
             now,
             Parts {
@@ -276,7 +303,7 @@ impl Connection {
                 new_token: setup.new_token,
                 reset_key: setup.reset_key,
                 random: setup.random,
-                observer: setup.observer,
+                observer,
                 provider,
             },
         );
@@ -320,6 +347,7 @@ impl Connection {
             turn_budget: 0,
             acks_wait_since: None,
             pacing_deadline: None,
+            release: ReleaseTimes::default(),
             probes: [0; 3],
             packets_to_skip: u32::from(u8::MAX),
             pending: PendingFrames::default(),
@@ -331,6 +359,7 @@ impl Connection {
             provider: parts.provider,
             path_monitor: PathMonitor::default(),
             quiet: QuietProbe::default(),
+            hurry: Hurry::default(),
             first_peer_address: parts.path.peer,
             config,
         }

@@ -35,9 +35,16 @@ pub struct ConnectionStats {
 }
 
 pub(super) fn metrics<F>(recovery: &Recovery<F>) -> Metrics {
+    let (rtt, algorithm) = (recovery.rtt(), recovery.algorithm());
     Metrics {
-        smoothed_rtt: recovery.rtt().smoothed(),
-        congestion_window: recovery.algorithm().congestion_window(),
+        smoothed_rtt: rtt.smoothed(),
+        latest_rtt: rtt.latest(),
+        min_rtt: rtt.min(),
+        rtt_variance: rtt.variance(),
+        pto_count: recovery.pto_count(),
+        congestion_window: algorithm.congestion_window(),
+        slow_start_threshold: algorithm.slow_start_threshold(),
+        pacing_rate: algorithm.pacing_rate(),
         bytes_in_flight: recovery.bytes_in_flight(),
     }
 }

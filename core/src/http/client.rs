@@ -13,6 +13,7 @@ use super::error::{ExchangeError, Http3Code, Http3Error, RequestFailure};
 use super::exchange::parse_length;
 use super::headers::request_fields;
 use super::plumbing::{self, Http3Session};
+use super::priority;
 use super::response_handler::ResponseHandler;
 use super::response_stream::{PendingRequest, ResponseStream, expects_body};
 use super::settings::Settings;
@@ -20,6 +21,7 @@ use super::transport::Transport;
 use super::uni_stream::{IncomingUni, UniKind, UniStream};
 use crate::error::{ApplicationError, CloseReason};
 use crate::session::{Refuse, Session, SessionContext, Stream, StreamContext};
+use crate::streams::Priority;
 use crate::types::{Direction, Role, StreamId};
 
 /// Names a request of one session.
@@ -100,6 +102,24 @@ impl Http3ClientSession {
         if let Some(stream) = self.streams.get(&id) {
             self.cancelled.push(*stream);
             cx.wake_stream(*stream);
+        }
+    }
+
+    /// Asks the server to send a response earlier or later than it would (RFC 9218): with the request
+    /// itself as long as that waits, then with a PRIORITY_UPDATE frame. What we send of the request
+    /// is ranked in the same way. Does nothing if the request is over.
+    ///
+    /// A priority can also be given with the request, as its `priority` header.
+    pub fn prioritize_request(
+        &mut self,
+        cx: &mut SessionContext<'_, Self>,
+        id: RequestId,
+        priority: Priority,
+    ) {
+        if let Some((_, pending)) = self.queue.iter_mut().find(|(queued, _)| *queued == id) {
+            priority::set(pending.head.headers_mut(), priority);
+        } else if let Some(stream) = self.streams.get(&id) {
+            self.http.send_priority_update(*stream, priority, cx.connection());
         }
     }
 

@@ -15,11 +15,13 @@ use super::error::{ExchangeError, Fault, Http3Code, Http3Error};
 use super::frame::{emit, frame_type};
 use super::headers::FieldList;
 use super::limits::{CancelBudget, GlitchBudget};
+use super::prioritize::Priorities;
 use super::settings::Settings;
 use super::shutdown::Shutdown;
 use super::transport::Transport;
 use super::uni_stream::UniKind;
 use crate::qpack::{Decoded, Decoder, Encoder, QpackError};
+use crate::streams::Priority;
 use crate::time::Time;
 use crate::types::{Direction, Role, StreamId};
 
@@ -46,6 +48,7 @@ pub(super) struct Http3Connection {
     peer_goaway: Option<u64>,
     max_push_id: Option<u64>,
     pub(super) shutdown: Shutdown,
+    pub(super) priorities: Priorities,
     glitches: GlitchBudget,
     cancels: CancelBudget,
     /// Sum of incomplete and blocked field sections.
@@ -87,6 +90,7 @@ impl Http3Connection {
             peer_goaway: None,
             max_push_id: None,
             shutdown: Shutdown::default(),
+            priorities: Priorities::default(),
             glitches: GlitchBudget::default(),
             cancels: CancelBudget::default(),
             section_bytes: 0,
@@ -246,7 +250,8 @@ impl Http3Connection {
             UniKind::Reserved => emit::varint(out, config.reserved(2).unwrap_or(0x21)),
             _ => emit::varint(out, kind.wire_type()),
         });
-        // Errors: the connection is ending.
+        // Errors: the connection is ending. What the whole connection needs does not wait for bodies.
+        let _ = io.set_priority(id, Priority { urgency: 0, incremental: true });
         let _ = io.write_all(id, start);
         if kind == UniKind::Reserved {
             self.grease_stream_sent = true;
@@ -270,8 +275,13 @@ impl Http3Connection {
     }
 
     /// A frame of the peer's control stream.
-    pub(super) fn on_control_frame(&mut self, frame: ControlFrame) -> Result<(), Http3Error> {
+    pub(super) fn on_control_frame(
+        &mut self,
+        frame: ControlFrame,
+        io: &mut dyn Transport,
+    ) -> Result<(), Http3Error> {
         match frame {
+            ControlFrame::PriorityUpdate(update) => self.on_priority_update(update, io),
             ControlFrame::Settings(settings) => {
                 self.early.on_settings(&settings)?;
                 self.peer_settings = Some(settings);
@@ -356,6 +366,11 @@ impl Http3Connection {
         self.awaiting_head.remove(&id);
     }
 
+    /// Whether its header section has not come.
+    pub(super) fn awaits_head(&self, id: StreamId) -> bool {
+        self.awaiting_head.contains_key(&id)
+    }
+
     /// Whether its header section should have come by now.
     pub(super) fn is_head_late(&self, id: StreamId) -> bool {
         self.awaiting_head.get(&id).is_some_and(|deadline| *deadline <= self.now)
@@ -365,6 +380,7 @@ impl Http3Connection {
     pub(super) fn on_request_over(&mut self, id: StreamId) {
         self.active = self.active.saturating_sub(1);
         self.on_head(id);
+        self.forget_priority(id);
     }
 
     /// A request was abandoned by the peer or by its fault.

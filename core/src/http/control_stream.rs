@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::error::{Http3Code, Http3Error};
 use super::frame::{FrameParser, Part, Treatment, frame_type, single_varint};
+use super::prioritize::{MAX_UPDATE_LEN, PriorityUpdate};
 use super::settings::{self, Settings};
 use crate::types::Role;
 
@@ -15,6 +16,7 @@ pub(super) enum ControlFrame {
     GoAway(u64),
     MaxPushId(u64),
     CancelPush(u64),
+    PriorityUpdate(PriorityUpdate),
 }
 
 /// Reads a control stream.
@@ -43,6 +45,9 @@ impl ControlReader {
         Ok(Some(match ty {
             frame_type::SETTINGS => ControlFrame::Settings(Settings::parse(&payload)?),
             frame_type::GOAWAY => ControlFrame::GoAway(single_varint(&payload)?),
+            frame_type::PRIORITY_UPDATE => {
+                ControlFrame::PriorityUpdate(PriorityUpdate::parse(&payload)?)
+            }
             frame_type::MAX_PUSH_ID => ControlFrame::MaxPushId(single_varint(&payload)?),
             _ => ControlFrame::CancelPush(single_varint(&payload)?),
         }))
@@ -79,8 +84,19 @@ fn decide(
     match ty {
         // RFC 9114 §7.2.1, §7.2.2, §7.2.5: these belong on request streams.
         frame_type::DATA | frame_type::HEADERS | frame_type::PUSH_PROMISE => Err(unexpected(ty)),
-        // RFC 9114 §7.2.7: only clients send it.
-        frame_type::MAX_PUSH_ID if role.is_client() => Err(unexpected(ty)),
+        // RFC 9114 §7.2.7, RFC 9218 §7.2: only clients send them.
+        frame_type::MAX_PUSH_ID
+        | frame_type::PRIORITY_UPDATE
+        | frame_type::PRIORITY_UPDATE_PUSH
+            if role.is_client() =>
+        {
+            Err(unexpected(ty))
+        }
+        frame_type::PRIORITY_UPDATE => limited(ty, len, MAX_UPDATE_LEN, Http3Code::EXCESSIVE_LOAD),
+        // RFC 9218 §7.2: nothing was promised.
+        frame_type::PRIORITY_UPDATE_PUSH => {
+            Err(Http3Error::new(Http3Code::ID_ERROR, "PRIORITY_UPDATE of a push"))
+        }
         frame_type::GOAWAY | frame_type::MAX_PUSH_ID | frame_type::CANCEL_PUSH => {
             limited(ty, len, MAX_VARINT_LEN, Http3Code::FRAME_ERROR)
         }

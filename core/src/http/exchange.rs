@@ -15,6 +15,7 @@ use super::headers::{has_body, parse_trailers, response_fields};
 use super::message_reader::{Incoming, MessageReader};
 use super::message_writer::MessageWriter;
 use super::transport::Transport;
+use crate::streams::Priority;
 use crate::time::Time;
 use crate::types::StreamId;
 
@@ -103,6 +104,18 @@ impl<'a, R> Exchange<'a, R> {
     /// The peer's trailers, once the body is finished; `None` if it sent none.
     pub fn trailers(&self) -> Option<&HeaderMap> {
         self.state.trailers.as_ref()
+    }
+
+    /// How urgent what we send on this stream is among all streams. On a server: as the client asked
+    /// (RFC 9218), unless it was changed.
+    pub fn priority(&self) -> Priority {
+        self.io.priority(self.state.id).unwrap_or_default()
+    }
+
+    /// Makes what we send on this stream more urgent or less. The client may still ask otherwise.
+    pub fn set_priority(&mut self, priority: Priority) {
+        // An error: there is nothing more to send.
+        let _ = self.io.set_priority(self.state.id, priority);
     }
 
     /// Has the handler called at this time, whether or not there is news.

@@ -16,6 +16,10 @@ pub(super) mod frame_type {
     pub(crate) const PUSH_PROMISE: u64 = 0x05;
     pub(crate) const GOAWAY: u64 = 0x07;
     pub(crate) const MAX_PUSH_ID: u64 = 0x0d;
+    /// PRIORITY_UPDATE for a request (RFC 9218 §7.2).
+    pub(crate) const PRIORITY_UPDATE: u64 = 0xf0700;
+    /// PRIORITY_UPDATE for a push.
+    pub(crate) const PRIORITY_UPDATE_PUSH: u64 = 0xf0701;
 
     /// Frame types of HTTP/2 that have no meaning here (RFC 9114 §7.2.8).
     pub(crate) const fn is_http2_only(ty: u64) -> bool {

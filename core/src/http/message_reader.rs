@@ -253,8 +253,8 @@ fn decide(
         (frame_type::PUSH_PROMISE, _) if http.role().is_client() => {
             Err(Fault::connection(Http3Code::ID_ERROR, "PUSH_PROMISE where no push is allowed"))
         }
-        // RFC 9114 §4.1: DATA before HEADERS, anything after the trailers; §7.2: frames of the
-        // control stream, frames of HTTP/2.
+        // RFC 9114 §4.1: DATA before HEADERS, anything after the trailers; §7.2 and
+        // RFC 9218 §7.2: frames of the control stream, frames of HTTP/2.
         (
             frame_type::DATA
             | frame_type::HEADERS
@@ -262,7 +262,9 @@ fn decide(
             | frame_type::CANCEL_PUSH
             | frame_type::SETTINGS
             | frame_type::GOAWAY
-            | frame_type::MAX_PUSH_ID,
+            | frame_type::MAX_PUSH_ID
+            | frame_type::PRIORITY_UPDATE
+            | frame_type::PRIORITY_UPDATE_PUSH,
             _,
         ) => Err(unexpected(ty)),
         _ if frame_type::is_http2_only(ty) => Err(unexpected(ty)),

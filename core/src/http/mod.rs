@@ -30,6 +30,8 @@ mod message_body;
 mod message_reader;
 mod message_writer;
 mod plumbing;
+mod prioritize;
+mod priority;
 mod request_stream;
 mod response_handler;
 mod response_stream;

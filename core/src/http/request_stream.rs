@@ -155,6 +155,7 @@ impl RequestStream {
         io: &mut dyn Transport,
     ) {
         http.on_head(self.state.id);
+        http.prioritize(self.state.id, head.request.headers(), io);
         self.phase = Phase::Running;
         self.state.method = head.request.method().clone();
         self.state.reader.begin_body(head.content_length);

@@ -9,6 +9,7 @@ use super::error::{ExchangeError, Fault, Http3Code, Http3Error, RequestFailure};
 use super::exchange::{ClientExchange, Exchange, ExchangeState, parse_length};
 use super::headers::{parse_response, request_fields};
 use super::message_reader::Incoming;
+use super::priority;
 use super::response_handler::ResponseHandler;
 use super::transport::Transport;
 use crate::types::StreamId;
@@ -150,6 +151,10 @@ impl ResponseStream {
             Some(value) => Some(parse_length(value)?),
             None => None,
         };
+        if let Some(priority) = priority::of(head.headers()) {
+            // An error: it is over already.
+            let _ = io.set_priority(self.state.id, priority);
+        }
         let fields = request_fields(head)?;
         let writer = &mut self.state.writer;
         writer.head(fields, true, length, http, io)?;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::error::Http3Code;
 use crate::connection::Connection;
 use crate::error::StreamError;
+use crate::streams::Priority;
 use crate::types::StreamId;
 
 /// Streams to read from and write to.
@@ -29,6 +30,12 @@ pub(super) trait Transport {
     fn reset(&mut self, id: StreamId, code: Http3Code);
     /// Asks the peer to abandon its part. Harmless on a stream that is over.
     fn stop_sending(&mut self, id: StreamId, code: Http3Code);
+    /// How urgent the sending part is.
+    fn set_priority(&mut self, id: StreamId, priority: Priority) -> Result<(), StreamError>;
+    /// Its urgency now; `None` if it is over.
+    fn priority(&self, id: StreamId) -> Option<Priority>;
+    /// Whether this stream of the peer's is one that we let it open.
+    fn is_within_limit(&self, id: StreamId) -> bool;
     /// The peer's address.
     fn peer_address(&self) -> SocketAddr;
     /// Whether the handshake is not complete: what comes may be a replay (RFC 8470).
@@ -70,6 +77,18 @@ impl Transport for Connection {
     fn stop_sending(&mut self, id: StreamId, code: Http3Code) {
         // An error says that there is nothing to stop, which is what was wanted.
         let _ = self.stream_stop_sending(id, code.into());
+    }
+
+    fn set_priority(&mut self, id: StreamId, priority: Priority) -> Result<(), StreamError> {
+        self.stream_set_priority(id, priority)
+    }
+
+    fn priority(&self, id: StreamId) -> Option<Priority> {
+        self.stream_priority(id)
+    }
+
+    fn is_within_limit(&self, id: StreamId) -> bool {
+        self.peer_may_open(id)
     }
 
     fn peer_address(&self) -> SocketAddr {

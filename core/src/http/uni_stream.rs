@@ -181,7 +181,7 @@ impl IncomingUni {
         match &mut self.state {
             State::Control(reader) => {
                 while let Some(frame) = reader.next(&mut chunk)? {
-                    http.on_control_frame(frame)?;
+                    http.on_control_frame(frame, io)?;
                 }
                 for _ in 0..reader.take_unknown() {
                     glitch(http)?;

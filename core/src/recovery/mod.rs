@@ -186,6 +186,17 @@ impl<F> Recovery<F> {
         self.window_room().min(self.pacer.allowance(now))
     }
 
+    /// Packets may be planned so far ahead, because their writer holds them until their time: then
+    /// [`Self::send_allowance`] counts them and [`Self::release_time`] says when they leave.
+    pub fn set_pacing_horizon(&mut self, horizon: Duration) {
+        self.pacer.set_horizon(horizon);
+    }
+
+    /// When a datagram that is sent now should leave the host, by pacing; `None`: now.
+    pub fn release_time(&self) -> Option<Time> {
+        self.pacer.release_time()
+    }
+
     /// When to try again, if pacing (and not the window) was what [`Self::send_allowance`] held a
     /// full datagram back for. At least 1 ms after that call.
     pub fn pacing_deadline(&self) -> Option<Time> {

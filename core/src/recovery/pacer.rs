@@ -28,6 +28,8 @@ pub struct Pacer {
     tokens: f64,
     capacity: f64,
     updated: Time,
+    /// How far ahead of its time a packet may be planned.
+    horizon: Duration,
 }
 
 impl Pacer {
@@ -40,7 +42,14 @@ impl Pacer {
             tokens: 0.0,
             capacity: 0.0,
             updated: Time::ZERO,
+            horizon: Duration::ZERO,
         }
+    }
+
+    /// Packets may be planned so far ahead: [`Self::allowance`] then counts what may leave until
+    /// then, and [`Self::release_time`] says when.
+    pub fn set_horizon(&mut self, horizon: Duration) {
+        self.horizon = horizon;
     }
 
     /// The rate to send at from now on, with this congestion window; `None` does away with pacing.
@@ -61,19 +70,27 @@ impl Pacer {
         self.max_datagram_size = u64::from(size);
     }
 
-    /// How many bytes may leave at `now`; [`u64::MAX`] without pacing.
+    /// How many bytes may leave at `now`, or be planned then; [`u64::MAX`] without pacing.
     pub fn allowance(&mut self, now: Time) -> u64 {
         if self.rate.is_none() {
             return u64::MAX;
         }
         self.refill(now);
-        self.tokens.max(0.0) as u64
+        (self.tokens + self.ahead()).max(0.0) as u64
     }
 
-    /// A packet of `bytes` left.
+    /// When a full datagram that is sent after [`Self::allowance`] should leave; `None`: now.
+    pub fn release_time(&self) -> Option<Time> {
+        let missing = self.max_datagram_size as f64 - self.tokens;
+        let rate = self.rate.filter(|_| missing > 0.0 && !self.horizon.is_zero())?;
+        Some(self.updated + rate.time_for(missing.ceil() as u64))
+    }
+
+    /// A packet of `bytes` left, or was planned.
     pub fn on_packet_sent(&mut self, bytes: u16) {
         if self.rate.is_some() {
-            self.tokens = (self.tokens - f64::from(bytes)).max(-self.capacity);
+            let least = -self.capacity.max(self.ahead());
+            self.tokens = (self.tokens - f64::from(bytes)).max(least);
         }
     }
 
@@ -82,12 +99,19 @@ impl Pacer {
     pub fn next_release(&self) -> Option<Time> {
         let rate = self.rate?;
         let full = self.max_datagram_size as f64;
-        if self.tokens >= full {
+        let tokens = self.tokens + self.ahead();
+        if tokens >= full {
             return None;
         }
-        let wanted = full * MIN_WAIT_DATAGRAMS as f64 - self.tokens;
+        let wanted = full * MIN_WAIT_DATAGRAMS as f64 - tokens;
         let wait = rate.time_for(wanted.ceil() as u64 + 1);
-        Some(self.updated + wait.max(MIN_WAIT))
+        // Who plans ahead need not come back before half of the plan is done.
+        Some(self.updated + wait.max(MIN_WAIT).max(self.horizon / 2))
+    }
+
+    /// What flows in until the horizon.
+    fn ahead(&self) -> f64 {
+        self.rate.map_or(0.0, |rate| rate.bytes_in(self.horizon) as f64)
     }
 
     fn refill(&mut self, now: Time) {
@@ -151,6 +175,28 @@ mod tests {
             let ideal = (now - START).as_secs_f64() * rate as f64;
             let ratio = (sent - burst) as f64 / ideal;
             assert!((0.95..=1.05).contains(&ratio), "rate {rate}: {ratio}");
+        }
+    }
+
+    #[test]
+    fn what_is_planned_ahead_leaves_at_the_same_rate() {
+        let mut pacer = pacer(1_000_000, 30_000);
+        pacer.set_horizon(Duration::from_millis(5));
+        let (mut now, mut times) = (START, Vec::new());
+        while times.len() < 1000 {
+            while pacer.allowance(now) >= 1200 {
+                times.push(pacer.release_time().unwrap_or(now));
+                pacer.on_packet_sent(1200);
+            }
+            let next = pacer.next_release().expect("held back");
+            assert!(next >= now + Duration::from_micros(2500), "few wake-ups");
+            now = next;
+        }
+        assert!(times.is_sorted());
+        assert!(times.iter().filter(|at| **at == START).count() <= 10, "the first burst");
+        for pair in times[10..].windows(2) {
+            let gap = (pair[1] - pair[0]).as_micros();
+            assert!((1199..=1201).contains(&gap), "{gap} us between two packets");
         }
     }
 

@@ -177,6 +177,16 @@ impl Streams {
         part.is_some_and(|part| part.state == RecvState::DataRead && part.stopped.is_none())
     }
 
+    /// How a live stream's data is ranked against that of others.
+    pub fn priority(&self, id: StreamId) -> Option<Priority> {
+        self.table.peek(id).map(|stream| stream.priority)
+    }
+
+    /// Whether the peer may open this stream, or has opened it: one of its own, within our limit.
+    pub fn peer_may_open(&self, id: StreamId) -> bool {
+        id.initiator() != self.role && id.index() < self.remote[slot(id.direction())].advertised()
+    }
+
     /// Ranks a stream's new data against that of others. Lost data always goes first.
     pub fn set_priority(&mut self, id: StreamId, priority: Priority) -> Result<(), StreamError> {
         let key = self.sending_stream(id)?;

@@ -14,6 +14,7 @@
 //! flow control and [`MAX_GAPS_PER_CONNECTION`].
 
 mod application;
+mod blockage;
 mod blocked;
 mod config;
 mod events;
@@ -40,6 +41,7 @@ mod tests;
 
 use std::time::Duration;
 
+pub use blockage::Blockage;
 pub use config::{PeerLimits, StreamsConfig, StreamsStats};
 pub use events::StreamEvent;
 pub use frames::{ControlFrame, ControlKind, FrameSink, StreamRecord};

@@ -7,8 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import checks, material, stacks
@@ -40,6 +41,7 @@ class Bench:
     output: Path
     seed: int
     counter: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, case, client, server, number):
         """Plays a case once."""
@@ -58,8 +60,17 @@ class Bench:
         return outcome
 
     def next_name(self):
-        self.counter += 1
-        return f"q{os.getpid()}-{self.counter}"
+        with self.lock:
+            self.counter += 1
+            return f"q{os.getpid()}-{self.counter}"
+
+    def certificates(self, length):
+        """The folder of a chain of so many certificates; all runs have the same."""
+        folder = self.output / "certs" / str(length)
+        with self.lock:
+            if not (folder / "ca.pem").is_file():
+                material.certificates(folder, length)
+        return folder
 
 
 def tidy(folder):
@@ -106,9 +117,7 @@ class Run(contextlib.ExitStack):
         self.www, self.downloads = self.folder / "www", self.folder / "downloads"
         self.downloads.mkdir(parents=True)
         self.sizes = material.files(self.www, self.case.sizes, self.case.name_length, self.seed)
-        self.certs = self.bench.output / "certs" / str(self.case.chain)
-        if not (self.certs / "ca.pem").is_file():
-            material.certificates(self.certs, self.case.chain)
+        self.certs = self.bench.certificates(self.case.chain)
 
     def environment(self, role):
         logs = self.folder / role

@@ -36,6 +36,8 @@ SECRETS = {
     (ZERO_RTT, False): "CLIENT_EARLY_TRAFFIC_SECRET",
 }
 
+PREFERRED_ADDRESS = 0x0D
+
 
 @dataclass
 class Packet:
@@ -278,6 +280,8 @@ class Trace:
                 connection.pieces(from_server, packet.kind).append(frame[1:])
         if packet.kind == INITIAL and packet.has("CRYPTO"):
             self.read_hello(connection, from_server)
+        elif packet.kind == HANDSHAKE and from_server and packet.has("CRYPTO"):
+            self.read_parameters(connection)
 
     def read_hello(self, connection, from_server):
         for ty, body in connection.messages(from_server, INITIAL):
@@ -285,3 +289,12 @@ class Trace:
                 connection.random = tls.client_hello(body)[0]
             elif ty == tls.SERVER_HELLO and from_server:
                 connection.suite = tls.server_suite(body)
+
+    def read_parameters(self, connection):
+        """The connection ID that belongs to a preferred address (RFC 9000 §18.2)."""
+        for ty, body in connection.messages(True, HANDSHAKE):
+            if ty == tls.ENCRYPTED_EXTENSIONS:
+                preferred = tls.transport_parameters(body).get(PREFERRED_ADDRESS)
+                if preferred:
+                    reader = Reader(preferred[4 + 2 + 16 + 2 :])
+                    self.ids[True][reader.take(reader.number(1))] = connection

@@ -82,6 +82,7 @@ impl Simulator {
                 helper,
                 ids: Box::new(RandomConnectionIds::new(8)),
                 factories,
+                observers: None,
             }))
         })
     }

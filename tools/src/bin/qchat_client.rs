@@ -103,7 +103,8 @@ fn options(arguments: &Arguments) -> Result<ClientOptions, String> {
     let server_name = ServerName::try_from(arguments.host.clone())
         .map_err(|error| format!("{} is no name of a server: {error}", arguments.host))?;
     let address = resolve(&arguments.host, arguments.port)?;
-    Ok(ClientOptions { server_name, address, config: Arc::new(config), tls: Arc::new(tls) })
+    let (config, tls) = (Arc::new(config), Arc::new(tls));
+    Ok(ClientOptions { server_name, address, config, tls, qlog: None })
 }
 
 fn say(arguments: &Arguments) -> Say {

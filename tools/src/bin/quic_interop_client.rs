@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use protoquic_tools::arguments;
+use protoquic_tools::arguments::{self, QlogArguments};
 use protoquic_tools::interop::{
     ClientCase, ClientPlan, Downloads, Environment, Protocol, UNSUPPORTED, run_client,
     wait_for_simulator,
@@ -17,6 +17,8 @@ use protoquic_tools::interop::{
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
+    #[command(flatten)]
+    qlog: QlogArguments,
     #[command(flatten)]
     environment: Environment,
     /// URLs of the files, with spaces between.
@@ -55,6 +57,7 @@ fn fetch(case: ClientCase, arguments: &Arguments) -> Result<(), String> {
     }
     run_client(&ClientPlan {
         case,
+        qlog: arguments.qlog.folder()?,
         downloads,
         protocol: arguments.protocol.unwrap_or(default),
         ca_file: arguments.ca_file.clone(),

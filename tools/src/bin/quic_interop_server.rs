@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use protoquic_tools::arguments;
+use protoquic_tools::arguments::{self, QlogArguments};
 use protoquic_tools::interop::{Environment, ServerCase, ServerPlan, UNSUPPORTED, bind_server};
 
 /// Serves files as a test case of the QUIC interop runner wants it, until it is killed.
@@ -17,6 +17,8 @@ use protoquic_tools::interop::{Environment, ServerCase, ServerPlan, UNSUPPORTED,
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
+    #[command(flatten)]
+    qlog: QlogArguments,
     #[command(flatten)]
     environment: Environment,
     /// Where to listen. The address `[::]` takes IPv4 too.
@@ -28,6 +30,9 @@ struct Arguments {
     /// The folder with `cert.pem`, the server's own certificate first, and `priv.key`.
     #[arg(long, env = "CERTS", default_value = "/certs")]
     certs: PathBuf,
+    /// Where clients are asked to come to in the test case connectionmigration.
+    #[arg(long, env = "PREFERRED_PORT", default_value_t = 4443)]
+    preferred_port: u16,
 }
 
 fn main() -> ExitCode {
@@ -44,10 +49,12 @@ fn serve(case: ServerCase, arguments: &Arguments) -> Result<(), String> {
     arguments.environment.check_role("server")?;
     let mut server = bind_server(&ServerPlan {
         case,
+        qlog: arguments.qlog.folder()?,
         listen: arguments.listen,
         www: arguments.www.clone(),
         certificate: arguments.certs.join("cert.pem"),
         key: arguments.certs.join("priv.key"),
+        preferred_port: arguments.preferred_port,
     })?;
     // Who waits for the address reads it from a pipe; a closed one is no reason to stop.
     let mut out = std::io::stdout();

@@ -12,6 +12,8 @@ use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
 use protoquic::crypto::{ClientTls, ServerTls, ServerTrust};
 use protoquic::{ConnectionStats, ServerConfig};
+use protoquic_qlog::QlogDirectory;
+use protoquic_tools::arguments::QlogArguments;
 use protoquic_tools::endpoint::{ClientOptions, ServerEndpoint};
 use protoquic_tools::perf::{self, ALPN, PerfWork, Usage, perf_factory};
 use protoquic_tools::{arguments, certificate};
@@ -31,6 +33,8 @@ struct Arguments {
 enum Role {
     /// Answers clients until it is stopped.
     Server {
+        #[command(flatten)]
+        qlog: QlogArguments,
         /// Where to listen.
         #[arg(long, default_value = "127.0.0.1:4433")]
         listen: SocketAddr,
@@ -50,6 +54,8 @@ enum Role {
 
 #[derive(Debug, clap::Args)]
 struct ClientArguments {
+    #[command(flatten)]
+    qlog: QlogArguments,
     /// Where the server is.
     #[arg(long)]
     connect: SocketAddr,
@@ -91,8 +97,9 @@ enum Mode {
 fn main() -> ExitCode {
     let arguments: Arguments = arguments::parse();
     arguments::run("quic_perf", || match arguments.role {
-        Role::Server { listen, certificate_file, key_file, congestion_control } => {
-            serve(listen, certificate_file.zip(key_file), transport(congestion_control))
+        Role::Server { qlog, listen, certificate_file, key_file, congestion_control } => {
+            let files = certificate_file.zip(key_file);
+            serve(listen, files, transport(congestion_control), qlog.folder()?)
         }
         Role::Client(client) => measure(&client),
     })
@@ -102,6 +109,7 @@ fn serve(
     listen: SocketAddr,
     files: Option<(PathBuf, PathBuf)>,
     transport: Arc<Config>,
+    qlog: Option<QlogDirectory>,
 ) -> Result<(), String> {
     let identity = match files {
         Some((certificate, key)) => certificate::load_identity(&certificate, &key)?,
@@ -122,6 +130,7 @@ fn serve(
         protoquic::dispatcher::DispatcherConfig::default(),
         vec![Box::new(factory)],
     )?;
+    server.write_qlog(qlog);
     let stop = Arc::new(AtomicBool::new(false));
     let (waker, asked) = (server.waker(), stop.clone());
     let stopped = ctrlc::set_handler(move || {
@@ -161,6 +170,7 @@ fn measure(arguments: &ClientArguments) -> Result<(), String> {
         address: arguments.connect,
         config: transport(arguments.congestion_control),
         tls: Arc::new(tls),
+        qlog: arguments.qlog.folder()?,
     };
     let time = Duration::try_from_secs_f64(arguments.secs)
         .map_err(|error| format!("--secs {}: {error}", arguments.secs))?;

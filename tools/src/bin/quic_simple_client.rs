@@ -15,7 +15,8 @@ use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
 use protoquic::crypto::ClientTls;
 use protoquic::http::ALPN;
-use protoquic_tools::arguments;
+use protoquic_qlog::QlogDirectory;
+use protoquic_tools::arguments::{self, QlogArguments};
 use protoquic_tools::client::{
     Destination, FetchOptions, Outcome, RequestBody, SessionFile, fetch_all,
 };
@@ -32,6 +33,8 @@ use rustls_pki_types::ServerName;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
+    #[command(flatten)]
+    qlog: QlogArguments,
     /// What to fetch: `https://HOST[:PORT]/PATH`
     #[arg(required = true)]
     urls: Vec<String>,
@@ -191,6 +194,7 @@ struct Common {
     headers: HeaderMap,
     body: RequestBody,
     destination: Destination,
+    qlog: Option<QlogDirectory>,
 }
 
 fn common_options(
@@ -211,6 +215,7 @@ fn common_options(
         headers: parse_headers(&arguments.headers)?,
         body: body(arguments)?,
         destination: destination(arguments, responses)?,
+        qlog: arguments.qlog.folder()?,
     })
 }
 
@@ -230,6 +235,7 @@ fn options(
         server_name,
         config: Arc::clone(&common.config),
         tls: Arc::clone(&common.tls),
+        qlog: common.qlog.clone(),
         method: arguments.method.clone(),
         headers: common.headers.clone(),
         body: common.body.clone(),

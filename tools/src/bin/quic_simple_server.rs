@@ -14,12 +14,13 @@ use protoquic::connection::Config;
 use protoquic::crypto::{ServerTls, offer_early_data, tickets_from_secret};
 use protoquic::dispatcher::{AddressValidation, DispatcherConfig};
 use protoquic::http::{ALPN, Backend, Http3Config, Http3ServerFactory, MemoryBackend};
+use protoquic_tools::arguments::{self, QlogArguments};
 use protoquic_tools::certificate::{self, Fingerprints};
 use protoquic_tools::endpoint::ServerEndpoint;
+use protoquic_tools::interrupt;
 use protoquic_tools::server::{
     ECHO_PATH, FileBackend, SiteBackend, embedded_site, load_recorded, load_secret,
 };
-use protoquic_tools::{arguments, interrupt};
 
 /// Serves HTTP/3.
 ///
@@ -30,6 +31,8 @@ use protoquic_tools::{arguments, interrupt};
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
+    #[command(flatten)]
+    qlog: QlogArguments,
     /// Where to listen. The address `[::]` takes IPv4 too.
     #[arg(long, default_value = "127.0.0.1:6121")]
     listen: SocketAddr,
@@ -108,6 +111,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let mut address = arguments.listen;
     address.set_port(arguments.port.unwrap_or(address.port()));
     let mut server = ServerEndpoint::bind(address, limits, vec![Box::new(factory)])?;
+    server.write_qlog(arguments.qlog.folder()?);
     introduce(server.address(), &fingerprints);
     interrupt::serve("quic_simple_server", &mut server)
 }

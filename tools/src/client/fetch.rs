@@ -14,6 +14,7 @@ use protoquic::http::{
     ALPN, ClientExchange, Http3Code, Http3Config, RequestFailure, ResponseHandler,
 };
 use protoquic::{ApplicationError, CloseReason, Config, Connection, EarlyData};
+use protoquic_qlog::QlogDirectory;
 use rustls_pki_types::ServerName;
 
 use super::output::{Destination, Progress};
@@ -31,6 +32,8 @@ pub struct FetchOptions {
     pub config: Arc<Config>,
     /// TLS's settings.
     pub tls: Arc<rustls::ClientConfig>,
+    /// Where the connection has a qlog file, if anywhere.
+    pub qlog: Option<QlogDirectory>,
     /// The method; GET, or POST with a body, if `None`.
     pub method: Option<Method>,
     /// Further header fields.
@@ -65,6 +68,7 @@ pub fn fetch_all(urls: &[Uri], options: &FetchOptions) -> Result<Vec<Outcome>, S
         address: options.address,
         config: options.config.clone(),
         tls: options.tls.clone(),
+        qlog: options.qlog.clone(),
     };
     let http = Http3Config { max_queued_requests: urls.len(), ..Http3Config::default() };
     let session = |_| Http3ClientSession::new(http);

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use http::{HeaderMap, Uri};
 use protoquic::crypto::{ClientTls, ServerTrust, ring_provider};
-use protoquic::{ApplicationError, Config};
+use protoquic::wire::Version;
+use protoquic::{ApplicationError, Config, MemorySessionCache, SessionCache};
+use protoquic_qlog::QlogDirectory;
 use rustls::{CipherSuite, RootCertStore};
 use rustls_pki_types::ServerName;
 
@@ -32,6 +34,8 @@ pub struct ClientPlan {
     /// Certificates to believe, in PEM; any certificate is believed without, as the runner's are
     /// made anew for each run.
     pub ca_file: Option<PathBuf>,
+    /// Where each connection has a qlog file, if anywhere.
+    pub qlog: Option<QlogDirectory>,
 }
 
 /// Fetches everything. The error is a line for a person.
@@ -45,14 +49,16 @@ pub fn run_client(plan: &ClientPlan) -> Result<(), String> {
             }
             Ok(())
         }
-        ClientCase::Resumption => {
+        ClientCase::Resumption | ClientCase::ZeroRtt => {
             let (first, rest) = files.split_at(1);
             client.fetch(first, true)?;
             client.fetch(rest, false)
         }
-        ClientCase::Transfer | ClientCase::ChaCha20 | ClientCase::KeyUpdate | ClientCase::Http3 => {
-            client.fetch(files, false)
-        }
+        ClientCase::Transfer
+        | ClientCase::ChaCha20
+        | ClientCase::KeyUpdate
+        | ClientCase::Version2
+        | ClientCase::Http3 => client.fetch(files, false),
     }
 }
 
@@ -61,8 +67,8 @@ struct Client<'a> {
     plan: &'a ClientPlan,
     address: SocketAddr,
     server_name: ServerName<'static>,
+    /// Shared with its cache, so that a later connection finds the tickets of an earlier one.
     config: Arc<Config>,
-    /// Shared, so that a later connection finds the tickets of an earlier one.
     tls: Arc<rustls::ClientConfig>,
 }
 
@@ -72,7 +78,21 @@ impl<'a> Client<'a> {
         let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let server_name = ServerName::try_from(name)
             .map_err(|error| format!("{host} is no name of a server: {error}"))?;
-        let config = Config { handshake_timeout: HANDSHAKE_TIMEOUT, ..Config::default() };
+        let resumes = matches!(plan.case, ClientCase::Resumption | ClientCase::ZeroRtt);
+        let cache = || Arc::new(MemorySessionCache::new()) as Arc<dyn SessionCache>;
+        let mut config = Config {
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+            early_data: plan.case == ClientCase::ZeroRtt,
+            session_cache: resumes.then(cache),
+            ..Config::default()
+        };
+        if plan.case == ClientCase::Version2 {
+            config.preferred_versions = vec![Version::V2];
+        }
+        if config.early_data {
+            // Whatever is not early counts against the client, probes for the path's MTU too.
+            config.max_packet_size = config.initial_packet_size;
+        }
         Ok(Self {
             plan,
             address: resolve(host, *port)?,
@@ -98,6 +118,7 @@ impl<'a> Client<'a> {
             address: self.address,
             config: Arc::clone(&self.config),
             tls: Arc::clone(&self.tls),
+            qlog: self.plan.qlog.clone(),
         };
         let mut endpoint = ClientEndpoint::connect(options, session)?;
         let outcome = loop {
@@ -124,6 +145,7 @@ impl<'a> Client<'a> {
             server_name: self.server_name.clone(),
             config: Arc::clone(&self.config),
             tls: Arc::clone(&self.tls),
+            qlog: self.plan.qlog.clone(),
             method: None,
             headers: HeaderMap::new(),
             body: RequestBody::None,

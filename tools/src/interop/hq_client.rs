@@ -86,6 +86,11 @@ impl Session for HqClient {
         Err(Refuse::default())
     }
 
+    /// A GET does no harm when it is done twice.
+    fn on_early_data_ready(&mut self, cx: &mut SessionContext<'_, Self>) {
+        self.ask(cx);
+    }
+
     fn on_handshake_complete(&mut self, cx: &mut SessionContext<'_, Self>) {
         self.ask(cx);
     }

@@ -14,6 +14,10 @@ pub enum ClientCase {
     MultiConnect,
     /// The first file, then the rest on a resumed connection.
     Resumption,
+    /// Likewise, asking for the rest in early data.
+    ZeroRtt,
+    /// Fetch everything on one connection that begins with version 1 and changes to 2.
+    Version2,
     /// Fetch everything on one connection, over HTTP/3.
     Http3,
 }
@@ -22,13 +26,28 @@ impl ClientCase {
     /// The case of this name, if it is supported.
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
-            "handshake" | "transfer" | "longrtt" | "retry" | "ecn" | "multiplexing"
-            | "blackhole" | "amplificationlimit" | "transferloss" | "transfercorruption"
-            | "ipv6" | "rebind-port" | "rebind-addr" | "goodput" | "crosstraffic" => Self::Transfer,
+            "handshake"
+            | "transfer"
+            | "longrtt"
+            | "retry"
+            | "ecn"
+            | "multiplexing"
+            | "blackhole"
+            | "amplificationlimit"
+            | "transferloss"
+            | "transfercorruption"
+            | "ipv6"
+            | "rebind-port"
+            | "rebind-addr"
+            | "connectionmigration"
+            | "goodput"
+            | "crosstraffic" => Self::Transfer,
             "multiconnect" | "handshakeloss" | "handshakecorruption" => Self::MultiConnect,
             "chacha20" => Self::ChaCha20,
             "keyupdate" => Self::KeyUpdate,
             "resumption" => Self::Resumption,
+            "zerortt" => Self::ZeroRtt,
+            "v2" => Self::Version2,
             "http3" => Self::Http3,
             _ => return None,
         })
@@ -42,6 +61,12 @@ pub enum ServerCase {
     Transfer,
     /// Serve who has answered a Retry.
     Retry,
+    /// Serve early data too.
+    ZeroRtt,
+    /// Change connections that begin with version 1 to version 2.
+    Version2,
+    /// Ask clients to come to another port.
+    ConnectionMigration,
 }
 
 impl ServerCase {
@@ -49,6 +74,9 @@ impl ServerCase {
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "retry" => Some(Self::Retry),
+            "zerortt" => Some(Self::ZeroRtt),
+            "v2" => Some(Self::Version2),
+            "connectionmigration" => Some(Self::ConnectionMigration),
             _ => ClientCase::from_name(name).map(|_| Self::Transfer),
         }
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use protoquic::dispatcher::{ClientPool, Ended};
 use protoquic::readers::EventLoop;
 use protoquic::{
-    ClientSetup, CloseReason, Connection, ConnectionStats, PathAddress, Session, SessionHost,
-    SystemRandom, Time,
+    ClientSetup, CloseReason, Connection, ConnectionStats, Observer, PathAddress, Session,
+    SessionHost, SystemRandom, Time,
 };
 
 use super::client::{PerfClient, PerfReport, PerfWork};
@@ -185,7 +185,11 @@ impl<'a, S: Session> Crowd<'a, S> {
             path: self.path,
             token: bytes::Bytes::new(),
             random: Box::new(SystemRandom),
-            observer: None,
+            observer: self
+                .options
+                .qlog
+                .as_ref()
+                .map(|folder| Box::new(folder.observer()) as Box<dyn Observer>),
         };
         let connection = Connection::client(now, setup).map_err(|error| error.to_string())?;
         self.pool.add(SessionHost::new(connection, make(now)));

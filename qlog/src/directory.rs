@@ -1,0 +1,61 @@
+//! [`QlogDirectory`]: a folder in which every connection gets a file of its own. This file must not
+//! know what is in them.
+
+use std::fs::{File, create_dir_all};
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use protoquic_core::connection::ConnectionStart;
+use protoquic_core::{Observer, ObserverFactory, Role};
+
+use crate::QlogObserver;
+
+/// A folder for qlog files: an [`ObserverFactory`] for dispatchers, and a source of observers for
+/// clients.
+#[derive(Clone, Debug)]
+pub struct QlogDirectory {
+    path: PathBuf,
+}
+
+impl QlogDirectory {
+    /// Files will go into this folder, which is made if it is not there.
+    pub fn new(path: impl Into<PathBuf>) -> io::Result<Self> {
+        let path = path.into();
+        create_dir_all(&path)?;
+        Ok(Self { path })
+    }
+
+    /// Where the files are.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// An observer that makes its file when its connection begins. The file is named by the
+    /// destination of the client's first packet, which both ends know, and the role.
+    pub fn observer(&self) -> QlogObserver {
+        let path = self.path.clone();
+        QlogObserver::opening(move |start: &ConnectionStart| {
+            let role = match start.role {
+                Role::Client => "client",
+                Role::Server => "server",
+            };
+            let name = path.join(format!("{}_{role}.sqlog", start.original_destination));
+            let file = File::create(&name).map_err(|error| {
+                io::Error::new(error.kind(), format!("{}: {error}", name.display()))
+            })?;
+            Ok((Box::new(BufWriter::new(file)), Some(wall_time())))
+        })
+    }
+}
+
+impl ObserverFactory for QlogDirectory {
+    fn create_observer(&mut self, _start: &ConnectionStart) -> Option<Box<dyn Observer>> {
+        Some(Box::new(self.observer()))
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a file says when it was written, no protocol does")]
+fn wall_time() -> SystemTime {
+    SystemTime::now()
+}
