@@ -1,8 +1,9 @@
 //! protoquic: a QUIC and HTTP/3 endpoint put together from replaceable objects.
 //!
 //! This crate only re-exports what an application needs; the rooms are `core`, `dispatcher`,
-//! `readers` and `writers`.
+//! `readers` and `writers`, and `blocking` for programs made of threads.
 
+pub use protoquic_blocking as blocking;
 pub use protoquic_core::*;
 pub use protoquic_dispatcher as dispatcher;
 pub use protoquic_readers as readers;

@@ -286,6 +286,11 @@ impl<S: Session> Net<S> {
         self.alarms[0] = Alarms::default();
     }
 
+    /// Servers that are started from now on choose other random keys.
+    pub fn change_server_seed(&mut self) {
+        self.seed += 1000;
+    }
+
     /// The time of day goes on, by which tokens expire; the network's time does not.
     pub fn pass_wall_time(&mut self, time: Duration) {
         *self.wall.lock().expect("no test panics while it holds the time") += time;

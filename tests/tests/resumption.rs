@@ -460,6 +460,7 @@ fn with_a_secret_tokens_and_tickets_outlive_the_server() {
             ..DispatcherConfig::default()
         };
         let factory = Box::new(echo_factory(world.server.clone()));
+        world.net.change_server_seed();
         world.net.restart_server(dispatcher, vec![factory]);
     };
     let mut world = World::new();

@@ -12,6 +12,15 @@ pub fn parse<T: Parser>() -> T {
     T::parse_from(std::env::args_os().map(with_dashes))
 }
 
+/// Takes the name of a transport protocol where a program of several would.
+pub fn quic_only(name: &str) -> Result<String, String> {
+    if name.eq_ignore_ascii_case("quic") {
+        Ok("QUIC".to_owned())
+    } else {
+        Err("QUIC is the only protocol here".to_owned())
+    }
+}
+
 /// Where qlog files go.
 #[derive(Clone, Debug, Default, Args)]
 pub struct QlogArguments {

@@ -10,5 +10,7 @@ pub mod interrupt;
 pub mod perf;
 pub mod qchat;
 pub mod qpack_offline;
+pub mod quic_echo;
 pub mod server;
 pub mod trust;
+pub mod vcl_test;

@@ -76,4 +76,6 @@ pub enum Event {
     PathRecovered,
     /// The connection runs over this path from now on.
     PathChanged(PathAddress),
+    /// Nothing has come for a while: it is time to give memory back.
+    Idle,
 }

@@ -27,8 +27,9 @@ pub(super) struct Handshake {
     /// The peer's own connection ID, from its first packet.
     peer_id: Option<ConnectionId>,
     retry_source: Option<ConnectionId>,
-    peer_parameters: Option<TransportParameters>,
-    defaults: TransportParameters,
+    /// The peer's transport parameters; before they are known, what holds instead.
+    peer_parameters: Box<TransportParameters>,
+    knows_peer: bool,
     /// Where TLS writes now.
     level: Space,
     complete: bool,
@@ -57,8 +58,8 @@ impl Handshake {
             first_destination: start.first_destination,
             peer_id: start.peer_id,
             retry_source: start.retry_source,
-            peer_parameters: None,
-            defaults: TransportParameters::default(),
+            peer_parameters: Box::default(),
+            knows_peer: false,
             level: Space::Initial,
             complete: false,
             deadline: start.deadline,
@@ -96,14 +97,19 @@ impl Handshake {
         (!self.complete).then_some(self.deadline)
     }
 
+    /// Gives back what only the handshake needed.
+    pub(super) fn release_memory(&mut self) {
+        self.tls.release_memory();
+    }
+
     /// Until the peer's transport parameters are known, these hold (RFC 9000 §7.4.1).
     pub(super) fn remember_parameters(&mut self, remembered: TransportParameters) {
-        self.defaults = remembered;
+        *self.peer_parameters = remembered;
     }
 
     /// The peer's transport parameters, or the defaults while they are unknown.
     pub(super) fn peer_parameters(&self) -> &TransportParameters {
-        self.peer_parameters.as_ref().unwrap_or(&self.defaults)
+        &self.peer_parameters
     }
 
     /// At which level the peer's next TLS message has to come.
@@ -232,7 +238,7 @@ impl Connection {
     }
 
     fn learn_parameters(&mut self, now: Time) -> Result<(), TransportError> {
-        if self.handshake.peer_parameters.is_some() {
+        if self.handshake.knows_peer {
             return Ok(());
         }
         let Some(encoded) = self.handshake.tls.peer_transport_parameters() else { return Ok(()) };
@@ -258,12 +264,13 @@ impl Connection {
             &mut *self.random,
             &mut self.events,
         );
-        self.handshake.peer_parameters = Some(theirs);
+        *self.handshake.peer_parameters = theirs;
+        self.handshake.knows_peer = true;
         Ok(())
     }
 
     fn on_handshake_complete(&mut self, now: Time) -> Result<(), TransportError> {
-        if self.handshake.peer_parameters.is_none() {
+        if !self.handshake.knows_peer {
             // RFC 9001 §8.2; TLS has already refused, this keeps the promise to what follows.
             return Err(TransportError::new(
                 crate::TransportErrorCode::crypto(MISSING_EXTENSION),

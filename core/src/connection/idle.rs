@@ -18,6 +18,8 @@ pub(super) struct IdleTimer {
     sent_since_receive: bool,
     /// Whether a keep-alive is out.
     kept_alive: bool,
+    /// Whether the connection has fallen idle since a packet was received.
+    is_idle: bool,
 }
 
 impl IdleTimer {
@@ -29,6 +31,7 @@ impl IdleTimer {
             received: now,
             sent_since_receive: false,
             kept_alive: false,
+            is_idle: false,
         }
     }
 
@@ -44,6 +47,16 @@ impl IdleTimer {
         self.received = now;
         self.sent_since_receive = false;
         self.kept_alive = false;
+        self.is_idle = false;
+    }
+
+    /// When the connection counts as idle: nothing has come for a while.
+    pub(super) fn idle_deadline(&self) -> Option<Time> {
+        (!self.is_idle).then_some(self.received + IDLE_AFTER)
+    }
+
+    pub(super) fn on_idle(&mut self) {
+        self.is_idle = true;
     }
 
     /// RFC 9000 §10.1: only the first ack-eliciting packet after one was received counts.
@@ -73,6 +86,9 @@ impl IdleTimer {
     }
 }
 
+/// After how long a silence memory is given back: longer than a busy connection's pauses.
+const IDLE_AFTER: Duration = Duration::from_secs(1);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +113,16 @@ mod tests {
         timer.on_ack_eliciting_sent(Time::ZERO + SECOND);
         timer.on_ack_eliciting_sent(Time::ZERO + 9 * SECOND);
         assert_eq!(timer.deadline(SECOND), Some(Time::ZERO + 31 * SECOND));
+    }
+
+    #[test]
+    fn a_connection_falls_idle_once_for_each_silence() {
+        let mut timer = IdleTimer::new(Time::ZERO, 30 * SECOND, None);
+        assert_eq!(timer.idle_deadline(), Some(Time::ZERO + IDLE_AFTER));
+        timer.on_idle();
+        assert_eq!(timer.idle_deadline(), None);
+        timer.on_packet_received(Time::ZERO + 6 * SECOND);
+        assert_eq!(timer.idle_deadline(), Some(Time::ZERO + 6 * SECOND + IDLE_AFTER));
     }
 
     #[test]

@@ -36,6 +36,7 @@ mod idle;
 mod initial_keys;
 mod keys;
 mod local_cids;
+mod memory;
 mod migration;
 mod mtu;
 mod observer;

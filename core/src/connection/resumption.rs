@@ -144,9 +144,7 @@ impl Connection {
 
     /// A client that resumes begins with what the server allowed it before (RFC 9000 §7.4.1).
     pub(super) fn offer_early_data(&mut self) {
-        if !self.config.early_data {
-            return;
-        }
+        // There are keys only if the settings allow early data, and a ticket does.
         let tls = &self.handshake.tls;
         let Some(keys) = tls.zero_rtt_keys() else { return };
         let remembered = tls

@@ -100,7 +100,10 @@ impl From<rustls::Error> for TlsSetupError {
 
 /// One end of a handshake.
 pub struct Tls {
-    inner: quic::Connection,
+    /// Where the handshake is made. A server whose handshake is over may have let it go.
+    inner: Option<Box<quic::Connection>>,
+    /// What was known when it was let go.
+    outcome: Outcome,
     role: Role,
     /// The version that rustls makes keys for: the one the connection began with.
     original: Version,
@@ -110,6 +113,14 @@ pub struct Tls {
     tap: Option<Arc<SecretTap>>,
     alpn_known: Option<Vec<u8>>,
     name: Option<String>,
+}
+
+/// What a handshake has come to.
+#[derive(Default)]
+struct Outcome {
+    is_resumed: bool,
+    suite: Option<CipherSuite>,
+    certificates: Option<Vec<CertificateDer<'static>>>,
 }
 
 impl fmt::Debug for Tls {
@@ -157,7 +168,8 @@ impl Tls {
         version: Version,
         tap: Option<Arc<SecretTap>>,
     ) -> Self {
-        Self { inner, role, original: version, version, tap, alpn_known: None, name: None }
+        let (inner, outcome) = (Some(Box::new(inner)), Outcome::default());
+        Self { inner, outcome, role, original: version, version, tap, alpn_known: None, name: None }
     }
 
     /// From now on keys are for this version. Has an effect only if the handshake began as one
@@ -166,28 +178,39 @@ impl Tls {
         self.version = version;
     }
 
+    /// Gives memory back where the handshake is over and nothing more can come of it: a server asks
+    /// for no authentication later, and has given out its tickets (RFC 8446 §4.6).
+    pub fn release_memory(&mut self) {
+        if self.role == Role::Server && !self.is_handshaking() {
+            let certificates = self.peer_certificates().map(<[_]>::to_vec);
+            let (is_resumed, suite) = (self.is_resumed(), self.cipher_suite());
+            self.outcome = Outcome { is_resumed, suite, certificates };
+            self.inner = None;
+        }
+    }
+
     /// The keys of 0-RTT packets: on a client that resumes and may send them, on a server that has
     /// accepted them (RFC 9001 §4.6).
     pub fn zero_rtt_keys(&self) -> Option<DirectionalKeys> {
-        self.inner.zero_rtt_keys()
+        self.inner.as_ref()?.zero_rtt_keys()
     }
 
     /// On a client that has just begun: the transport parameters of the connection it resumes.
     pub fn remembered_transport_parameters(&self) -> Option<&[u8]> {
-        self.inner.quic_transport_parameters()
+        self.inner.as_ref()?.quic_transport_parameters()
     }
 
     /// On a client whose handshake is complete: whether the server has accepted early data.
     pub fn early_data_was_accepted(&self) -> bool {
-        match &self.inner {
-            quic::Connection::Client(client) => client.is_early_data_accepted(),
-            quic::Connection::Server(_) => false,
+        match self.inner.as_deref() {
+            Some(quic::Connection::Client(client)) => client.is_early_data_accepted(),
+            Some(quic::Connection::Server(_)) | None => false,
         }
     }
 
     /// On a server that has not read anything: early data will be refused.
     pub fn refuse_early_data(&mut self) {
-        if let quic::Connection::Server(server) = &mut self.inner {
+        if let Some(quic::Connection::Server(server)) = self.inner.as_deref_mut() {
             server.reject_early_data();
         }
     }
@@ -195,11 +218,18 @@ impl Tls {
     /// Takes the next bytes of the peer's CRYPTO stream. A failure becomes the CRYPTO_ERROR of the
     /// alert that TLS would send (RFC 9001 §4.8).
     pub fn read(&mut self, data: &[u8]) -> Result<(), TransportError> {
-        self.inner.read_hs(data).map_err(|error| self.to_transport_error(&error))?;
-        if self.alpn_known.is_none() {
-            self.alpn_known = self.inner.alpn_protocol().map(<[u8]>::to_vec);
+        let Some(inner) = self.inner.as_deref_mut() else {
+            // A client has nothing to say after the handshake (RFC 9001 §4.4, §6).
+            let code = TransportErrorCode::crypto(u8::from(AlertDescription::UnexpectedMessage));
+            return Err(TransportError::new(code, "a TLS message after the handshake"));
+        };
+        if let Err(error) = inner.read_hs(data) {
+            return Err(to_transport_error(inner, &error));
         }
-        if let quic::Connection::Server(server) = &self.inner
+        if self.alpn_known.is_none() {
+            self.alpn_known = inner.alpn_protocol().map(<[u8]>::to_vec);
+        }
+        if let quic::Connection::Server(server) = inner
             && self.name.is_none()
         {
             self.name = server.server_name().map(str::to_owned);
@@ -207,29 +237,10 @@ impl Tls {
         Ok(())
     }
 
-    fn to_transport_error(&self, error: &rustls::Error) -> TransportError {
-        // RFC 9001 §4.6.1: a ticket whose early data has a limit.
-        if *error == rustls::Error::PeerMisbehaved(PeerMisbehaved::InvalidMaxEarlyDataSize) {
-            return TransportError::protocol_violation(error.to_string());
-        }
-        let alert = self.inner.alert().unwrap_or(match error {
-            rustls::Error::NoApplicationProtocol => AlertDescription::NoApplicationProtocol,
-            rustls::Error::InvalidCertificate(_) => AlertDescription::BadCertificate,
-            rustls::Error::InappropriateMessage { .. }
-            | rustls::Error::InappropriateHandshakeMessage { .. } => {
-                AlertDescription::UnexpectedMessage
-            }
-            rustls::Error::InvalidMessage(_) => AlertDescription::DecodeError,
-            _ => AlertDescription::HandshakeFailure,
-        });
-        let code = TransportErrorCode::crypto(u8::from(alert));
-        TransportError::new(code, error.to_string())
-    }
-
     /// Appends what is to be sent at the current level. Keys that come back hold from then on:
     /// call again until there are neither bytes nor keys.
     pub fn write(&mut self, out: &mut Vec<u8>) -> Option<NewKeys> {
-        Some(match self.inner.write_hs(out)? {
+        Some(match self.inner.as_deref_mut()?.write_hs(out)? {
             KeyChange::Handshake { keys } => {
                 let derived = self.derive(SecretTap::take_handshake);
                 NewKeys::Handshake(derived.map_or(keys, |secrets| secrets.keys()))
@@ -256,14 +267,14 @@ impl Tls {
 
     /// Whether the handshake is not complete (RFC 9001 §4.1.1).
     pub fn is_handshaking(&self) -> bool {
-        self.inner.is_handshaking()
+        self.inner.as_ref().is_some_and(|inner| inner.is_handshaking())
     }
 
     /// The peer's transport parameters, encoded, once they have arrived; on a client, once the
     /// handshake is complete and they are authentic. Before, a client that resumes a session is
     /// shown those of that session, which name other connection IDs (RFC 9000 §7.4.1).
     pub fn peer_transport_parameters(&self) -> Option<&[u8]> {
-        match &self.inner {
+        match self.inner.as_deref()? {
             quic::Connection::Client(client) if client.is_handshaking() => None,
             inner => inner.quic_transport_parameters(),
         }
@@ -271,7 +282,10 @@ impl Tls {
 
     /// Whether the handshake resumes a session, without certificates (RFC 8446 §2.2).
     pub fn is_resumed(&self) -> bool {
-        self.inner.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+        let resumed = Some(rustls::HandshakeKind::Resumed);
+        self.inner
+            .as_ref()
+            .map_or(self.outcome.is_resumed, |inner| inner.handshake_kind() == resumed)
     }
 
     /// The application protocol that was agreed on.
@@ -286,13 +300,38 @@ impl Tls {
 
     /// The certificates that the peer has shown, its own first.
     pub fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
-        self.inner.peer_certificates()
+        match &self.inner {
+            Some(inner) => inner.peer_certificates(),
+            None => self.outcome.certificates.as_deref(),
+        }
     }
 
     /// The cipher suite that was agreed on.
     pub fn cipher_suite(&self) -> Option<CipherSuite> {
-        self.inner.negotiated_cipher_suite().map(|suite| suite.suite())
+        match &self.inner {
+            Some(inner) => inner.negotiated_cipher_suite().map(|suite| suite.suite()),
+            None => self.outcome.suite,
+        }
     }
+}
+
+fn to_transport_error(inner: &quic::Connection, error: &rustls::Error) -> TransportError {
+    // RFC 9001 §4.6.1: a ticket whose early data has a limit.
+    if *error == rustls::Error::PeerMisbehaved(PeerMisbehaved::InvalidMaxEarlyDataSize) {
+        return TransportError::protocol_violation(error.to_string());
+    }
+    let alert = inner.alert().unwrap_or(match error {
+        rustls::Error::NoApplicationProtocol => AlertDescription::NoApplicationProtocol,
+        rustls::Error::InvalidCertificate(_) => AlertDescription::BadCertificate,
+        rustls::Error::InappropriateMessage { .. }
+        | rustls::Error::InappropriateHandshakeMessage { .. } => {
+            AlertDescription::UnexpectedMessage
+        }
+        rustls::Error::InvalidMessage(_) => AlertDescription::DecodeError,
+        _ => AlertDescription::HandshakeFailure,
+    });
+    let code = TransportErrorCode::crypto(u8::from(alert));
+    TransportError::new(code, error.to_string())
 }
 
 /// The keys of Initial packets, which anyone on the path can compute (RFC 9001 §5.2).

@@ -266,6 +266,10 @@ impl Session for Http3ClientSession {
         plumbing::on_alarm(self, cx);
     }
 
+    fn on_idle(&mut self, _cx: &mut SessionContext<'_, Self>) {
+        self.http.release_memory();
+    }
+
     fn on_shutdown(&mut self, cx: &mut SessionContext<'_, Self>) {
         self.fail_queue(&RequestFailure::NotProcessed);
         plumbing::shut_down(self, cx);

@@ -134,6 +134,16 @@ impl Http3Connection {
         Err(Fault::connection(Http3Code::EXCESSIVE_LOAD, "too many frames and streams without use"))
     }
 
+    /// Gives back what only a busy connection needs.
+    pub(super) fn release_memory(&mut self) {
+        for buffer in [&mut self.scratch, &mut self.encoder_backlog, &mut self.decoder_backlog] {
+            if buffer.is_empty() {
+                *buffer = BytesMut::new();
+            }
+        }
+        self.wakes.shrink_to_fit();
+    }
+
     /// A frame, or a few, in few bytes.
     pub(super) fn small(&mut self, write: impl FnOnce(&mut BytesMut)) -> Bytes {
         if self.scratch.capacity() < 64 {

@@ -95,6 +95,10 @@ impl<B: Backend + 'static> Session for Http3ServerSession<B> {
         plumbing::on_alarm(self, cx);
     }
 
+    fn on_idle(&mut self, _cx: &mut SessionContext<'_, Self>) {
+        self.http.release_memory();
+    }
+
     fn on_shutdown(&mut self, cx: &mut SessionContext<'_, Self>) {
         plumbing::shut_down(self, cx);
     }

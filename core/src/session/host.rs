@@ -228,16 +228,12 @@ impl<S: Session> SessionHost<S> {
 
     fn deliver(&mut self, now: Time, event: Event) {
         match event {
-            Event::HandshakeComplete => {
-                self.with_session(now, S::on_handshake_complete);
-            }
+            Event::HandshakeComplete => self.with_session(now, S::on_handshake_complete),
             Event::EarlyDataReady => self.with_session(now, S::on_early_data_ready),
             Event::EarlyDataSettled { accepted } => {
                 self.with_session(now, |session, cx| session.on_early_data_settled(accepted, cx));
             }
-            Event::HandshakeConfirmed => {
-                self.with_session(now, S::on_handshake_confirmed);
-            }
+            Event::HandshakeConfirmed => self.with_session(now, S::on_handshake_confirmed),
             Event::StreamOpened(id) => self.create_incoming_stream(now, id),
             Event::StreamReadable(id) => {
                 self.with_stream(now, id, Stream::on_data_available);
@@ -294,9 +290,19 @@ impl<S: Session> SessionHost<S> {
             Event::PathChanged(path) => {
                 self.with_session(now, |session, cx| session.on_path_changed(&path, cx));
             }
+            Event::Idle => self.on_idle(now),
             Event::ConnectionIdIssued(id) => self.notices.push(Notice::ConnectionIdIssued(id)),
             Event::ConnectionIdRetired(id) => self.notices.push(Notice::ConnectionIdRetired(id)),
         }
+    }
+
+    /// Gives memory back, and has the session do likewise.
+    fn on_idle(&mut self, now: Time) {
+        self.with_session(now, S::on_idle);
+        self.streams.shrink();
+        self.connection.shrink_events();
+        self.wakes.shrink_to_fit();
+        self.notices.shrink_to_fit();
     }
 
     fn create_incoming_stream(&mut self, now: Time, id: StreamId) {

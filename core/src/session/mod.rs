@@ -161,6 +161,12 @@ pub trait Session: Sized + 'static {
         let _ = (path, cx);
     }
 
+    /// Nothing has come for a second: the session may give memory back that it does not need while
+    /// it waits. Once for each silence.
+    fn on_idle(&mut self, cx: &mut SessionContext<'_, Self>) {
+        let _ = cx;
+    }
+
     /// A datagram came (RFC 9221). Copy what you keep for long: it may be a slice of a batch.
     fn on_datagram_received(&mut self, data: bytes::Bytes, cx: &mut SessionContext<'_, Self>) {
         let _ = (data, cx);

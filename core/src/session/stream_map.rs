@@ -50,6 +50,11 @@ impl<T> StreamMap<T> {
         ids
     }
 
+    /// Gives unused memory back.
+    pub(super) fn shrink(&mut self) {
+        self.streams.shrink_to_fit();
+    }
+
     pub(super) fn insert(&mut self, id: StreamId, stream: T) {
         self.streams.insert(id, stream);
     }

@@ -12,7 +12,8 @@ HEAD = """\
 Made by `tests/interop/run`; not to be edited. The cases, their networks and their checks are the
 QUIC interop runner's; [tests/interop/README.md](../tests/interop/README.md) tells how to run them.
 
-A cell is `yes`, `-` where one of both ends does not support the case, or **no**. Goodput (10 MB) and
+A cell is `yes`, `-` where one of both ends does not support the case, `theirs` where it fails for a
+reason that is the peer's, as it fails with others than us too, or **no**. Below are the reasons. Goodput (10 MB) and
 crosstraffic (25 MB beside a TCP CUBIC flow) are in kbit/s over a link of 10 Mbit/s and 30 ms, mean
 and standard deviation of the runs that are named behind them.
 
@@ -25,7 +26,7 @@ class Results:
     def __init__(self, path):
         self.path, self.lock = path, threading.Lock()
         self.all = json.loads(path.read_text()) if path and path.is_file() else {}
-        self.passed = self.failed = self.unsupported = 0
+        self.passed = self.failed = self.unsupported = self.peer = 0
 
     def add(self, client, server, case, outcomes):
         last = outcomes[-1]
@@ -48,7 +49,10 @@ class Results:
 
     def end(self):
         """Prints the sum; returns the exit status."""
-        print(f"{self.passed} passed, {self.failed} failed, {self.unsupported} skipped")
+        print(
+            f"{self.passed} passed, {self.failed} failed, {self.peer} failed by the peer's doing, "
+            f"{self.unsupported} not supported"
+        )
         return 1 if self.failed or not self.passed else 0
 
 
@@ -74,13 +78,33 @@ def table(results, stacks, cases):
             if any(cells):
                 text += f"| {case.name} ({case.abbreviation}) | " + " | ".join(cells) + " |\n"
         text += "\n"
-    failures = [
-        f"- {pair.replace(':', ' -> ')}, {name}: {entry['words']}\n"
-        for pair in pairs
-        for name, entry in results.all[pair].items()
-        if entry["result"] == "failed"
-    ]
-    return text + ("## What failed\n\n" + "".join(failures) if failures else "")
+    for title, result in REASONS.items():
+        text += reasons(title, result, results, pairs)
+    return text
+
+
+REASONS = {
+    "What failed": "failed",
+    "What fails by the peer's doing": "peer",
+    "What is not supported": "unsupported",
+}
+
+
+def reasons(title, result, results, pairs):
+    """Why cells are what they are: each reason once, with the cases that it is given for."""
+    found = {}
+    for pair in pairs:
+        for name, entry in results.all[pair].items():
+            if entry["result"] == result:
+                by_pair = found.setdefault(entry["words"], {})
+                by_pair.setdefault(pair.replace(":", " to "), []).append(name)
+    if not found:
+        return ""
+    lines = []
+    for words, by_pair in found.items():
+        where = "; ".join(f"{pair}: {', '.join(names)}" for pair, names in by_pair.items())
+        lines.append(f"- {where}: {words}\n")
+    return f"## {title}\n\n" + "".join(lines) + "\n"
 
 
 def groups(pairs):
@@ -109,4 +133,4 @@ def cell(entry):
         return ""
     if entry["result"] == "passed":
         return spread(entry["figures"]) if entry["figures"] else "yes"
-    return "-" if entry["result"] == "unsupported" else "**no**"
+    return {"unsupported": "-", "peer": "theirs"}.get(entry["result"], "**no**")

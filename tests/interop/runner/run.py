@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import checks, material, stacks
@@ -18,6 +18,8 @@ from .namespaces import Namespace, Unpermitted
 UNSUPPORTED_STATUS = 127
 START_SECONDS = 10
 PASSED, FAILED, UNSUPPORTED = "passed", "failed", "unsupported"
+# Failed for a reason that is the peer's alone, as it fails with others too.
+PEER = "peer"
 SERVER_4, SERVER_PORT = "193.167.100.100", 443
 # The simulator asks with a version that nobody has, until Version Negotiation comes.
 PROBE = b"\xc0WAIT" + bytes(2) + bytes(1200)
@@ -46,8 +48,11 @@ class Bench:
     def run(self, case, client, server, number):
         """Plays a case once."""
         protocol = stacks.protocol(case, client, server)
-        if protocol is None or not (client.supports(case) and server.supports(case)):
-            return Outcome(UNSUPPORTED)
+        for end, role in ((client, "client"), (server, "server")):
+            if why := end.unsupported.get(case.name):
+                return Outcome(UNSUPPORTED, f"{end.stack}'s {role}: {why}")
+        if protocol is None:
+            return Outcome(UNSUPPORTED, "they have no HTTP in common for this case")
         folder = self.output / f"{client.stack}-{server.stack}" / f"{case.name}.{number}"
         shutil.rmtree(folder, ignore_errors=True)
         seed = f"{self.seed} {case.name} {number}"
@@ -55,6 +60,11 @@ class Bench:
         with Run(self, case, client, server, protocol, folder, seed) as run:
             outcome = run.play()
         outcome.seconds = time.monotonic() - started
+        known = client.defects.get(case.name), server.defects.get(case.name)
+        if outcome.result == FAILED and any(known):
+            end = client if known[0] else server
+            words = f"{end.stack}: {known[0] or known[1]} ({outcome.words})"
+            outcome = replace(outcome, result=PEER, words=words)
         if outcome.result == PASSED:
             tidy(folder)
         return outcome
@@ -109,7 +119,7 @@ class Run(contextlib.ExitStack):
         self.end(server)
         self.end(relay)
         if server.returncode == UNSUPPORTED_STATUS:
-            return Outcome(UNSUPPORTED)
+            return Outcome(UNSUPPORTED, "one of the programs does not know the case")
         return outcome or self.judge()
 
     def lay_out(self):
@@ -194,7 +204,7 @@ class Run(contextlib.ExitStack):
             while time.monotonic() < deadline:
                 if server.poll() is not None:
                     if server.returncode == UNSUPPORTED_STATUS:
-                        return Outcome(UNSUPPORTED)
+                        return Outcome(UNSUPPORTED, "one of the programs does not know the case")
                     return Outcome(FAILED, f"the server ended with {server.returncode}")
                 with contextlib.suppress(OSError):
                     probe.send(PROBE)
@@ -215,7 +225,7 @@ class Run(contextlib.ExitStack):
         except subprocess.TimeoutExpired:
             return Outcome(FAILED, f"the client was not done in {self.case.seconds} s")
         if status == UNSUPPORTED_STATUS:
-            return Outcome(UNSUPPORTED)
+            return Outcome(UNSUPPORTED, "one of the programs does not know the case")
         if status != 0:
             return Outcome(FAILED, f"the client ended with {status}: {self.last_words('client')}")
         return None

@@ -17,14 +17,12 @@ class End:
     stack: str
     command: str
     protocols: tuple
-    # Cases it cannot play, though its program may not know.
-    unsupported: tuple
+    # Cases it cannot play, and cases it fails with others too: why, by name.
+    unsupported: dict
+    defects: dict
 
     def words(self, places):
         return [word.format_map(places) for word in shlex.split(self.command)]
-
-    def supports(self, case):
-        return case.name not in self.unsupported
 
 
 @dataclass
@@ -52,7 +50,8 @@ def end(name, table):
         name,
         table["command"],
         tuple(table.get("protocols", ["hq", "h3"])),
-        tuple(table.get("unsupported", [])),
+        table.get("unsupported", {}),
+        table.get("defects", {}),
     )
 
 

@@ -178,7 +178,9 @@ class Trace:
             if length and connection is not None:
                 return length, connection
         client = datagram.source if to_server else datagram.destination
-        return 0, self.by_address.get(client)
+        # A NAT may have moved a client that has no connection IDs.
+        only = self.connections[0] if len(self.connections) == 1 else None
+        return 0, self.by_address.get(client, only)
 
     def find(self, packet):
         """The connection of a long header's packet; a client's Initial may begin one."""

@@ -29,8 +29,13 @@ impl std::fmt::Debug for ChatServer {
 /// Makes a [`ChatServer`] for each client that asks for [`ALPN`]. `say` is given a line for
 /// everything that happens.
 pub fn chat_factory(config: ServerConfig, say: Say) -> impl SessionFactory {
+    echo_factory(ALPN, config, say)
+}
+
+/// The same echo by another name.
+pub fn echo_factory(alpn: &[u8], config: ServerConfig, say: Say) -> impl SessionFactory + use<> {
     let mut accepted = 0;
-    FnFactory::new(&[ALPN], config, move |connection| {
+    FnFactory::new(&[alpn], config, move |connection| {
         accepted += 1;
         let session = ChatServer { number: accepted, say: Rc::clone(&say), shutting_down: false };
         session.say(&format!("accepted from {}", connection.peer_address()));

@@ -4,7 +4,7 @@ mod environment;
 mod tls;
 
 pub use environment::{Download, downloads, save, served, testcase, unsupported};
-pub use tls::{client_tls, server_tls};
+pub use tls::{client_tls, initial_suite, server_tls};
 
 /// The error of every program here: they end with a message and a nonzero status.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

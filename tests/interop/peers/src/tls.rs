@@ -14,7 +14,12 @@ use crate::{Result, testcase};
 
 /// A client's settings.
 pub fn client_tls(alpn: &[u8]) -> Result<rustls::ClientConfig> {
-    let provider = Arc::new(ring::default_provider());
+    let mut provider = ring::default_provider();
+    if testcase() == "chacha20" {
+        let only = CipherSuite::TLS13_CHACHA20_POLY1305_SHA256;
+        provider.cipher_suites.retain(|suite| suite.suite() == only);
+    }
+    let provider = Arc::new(provider);
     let mut tls = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
@@ -26,8 +31,13 @@ pub fn client_tls(alpn: &[u8]) -> Result<rustls::ClientConfig> {
     Ok(tls)
 }
 
-/// A server's settings. In the case of that name it takes nothing but ChaCha20: both stacks need
-/// AES in a client's list for their Initial packets.
+/// What Initial packets are protected with, whatever the client offers (RFC 9001 §5.2).
+pub fn initial_suite() -> Result<rustls::quic::Suite> {
+    let suite = ring::cipher_suite::TLS13_AES_128_GCM_SHA256.tls13();
+    Ok(suite.and_then(rustls::Tls13CipherSuite::quic_suite).ok_or("no AES for QUIC")?)
+}
+
+/// A server's settings. In the case of that name it prefers ChaCha20.
 pub fn server_tls() -> Result<rustls::ServerConfig> {
     let mut provider = ring::default_provider();
     if testcase() == "chacha20" {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Buf;
 use protoquic_interop_peers::{
-    Download, Error, Result, client_tls, downloads, save, testcase, unsupported,
+    Download, Error, Result, client_tls, downloads, initial_suite, save, testcase, unsupported,
 };
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{Connection, Endpoint, TransportConfig};
@@ -20,7 +20,7 @@ const PARALLEL: usize = 100;
 async fn main() -> Result<()> {
     let case = testcase();
     match case.as_str() {
-        "handshake" | "transfer" | "retry" | "ecn" | "http3" | "keyupdate" | "multiconnect"
+        "handshake" | "transfer" | "chacha20" | "retry" | "ecn" | "http3" | "keyupdate" | "multiconnect"
         | "resumption" | "zerortt" => {}
         _ => unsupported(),
     }
@@ -55,7 +55,7 @@ impl Client {
             std::net::ToSocketAddrs::to_socket_addrs(&(host, 443))?.next().ok_or("no address")?;
         let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
         let mut endpoint = Endpoint::client(any.parse()?)?;
-        let tls = QuicClientConfig::try_from(client_tls(alpn)?)?;
+        let tls = QuicClientConfig::with_initial(Arc::new(client_tls(alpn)?), initial_suite()?)?;
         let mut config = quinn::ClientConfig::new(Arc::new(tls));
         let mut transport = TransportConfig::default();
         transport.max_idle_timeout(Some(Duration::from_secs(60).try_into()?));

@@ -1,0 +1,23 @@
+//! Gives memory back when a connection falls idle: what bursts and the handshake needed, and what
+//! only a busy connection gets anything from. A server has far more idle connections than busy
+//! ones. This file must not know what the memory held.
+
+use super::Connection;
+use super::event::Event;
+
+impl Connection {
+    /// The connection has been silent for a while; whoever owns it hears of it, and does likewise.
+    pub(super) fn release_memory(&mut self) {
+        self.handshake.release_memory();
+        self.streams.shrink();
+        self.recovery.release_memory();
+        self.early_packets.shrink_to_fit();
+        self.scratch = Vec::new();
+        self.events.push_back(Event::Idle);
+    }
+
+    /// Gives back what events took, once they are delivered.
+    pub(crate) fn shrink_events(&mut self) {
+        self.events.shrink_to_fit();
+    }
+}

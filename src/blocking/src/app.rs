@@ -1,0 +1,453 @@
+//! [`App`]: the calls of a host stack on handles. What each kind of handle can do is a table here;
+//! how it is done is in the objects' files.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use protoquic_core::{ApplicationError, Direction};
+use protoquic_readers::connectable_from;
+use rustls_pki_types::ServerName;
+
+use crate::client_port::{self, ConnectOrder};
+use crate::connection::SharedConnection;
+use crate::handle::{Fresh, Handle, Object, Table};
+use crate::listener::{ListenerState, SharedListener};
+use crate::poll::{PollEntry, Watch, look};
+use crate::port::{self, Port};
+use crate::settings::Settings;
+use crate::stream::SharedStream;
+use crate::uri::Place;
+use crate::wait::{Deadline, Patience, Watched};
+use crate::{Error, Result, server_port};
+
+/// An application: its handles and its I/O threads. Clones are the same application. When the last
+/// is dropped, with all that was made of it, its connections deliver what was written, as long as
+/// they linger, and its threads end.
+#[derive(Clone, Debug, Default)]
+pub struct App {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    table: Table,
+    ports: Mutex<Ports>,
+    /// Numbers the connections of clients.
+    connections: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Ports {
+    ipv4_clients: Option<Arc<Port>>,
+    ipv6_clients: Option<Arc<Port>>,
+    /// Every thread that may still run.
+    threads: Vec<(Arc<Port>, JoinHandle<()>)>,
+}
+
+impl Ports {
+    fn add(&mut self, port: Arc<Port>, thread: JoinHandle<()>) {
+        self.threads.retain(|(_, thread)| !thread.is_finished());
+        self.threads.push((port, thread));
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let ports = std::mem::take(self.ports.get_mut().unwrap_or_else(PoisonError::into_inner));
+        for (port, _) in &ports.threads {
+            port.stop();
+        }
+        for (_, thread) in ports.threads {
+            let _ = thread.join(); // one that panicked has said so
+        }
+    }
+}
+
+impl App {
+    /// An application with nothing in it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A handle, to be connected or to listen.
+    pub fn create(&self) -> Handle {
+        self.inner.table.insert(Object::Fresh(Fresh::default()))
+    }
+
+    /// A handle with these settings.
+    pub fn create_with(&self, settings: Settings) -> Handle {
+        let fresh = Fresh { settings: Box::new(settings), ..Fresh::default() };
+        self.inner.table.insert(Object::Fresh(fresh))
+    }
+
+    /// Sets the certificate chain, in PEM, of a handle that is neither connected nor listening.
+    pub fn add_cert(&self, handle: Handle, pem: &[u8]) -> Result<()> {
+        self.fresh(handle, |fresh| {
+            fresh.settings.certificate = pem.to_vec();
+            Ok(())
+        })
+    }
+
+    /// Likewise the private key.
+    pub fn add_key(&self, handle: Handle, pem: &[u8]) -> Result<()> {
+        self.fresh(handle, |fresh| {
+            fresh.settings.key = pem.to_vec();
+            Ok(())
+        })
+    }
+
+    /// Changes all settings of a handle that is neither connected nor listening.
+    pub fn configure(
+        &self,
+        handle: Handle,
+        change: impl FnOnce(Settings) -> Settings,
+    ) -> Result<()> {
+        self.fresh(handle, |fresh| {
+            *fresh.settings = change(std::mem::take(&mut *fresh.settings));
+            Ok(())
+        })
+    }
+
+    fn fresh<R>(&self, handle: Handle, f: impl FnOnce(&mut Fresh) -> Result<R>) -> Result<R> {
+        self.inner.table.update(handle, |object| match object {
+            Object::Fresh(fresh) => f(fresh),
+            _ => Err(IN_USE),
+        })
+    }
+
+    /// Gives the handle an address to listen on, `quic://HOST/PORT`; port 0 is a free one.
+    pub fn bind(&self, handle: Handle, uri: &str) -> Result<SocketAddr> {
+        let address = Place::parse(uri)?.resolve()?;
+        self.fresh(handle, |fresh| {
+            let socket = port::open_socket(address)?;
+            let address = socket.local_addr().map_err(|error| Error::system(&error))?;
+            fresh.bound = Some(socket);
+            Ok(address)
+        })
+    }
+
+    /// Listens; at most `backlog` connections wait to be accepted, clients beyond that are refused.
+    pub fn listen(&self, handle: Handle, backlog: usize) -> Result<()> {
+        let fresh = self.look_fresh(handle)?;
+        let socket = fresh
+            .bound
+            .clone()
+            .ok_or(Error::Unsuitable("the handle is not bound to an address"))?;
+        let (listener, port, thread) = listen(&fresh, socket, backlog)?;
+        let mut ports = self.inner.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        ports.add(Arc::clone(&port), thread);
+        drop(ports);
+        let became = self.turn_into(handle, Object::Listener(listener));
+        if became.is_err() {
+            port.close();
+        }
+        became
+    }
+
+    /// What is known of a handle that is neither connected nor listening.
+    fn look_fresh(&self, handle: Handle) -> Result<Fresh> {
+        match self.inner.table.get(handle)? {
+            Object::Fresh(fresh) => Ok(fresh),
+            _ => Err(IN_USE),
+        }
+    }
+
+    /// Makes something of a handle, unless another thread was faster.
+    fn turn_into(&self, handle: Handle, what: Object) -> Result<()> {
+        self.inner.table.update(handle, |object| match object {
+            Object::Fresh(_) => {
+                *object = what;
+                Ok(())
+            }
+            _ => Err(IN_USE),
+        })
+    }
+
+    /// Connects to `quic://HOST/PORT`, and waits until that is done. In non-blocking mode it only
+    /// begins to: the handle becomes writable.
+    pub fn connect(&self, handle: Handle, uri: &str) -> Result<()> {
+        let Fresh { settings, patience, .. } = self.look_fresh(handle)?;
+        let place = Place::parse(uri)?;
+        let server = place.resolve()?;
+        let (config, tls) = settings.client()?;
+        let name = settings.server_name.unwrap_or(place.host);
+        let server_name = ServerName::try_from(name)
+            .map_err(|error| Error::Invalid(format!("that is no name of a server: {error}")))?;
+        let port = self.client_port(server)?;
+        let number = self.inner.connections.fetch_add(1, Ordering::Relaxed);
+        let (owner, linger) = (Arc::clone(&port), settings.linger);
+        let connection = SharedConnection::new(number, owner, server, linger, patience);
+        self.turn_into(handle, Object::Connection(Arc::clone(&connection)))?;
+        let shared = Arc::clone(&connection);
+        port.connect(ConnectOrder { connection: shared, config, tls, server_name, server });
+        or_later(connection.wait_established())
+    }
+
+    /// Makes of a handle a stream of the connection, which carries data both ways, and waits until
+    /// the peer allows it. In non-blocking mode it only begins to.
+    pub fn stream_connect(&self, handle: Handle, connection: Handle) -> Result<()> {
+        self.stream_connect_as(handle, connection, Direction::Bidirectional)
+    }
+
+    /// As [`stream_connect`](Self::stream_connect), in either direction: data goes both ways or only
+    /// to the peer.
+    pub fn stream_connect_as(
+        &self,
+        handle: Handle,
+        connection: Handle,
+        direction: Direction,
+    ) -> Result<()> {
+        let connection = self.connection(connection)?;
+        self.look_fresh(handle)?;
+        let stream = connection.open(direction)?;
+        let became = self.turn_into(handle, Object::Stream(Arc::clone(&stream)));
+        if became.is_err() {
+            stream.close();
+        }
+        became?;
+        or_later(stream.wait_open())
+    }
+
+    /// Takes what waits: a connection from a listener, a stream that the peer has opened from a
+    /// connection.
+    pub fn accept(&self, handle: Handle) -> Result<Handle> {
+        let object = match self.inner.table.get(handle)? {
+            Object::Listener(listener) => Object::Connection(listener.accept()?),
+            Object::Connection(connection) => Object::Stream(connection.accept()?),
+            Object::Stream(_) | Object::Fresh(_) => {
+                return Err(Error::Unsuitable("nothing can be accepted from this handle"));
+            }
+        };
+        Ok(self.inner.table.insert(object))
+    }
+
+    /// Whether the handle is a connection: streams can be both opened on it and accepted from it.
+    pub fn is_connectable_listener(&self, handle: Handle) -> Result<bool> {
+        Ok(matches!(self.inner.table.get(handle)?, Object::Connection(_)))
+    }
+
+    /// Reads from a stream what has come, at least a byte; 0 at its end.
+    pub fn read(&self, handle: Handle, buffer: &mut [u8]) -> Result<usize> {
+        self.stream(handle)?.read(buffer)
+    }
+
+    /// Writes to a stream as much as there is room for, at least a byte.
+    pub fn write(&self, handle: Handle, data: &[u8]) -> Result<usize> {
+        self.stream(handle)?.write(data)
+    }
+
+    /// Ends a stream's sending part: the peer reads to the end of what was written.
+    pub fn finish(&self, handle: Handle) -> Result<()> {
+        self.stream(handle)?.finish()
+    }
+
+    /// Waits until the peer has all of a stream that was finished. (Its QUIC has it; whether its
+    /// application has read it, only the peer's answer can tell.)
+    pub fn wait_delivered(&self, handle: Handle) -> Result<()> {
+        self.stream(handle)?.wait_delivered()
+    }
+
+    /// Abandons a stream's sending part.
+    pub fn reset(&self, handle: Handle, code: ApplicationError) -> Result<()> {
+        self.stream(handle)?.reset(code)
+    }
+
+    /// Tells the peer that no more of a stream will be read.
+    pub fn stop(&self, handle: Handle, code: ApplicationError) -> Result<()> {
+        self.stream(handle)?.stop(code)
+    }
+
+    /// Sends a datagram on a connection. It may be lost.
+    pub fn send_datagram(&self, handle: Handle, data: &[u8]) -> Result<()> {
+        self.connection(handle)?.send_datagram(data)
+    }
+
+    /// Receives a datagram of a connection into the buffer; what does not fit is cut off. Returns its
+    /// length.
+    pub fn receive_datagram(&self, handle: Handle, buffer: &mut [u8]) -> Result<usize> {
+        let data = self.connection(handle)?.receive_datagram()?;
+        let len = data.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&data[..len]);
+        Ok(data.len())
+    }
+
+    /// The longest datagram that can be sent now, in bytes; none if the peer takes none.
+    pub fn max_datagram_size(&self, handle: Handle) -> Result<Option<usize>> {
+        Ok(self.connection(handle)?.state.with(|state| state.max_datagram))
+    }
+
+    /// Closes a handle. A stream is ended in order and read no more; a connection is ended once its
+    /// streams are delivered, or after its linger time; a listener's connections live on. Does not
+    /// wait for any of it.
+    pub fn close(&self, handle: Handle) -> Result<()> {
+        match self.inner.table.remove(handle)? {
+            Object::Fresh(_) => {}
+            Object::Listener(listener) => {
+                listener.close(Error::BadHandle);
+                listener.port.close();
+            }
+            Object::Connection(connection) => {
+                connection.close(ApplicationError(0), "", false);
+            }
+            Object::Stream(stream) => stream.close(),
+        }
+        Ok(())
+    }
+
+    /// Ends a connection, with a code and a reason for the peer: once its streams are delivered, or
+    /// at once. The handle stays, to be closed.
+    pub fn shut_down(
+        &self,
+        handle: Handle,
+        code: ApplicationError,
+        reason: &str,
+        at_once: bool,
+    ) -> Result<()> {
+        self.connection(handle)?.close(code, reason, at_once);
+        Ok(())
+    }
+
+    /// Waits until a connection is over, and says why it is.
+    pub fn wait_closed(&self, handle: Handle) -> Result<Error> {
+        self.connection(handle)?.wait_closed()
+    }
+
+    /// The peer's address.
+    pub fn peer_address(&self, handle: Handle) -> Result<SocketAddr> {
+        Ok(self.connection(handle)?.state.with(|state| state.peer))
+    }
+
+    /// The application protocol that was agreed on, once it was.
+    pub fn alpn(&self, handle: Handle) -> Result<Option<Vec<u8>>> {
+        Ok(self.connection(handle)?.state.with(|state| state.alpn.clone()))
+    }
+
+    /// Where a listener listens.
+    pub fn local_address(&self, handle: Handle) -> Result<SocketAddr> {
+        match self.inner.table.get(handle)? {
+            Object::Listener(listener) => Ok(listener.address),
+            _ => Err(Error::Unsuitable("only a listener has an address of its own")),
+        }
+    }
+
+    /// How long accepting and reading wait; for ever if `None`. What is accepted or opened inherits
+    /// it.
+    pub fn set_read_timeout(&self, handle: Handle, timeout: Option<Duration>) -> Result<()> {
+        self.set_patience(handle, |patience| patience.read = timeout)
+    }
+
+    /// How long connecting and writing wait.
+    pub fn set_write_timeout(&self, handle: Handle, timeout: Option<Duration>) -> Result<()> {
+        self.set_patience(handle, |patience| patience.write = timeout)
+    }
+
+    /// Whether calls that would have to wait fail instead, with [`Error::WouldBlock`].
+    pub fn set_nonblocking(&self, handle: Handle, nonblocking: bool) -> Result<()> {
+        self.set_patience(handle, |patience| patience.nonblocking = nonblocking)
+    }
+
+    fn set_patience(&self, handle: Handle, f: impl FnOnce(&mut Patience)) -> Result<()> {
+        self.inner.table.update(handle, |object| {
+            match object {
+                Object::Fresh(fresh) => f(&mut fresh.patience),
+                Object::Listener(listener) => listener.state.with(|state| f(&mut state.patience)),
+                Object::Connection(shared) => shared.state.with(|state| f(&mut state.patience)),
+                Object::Stream(stream) => stream.state.with(|state| f(&mut state.patience)),
+            }
+            Ok(())
+        })
+    }
+
+    /// Waits until any of these is ready, at most so long, and fills in what each is ready for.
+    /// Returns how many are; 0 when the time is over.
+    pub fn poll(&self, entries: &mut [PollEntry], timeout: Option<Duration>) -> Result<usize> {
+        let get = |entry: &PollEntry| self.inner.table.get(entry.handle);
+        let objects = entries.iter().map(get).collect::<Result<Vec<_>>>()?;
+        let ready = look(entries, &objects);
+        if ready > 0 || timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Ok(ready);
+        }
+        let deadline = Deadline::new(timeout);
+        let watch = Watch::new(&objects);
+        loop {
+            // After the watch has begun: a change before it is seen, one after it is signalled.
+            let ready = look(entries, &objects);
+            match deadline.left() {
+                _ if ready > 0 => return Ok(ready),
+                Ok(left) => watch.wait(left),
+                Err(_) => return Ok(0),
+            }
+        }
+    }
+
+    /// How many handles there are.
+    pub fn handles(&self) -> usize {
+        self.inner.table.len()
+    }
+
+    fn stream(&self, handle: Handle) -> Result<Arc<SharedStream>> {
+        match self.inner.table.get(handle)? {
+            Object::Stream(stream) => Ok(stream),
+            _ => Err(Error::Unsuitable("the handle is not a stream")),
+        }
+    }
+
+    fn connection(&self, handle: Handle) -> Result<Arc<SharedConnection>> {
+        match self.inner.table.get(handle)? {
+            Object::Connection(connection) => Ok(connection),
+            _ => Err(Error::Unsuitable("the handle is not a connection")),
+        }
+    }
+
+    /// The port from which this server can be reached, started if it is the first.
+    fn client_port(&self, server: SocketAddr) -> Result<Arc<Port>> {
+        let mut ports = self.inner.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        let known =
+            if server.is_ipv4() { &mut ports.ipv4_clients } else { &mut ports.ipv6_clients };
+        if let Some(port) = known {
+            return Ok(Arc::clone(port));
+        }
+        let socket = port::open_socket(connectable_from(server))?;
+        let (port, thread) = port::start("clients", socket, client_port::run)?;
+        *known = Some(Arc::clone(&port));
+        ports.add(Arc::clone(&port), thread);
+        Ok(port)
+    }
+}
+
+/// A handle is used once.
+const IN_USE: Error = Error::Unsuitable("the handle is connected or listening already");
+
+/// What was only begun in non-blocking mode is no failure.
+fn or_later(result: Result<()>) -> Result<()> {
+    match result {
+        Err(Error::WouldBlock) => Ok(()),
+        other => other,
+    }
+}
+
+/// Starts a listener's thread.
+fn listen(
+    fresh: &Fresh,
+    socket: Arc<std::net::UdpSocket>,
+    backlog: usize,
+) -> Result<(Arc<SharedListener>, Arc<Port>, JoinHandle<()>)> {
+    let config = fresh.settings.server()?;
+    let (linger, patience) = (fresh.settings.linger, fresh.patience);
+    let address = socket.local_addr().map_err(|error| Error::system(&error))?;
+    let (tell, told) = std::sync::mpsc::sync_channel::<Arc<SharedListener>>(1);
+    let main = move |equipment| {
+        if let Ok(listener) = told.recv() {
+            server_port::run(equipment, listener, config, linger);
+        }
+    };
+    let (port, thread) = port::start("listener", socket, main)?;
+    let state = Watched::new(ListenerState { patience, ..ListenerState::default() });
+    let owner = Arc::clone(&port);
+    let listener = Arc::new(SharedListener { port: owner, address, backlog, state });
+    let _ = tell.send(Arc::clone(&listener)); // its thread waits for it
+    Ok((listener, port, thread))
+}
