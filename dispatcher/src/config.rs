@@ -39,6 +39,10 @@ pub struct DispatcherConfig {
     pub max_stateless_per_second: u32,
     /// Whether sessions are given tokens for their clients' later connections. Default on.
     pub give_new_tokens: bool,
+    /// Whether first packets may have any QUIC bit: to be on if the settings of any factory say
+    /// [that](protoquic_core::Config::grease_quic_bit) to clients, who remember it with their
+    /// tokens. Default off. (RFC 9287 §3.1)
+    pub grease_quic_bit: bool,
     /// What reset tokens and address validation tokens follow from, so that they hold after a
     /// restart and on other servers with the same secret (RFC 9000 §10.3.2). Default: none, keys
     /// are chosen at random.
@@ -59,6 +63,7 @@ impl Default for DispatcherConfig {
             max_time_wait: 20_000,
             max_stateless_per_second: 1024,
             give_new_tokens: true,
+            grease_quic_bit: false,
             secret: None,
         }
     }

@@ -228,7 +228,8 @@ impl Dispatcher {
     fn on_unrouted(&mut self, packet: ReceivedPacket) {
         let now = packet.received;
         let data = packet.data.clone();
-        match look(&data, self.ids.connection_id_length(), &self.config.versions) {
+        let DispatcherConfig { versions, grease_quic_bit, .. } = &self.config;
+        match look(&data, self.ids.connection_id_length(), versions, *grease_quic_bit) {
             FirstLook::Drop => self.stats.dropped += 1,
             FirstLook::Initial(header) => self.on_initial(now, &header, packet),
             FirstLook::ZeroRtt(id) => self.on_zero_rtt(now, id, packet),

@@ -17,7 +17,9 @@
 
 use protoquic_core::connection::MIN_PACKET_SIZE;
 use protoquic_core::crypto::TokenVerdict;
-use protoquic_core::wire::{LongHeader, LongType, PacketHeader, Version, parse_header};
+use protoquic_core::wire::{
+    LongHeader, LongType, PacketHeader, Version, parse_greased_header, parse_header,
+};
 use protoquic_core::{ConnectionId, PathAddress};
 
 /// A client's Initial that may become a connection.
@@ -49,12 +51,15 @@ pub(crate) enum FirstLook<'a> {
 }
 
 /// Reads a datagram's first header, if it begins a connection in one of these versions.
+/// `any_quic_bit`: sessions have told their clients that they do not mind (RFC 9287 §3).
 pub(crate) fn look<'a>(
     datagram: &'a [u8],
     id_length: usize,
     versions: &[Version],
+    any_quic_bit: bool,
 ) -> FirstLook<'a> {
-    match parse_header(datagram, id_length) {
+    let parse = if any_quic_bit { parse_greased_header } else { parse_header };
+    match parse(datagram, id_length) {
         Ok(PacketHeader::Short(short)) => FirstLook::Short(short.destination),
         Ok(PacketHeader::Long(long)) => match long.ty {
             LongType::Initial if !versions.contains(&long.version) => FirstLook::UnknownVersion,

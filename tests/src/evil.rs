@@ -71,6 +71,8 @@ pub struct Evil {
     pub mark: Ecn,
     /// Whether it acknowledges what comes. On at first.
     pub acknowledges: bool,
+    /// Bits of its packets' first bytes that it changes. None at first.
+    pub header_bits: u8,
     /// Whether it answers a Retry. On at first.
     pub follows_retry: bool,
     /// Everything that could be opened, in its order.
@@ -206,6 +208,7 @@ impl Evil {
             next_number: [0; 3],
             mark: Ecn::NotEct,
             acknowledges: true,
+            header_bits: 0,
             follows_retry: true,
             seen: Vec::new(),
             unknown: Vec::new(),
@@ -289,7 +292,7 @@ impl Evil {
         }
     }
 
-    /// Builds a packet with these frames and these extra bits in its first byte. An Initial is
+    /// Builds a packet with these frames and these bits of its first byte changed. An Initial is
     /// padded to 1200 bytes.
     pub fn seal(&mut self, ty: PacketType, frames: &[u8], bits: u8) -> Vec<u8> {
         let size = if ty == PacketType::Initial { 1200 } else { 0 };
@@ -324,7 +327,7 @@ impl Evil {
             patch_length(w.written_mut(), &at, end);
         }
         buffer.truncate(end);
-        buffer[0] |= bits;
+        buffer[0] ^= bits ^ self.header_bits;
         if ty == PacketType::ZeroRtt {
             let keys = self.tls.zero_rtt_keys().expect("a session is resumed with early data");
             seal_packet(&keys, &mut buffer, number_offset, 4, number);

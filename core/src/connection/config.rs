@@ -85,6 +85,17 @@ pub struct Config {
     /// Whether reserved versions are named among the real ones, so that no peer comes to depend on
     /// a fixed list. Default on. (RFC 9368 §3)
     pub grease: bool,
+    /// Whether this end takes packets whose QUIC bit is zero, says so, and sends such to a peer that
+    /// has said the same; a server's dispatcher has to be told too. Default off: what carries the
+    /// packets may take them for something else. (RFC 9287)
+    pub grease_quic_bit: bool,
+    /// On a client: whether its ClientHello goes out in pieces, shuffled, with PING and PADDING
+    /// between them, over two datagrams, so that nobody on the way comes to depend on how a first
+    /// packet looks. Default off. (Chromium: chaos protection)
+    pub chaos_protection: bool,
+    /// Whether the spin bit shows the round trip to who carries the packets; on one path in sixteen
+    /// it never does. If off, it is random. Default on. (RFC 9000 §17.4)
+    pub spin_bit: bool,
     /// Whether a client that resumes a session may send, and a server may take, early data, which
     /// others can replay (RFC 9001 §9.2). Sessions still decide what they send
     /// ([`Session::on_early_data_ready`](crate::Session::on_early_data_ready)), and a server's TLS
@@ -126,6 +137,9 @@ impl Default for Config {
             versions: Version::SUPPORTED.to_vec(),
             preferred_versions: Vec::new(),
             grease: true,
+            grease_quic_bit: false,
+            chaos_protection: false,
+            spin_bit: true,
             early_data: false,
             early_data_guard: Arc::new(EarlyDataGuard::default()),
             session_cache: None,

@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
+use super::chaos::Scatter;
 use crate::error::TransportError;
+use crate::helper::RandomGenerator;
 
 /// One direction-pair of handshake bytes.
 #[derive(Debug, Default)]
@@ -21,6 +23,8 @@ pub(super) struct CryptoStream {
     next: u64,
     /// Ranges to send again, in order.
     lost: Vec<Range<u64>>,
+    /// What is to be sent for the first time in another order.
+    scatter: Scatter,
     /// Acknowledged ranges beyond `acked`, in order.
     acked_ahead: Vec<Range<u64>>,
 }
@@ -78,8 +82,26 @@ impl CryptoStream {
         self.sending.extend(data);
     }
 
+    /// What waits to be sent goes out in pieces: all of it, before anything was sent.
+    pub(super) fn scatter(&mut self, random: &mut dyn RandomGenerator) {
+        if self.next == 0 && !self.sending.is_empty() {
+            self.next = self.sending.len() as u64;
+            self.scatter = Scatter::new(self.next, random);
+        }
+    }
+
+    pub(super) fn scatter_mut(&mut self) -> &mut Scatter {
+        &mut self.scatter
+    }
+
+    pub(super) fn is_scattered(&self) -> bool {
+        !self.scatter.is_empty()
+    }
+
     pub(super) fn wants_to_send(&self) -> bool {
-        !self.lost.is_empty() || self.next < self.acked + self.sending.len() as u64
+        !self.scatter.is_empty()
+            || !self.lost.is_empty()
+            || self.next < self.acked + self.sending.len() as u64
     }
 
     /// The next range to send, at most `max` bytes; lost ranges first. It counts as sent.
@@ -177,7 +199,7 @@ const MAX_FRAGMENTS: usize = 256;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::helper::{RandomGenerator, SeededRandom};
+    use crate::helper::SeededRandom;
 
     fn read_all(stream: &mut CryptoStream) -> Vec<u8> {
         std::iter::from_fn(|| stream.read()).flatten().collect()

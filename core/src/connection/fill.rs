@@ -74,6 +74,9 @@ impl Connection {
     }
 
     fn write_crypto(&mut self, space: Space, builder: &mut PacketBuilder<'_>) {
+        if self.spaces[space as usize].crypto.is_scattered() {
+            return self.write_scattered(builder);
+        }
         let crypto = &mut self.spaces[space as usize].crypto;
         while crypto.wants_to_send() {
             let header = crypto_header_len(crypto.next_offset(), builder.remaining());

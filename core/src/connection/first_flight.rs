@@ -5,6 +5,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::crypto_stream::CryptoStream;
+use super::header_bits::FirstByte;
 use super::keys::KeyRing;
 use super::packet_builder::{HeaderFields, PacketBuilder};
 use super::setup::SetupError;
@@ -12,7 +13,7 @@ use crate::crypto::{ClientHello, parse_client_hello};
 use crate::error::TransportError;
 use crate::types::{ConnectionId, Role, Space};
 use crate::wire::{
-    ConnectionCloseFrame, Frame, FrameIter, PacketHeader, PacketType, Version, parse_header,
+    ConnectionCloseFrame, Frame, FrameIter, PacketHeader, PacketType, Version, parse_greased_header,
 };
 
 /// Collects the CRYPTO frames of a client's Initial packets until its ClientHello is whole
@@ -48,7 +49,7 @@ impl FirstFlight {
     /// can never be.
     pub fn read(&mut self, datagram: &[u8]) -> Result<Option<ClientHello>, TransportError> {
         let mut rest = datagram;
-        while let Ok(PacketHeader::Long(header)) = parse_header(rest, 0) {
+        while let Ok(PacketHeader::Long(header)) = parse_greased_header(rest, 0) {
             let Some(packet) = rest.get(..header.packet_len) else { break };
             let initial = header.packet_type() == Some(PacketType::Initial);
             if initial && header.version == self.version {
@@ -99,7 +100,7 @@ pub fn refusal(
         destination: source,
         source: destination,
         token: &[],
-        key_phase: false,
+        first_byte: FirstByte::PLAIN,
         number: 0,
         number_len: 1,
     };

@@ -13,7 +13,7 @@ use super::receive::{Arrival, OpenedPacket};
 use crate::error::{ApplicationError, CloseReason, TransportError, TransportErrorCode};
 use crate::time::Time;
 use crate::types::{Role, Space};
-use crate::wire::{AckFrame, ConnectionCloseFrame, Frame, FrameIter, PacketType};
+use crate::wire::{AckFrame, ConnectionCloseFrame, Frame, FrameIter, PacketType, SPIN_BIT};
 
 impl Connection {
     /// Applies an authenticated packet.
@@ -69,6 +69,9 @@ impl Connection {
         }
         if newest && ack_eliciting && self.role == Role::Client {
             self.quiet.on_data(arrival.now);
+        }
+        if newest && packet.ty == PacketType::OneRtt && self.paths.is_active(&arrival.path) {
+            self.header_bits.spin.on_packet(self.role, packet.first_byte & SPIN_BIT != 0);
         }
         self.on_packet_from(arrival, packet, newest && !probing, challenged);
         Ok(())

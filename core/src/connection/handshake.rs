@@ -13,7 +13,7 @@ use crate::error::TransportError;
 use crate::streams::PeerLimits;
 use crate::time::Time;
 use crate::types::{ConnectionId, Role, Space};
-use crate::wire::{PacketHeader, PacketType, TransportParameters, parse_header};
+use crate::wire::{PacketHeader, PacketType, TransportParameters};
 
 /// What is kept of the handshake.
 pub(super) struct Handshake {
@@ -343,7 +343,7 @@ impl Connection {
         if self.role == Role::Server || too_late {
             return;
         }
-        let Ok(PacketHeader::Long(header)) = parse_header(packet, 0) else { return };
+        let Ok(PacketHeader::Long(header)) = self.read_header(packet) else { return };
         let Some(retry) = header.retry else { return };
         let original = self.handshake.original_destination;
         if header.destination != self.handshake.local_id

@@ -17,6 +17,7 @@ mod ack_frequency;
 mod alarms;
 mod application;
 mod blocked;
+mod chaos;
 mod cid_generator;
 mod close;
 mod config;
@@ -31,6 +32,7 @@ mod first_flight;
 mod frames;
 mod glitches;
 mod handshake;
+mod header_bits;
 mod hurry;
 mod idle;
 mod initial_keys;
@@ -53,6 +55,7 @@ mod send_status;
 mod sent;
 mod setup;
 mod space;
+mod spin;
 mod stats;
 mod versions;
 mod watch;
@@ -99,6 +102,7 @@ use degrading::{PathMonitor, QuietProbe};
 use fates::{Fates, PendingFrames};
 use glitches::GlitchBudget;
 use handshake::Handshake;
+use header_bits::HeaderBits;
 use hurry::Hurry;
 use idle::IdleTimer;
 use keys::KeyRing;
@@ -138,6 +142,7 @@ pub struct Connection {
     idle: IdleTimer,
     reminder: BlockedReminder,
     glitches: GlitchBudget,
+    header_bits: HeaderBits,
     events: VecDeque<Event>,
     stats: ConnectionStats,
 

@@ -2,14 +2,15 @@
 //! Keeps room for the AEAD tag, records what it wrote, and seals at the end. This file must not
 //! know what is worth sending.
 
+use super::header_bits::FirstByte;
 use super::sent::{SentFrame, SentFrames};
 use crate::crypto::TAG_LEN;
 use crate::streams::{ControlFrame, FrameSink, StreamRecord};
 use crate::types::{ConnectionId, Space, StreamId};
 use crate::wire::{
-    Frame, LongOffsets, LongType, Version, Writer, length_prefixed_room, long_header_len,
-    patch_length, short_header_len, stream_header_len, write_long_header, write_short_header,
-    write_stream_header,
+    FIXED_BIT, Frame, LongOffsets, LongType, Version, Writer, length_prefixed_room,
+    long_header_len, patch_length, short_header_len, stream_header_len, write_long_header,
+    write_short_header, write_stream_header,
 };
 
 /// What a header says.
@@ -19,7 +20,7 @@ pub(super) struct HeaderFields<'a> {
     pub(super) destination: &'a ConnectionId,
     pub(super) source: &'a ConnectionId,
     pub(super) token: &'a [u8],
-    pub(super) key_phase: bool,
+    pub(super) first_byte: FirstByte,
     pub(super) number: u64,
     pub(super) number_len: usize,
 }
@@ -88,8 +89,12 @@ impl<'b> PacketBuilder<'b> {
             let number_offset = at.pn_offset;
             (Some(at), number_offset)
         } else {
-            (None, write_short_header(&mut writer, to, false, header.key_phase, number, len))
+            let FirstByte { spin, key_phase, .. } = header.first_byte;
+            (None, write_short_header(&mut writer, to, spin, key_phase, number, len))
         };
+        if !header.first_byte.quic_bit {
+            writer.written_mut()[0] &= !FIXED_BIT;
+        }
         Some(Self {
             writer,
             long,

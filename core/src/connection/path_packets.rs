@@ -31,6 +31,7 @@ impl Connection {
         let mut buffer = [0; PATH_DATAGRAM];
         let buffer = &mut buffer[..size];
         let destination = *self.peer_cids.id(peer_id)?;
+        let first_byte = self.first_byte_off_path();
         let number = self.recovery.next_packet_number(Space::Application);
         let header = HeaderFields {
             space: Space::Application,
@@ -38,7 +39,7 @@ impl Connection {
             destination: &destination,
             source: &self.handshake.local_id(),
             token: &[],
-            key_phase: self.keys.key_phase(),
+            first_byte,
             number,
             number_len: packet_number::MAX_LEN,
         };

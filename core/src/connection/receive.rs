@@ -16,7 +16,6 @@ use crate::time::Time;
 use crate::types::{ConnectionId, Ecn, PathAddress, ResetToken, Role, Space};
 use crate::wire::{
     LONG_RESERVED_BITS, LongType, PacketHeader, PacketType, SHORT_RESERVED_BITS, Version,
-    parse_header,
 };
 
 /// What is known of the datagram a packet came in.
@@ -117,9 +116,8 @@ impl Connection {
 
     /// Takes the next packet off the datagram; `None` if the rest is of no use.
     fn split_packet(&mut self, arrival: &Arrival, data: &mut BytesMut) -> Option<ProtectedPacket> {
-        let length = self.local_cids.length();
         let mut version = self.version;
-        let (ty, number_offset, destination, source, len) = match parse_header(data, length) {
+        let (ty, number_offset, destination, source, len) = match self.read_header(data) {
             Ok(PacketHeader::Short(short)) => {
                 (PacketType::OneRtt, short.pn_offset, short.destination, None, data.len())
             }

@@ -264,6 +264,7 @@ impl Connection {
             let updated = self.keys.update_if_due();
             self.close_on_error(now, updated);
         }
+        let first_byte = self.next_first_byte(space);
         let number = self.recovery.next_packet_number(space);
         let header = HeaderFields {
             space,
@@ -271,7 +272,7 @@ impl Connection {
             destination: self.peer_cids.current(),
             source: &self.handshake.local_id(),
             token: &self.initial_token,
-            key_phase: self.keys.key_phase(),
+            first_byte,
             number,
             number_len: packet_number::encoded_len(number, self.recovery.largest_acked(space)),
         };
@@ -379,6 +380,7 @@ impl Connection {
             if !self.keys.can_seal(space) || superfluous {
                 continue;
             }
+            let first_byte = self.next_first_byte(space);
             let number = self.recovery.next_packet_number(space);
             let header = HeaderFields {
                 space,
@@ -386,7 +388,7 @@ impl Connection {
                 destination: self.peer_cids.current(),
                 source: &self.handshake.local_id(),
                 token: &self.initial_token,
-                key_phase: self.keys.key_phase(),
+                first_byte,
                 number,
                 number_len: packet_number::MAX_LEN,
             };

@@ -19,6 +19,7 @@ use super::degrading::{PathMonitor, QuietProbe};
 use super::fates::PendingFrames;
 use super::glitches::GlitchBudget;
 use super::handshake::{Handshake, HandshakeStart};
+use super::header_bits::HeaderBits;
 use super::hurry::Hurry;
 use super::idle::IdleTimer;
 use super::keys::KeyRing;
@@ -245,6 +246,7 @@ impl Connection {
         );
         connection.offer_early_data();
         let started = connection.drive_handshake(now);
+        connection.scatter_client_hello();
         connection.close_on_error(now, started);
         Ok(connection)
     }
@@ -338,6 +340,7 @@ impl Connection {
             idle: IdleTimer::new(now, config.idle_timeout, config.keep_alive),
             reminder: BlockedReminder::new(now),
             glitches: GlitchBudget::new(now),
+            header_bits: HeaderBits::new(config.spin_bit),
             events: VecDeque::new(),
             stats: ConnectionStats::default(),
             early_packets: Vec::new(),
@@ -426,6 +429,7 @@ fn our_parameters(config: &Config) -> TransportParameters {
         active_connection_id_limit: config.active_connection_id_limit,
         disable_active_migration: config.disable_active_migration,
         max_datagram_frame_size: config.datagrams.max_frame_size,
+        grease_quic_bit: config.grease_quic_bit,
         reset_stream_at: config.reset_stream_at,
         min_ack_delay: config.ack_frequency.then_some(MIN_ACK_DELAY),
         ..TransportParameters::default()

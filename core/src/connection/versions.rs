@@ -265,6 +265,7 @@ impl Connection {
         // RFC 9369 §5: a token is good for the version of the connection that it came from.
         self.initial_token = Bytes::new();
         let started = self.drive_handshake(now);
+        self.scatter_client_hello();
         self.close_on_error(now, started);
         Ok(true)
     }

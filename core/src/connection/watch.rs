@@ -15,7 +15,7 @@ use crate::recovery::EcnState;
 use crate::time::Time;
 use crate::types::{PathAddress, Space};
 use crate::wire::{
-    LONG_FORM_BIT, PacketHeader, PacketType, TransportParameters, Version, parse_header,
+    LONG_FORM_BIT, PacketHeader, PacketType, TransportParameters, Version, parse_greased_header,
 };
 
 pub(super) struct Watch {
@@ -143,11 +143,12 @@ impl Connection {
             Space::Application if first_byte & LONG_FORM_BIT != 0 => PacketType::ZeroRtt,
             Space::Application => PacketType::OneRtt,
         };
-        let (version, destination) = match parse_header(buffer, self.peer_cids.current().len()) {
-            Ok(PacketHeader::Long(header)) => (header.version, header.destination),
-            Ok(PacketHeader::Short(header)) => (self.version, header.destination),
-            _ => (self.version, *self.peer_cids.current()),
-        };
+        let (version, destination) =
+            match parse_greased_header(buffer, self.peer_cids.current().len()) {
+                Ok(PacketHeader::Long(header)) => (header.version, header.destination),
+                Ok(PacketHeader::Short(header)) => (self.version, header.destination),
+                _ => (self.version, *self.peer_cids.current()),
+            };
         let info = PacketInfo { space, number: packet.number, size: packet.len() };
         let payload = &buffer[packet.payload()];
         let packet = PlainPacket { info, ty, version, destination, first_byte, payload };

@@ -157,15 +157,28 @@ impl std::error::Error for HeaderError {}
 #[inline]
 pub fn parse_header(datagram: &[u8], short_id_len: usize) -> Result<PacketHeader<'_>, HeaderError> {
     let first_byte = *datagram.first().ok_or(HeaderError::Empty)?;
-    if first_byte & LONG_FORM_BIT != 0 {
-        return parse_long(datagram);
-    }
     if first_byte == 0 {
         return Err(HeaderError::Padding);
     }
-    // RFC 9000 §17.3.1: packets with a zero here are not valid in this version: discard.
-    if first_byte & FIXED_BIT == 0 {
-        return Err(HeaderError::FixedBitZero);
+    // RFC 9000 §17.2, §17.3.1: "Packets containing a zero value for this bit [...] MUST be
+    // discarded." Version Negotiation and unknown versions have no such bit.
+    let fixed = first_byte & FIXED_BIT != 0;
+    match parse_greased_header(datagram, short_id_len)? {
+        PacketHeader::Long(_) | PacketHeader::Short(_) if !fixed => Err(HeaderError::FixedBitZero),
+        header => Ok(header),
+    }
+}
+
+/// As [`parse_header`], whatever the fixed bit says: for who has told the peer that it does not mind
+/// (RFC 9287 §3). Padding cannot be told from a short header then, but by its connection ID.
+#[inline]
+pub fn parse_greased_header(
+    datagram: &[u8],
+    short_id_len: usize,
+) -> Result<PacketHeader<'_>, HeaderError> {
+    let first_byte = *datagram.first().ok_or(HeaderError::Empty)?;
+    if first_byte & LONG_FORM_BIT != 0 {
+        return parse_long(datagram);
     }
     let end = short_id_len.checked_add(1).ok_or(HeaderError::Truncated)?;
     let id = datagram.get(1..end).ok_or(HeaderError::Truncated)?;
@@ -215,10 +228,6 @@ fn parse_long(datagram: &[u8]) -> Result<PacketHeader<'_>, HeaderError> {
     }
     if !version.is_supported() {
         return Ok(PacketHeader::UnknownVersion(invariant));
-    }
-    // RFC 9000 §17.2: "Packets containing a zero value for this bit [...] MUST be discarded."
-    if first_byte & FIXED_BIT == 0 {
-        return Err(HeaderError::FixedBitZero);
     }
     // RFC 9000 §17.2: endpoints that receive a longer one MUST drop the packet.
     let id = |bytes| ConnectionId::new(bytes).ok_or(HeaderError::ConnectionIdTooLong);

@@ -38,7 +38,7 @@ pub use frame_parse::FrameIter;
 pub use header::{
     FIXED_BIT, HeaderError, Invariant, KEY_PHASE_BIT, LONG_FORM_BIT, LONG_RESERVED_BITS,
     LongHeader, PACKET_NUMBER_LENGTH_BITS, PacketHeader, RetryFields, SHORT_RESERVED_BITS,
-    SPIN_BIT, ShortHeader, destination_bytes, parse_header, parse_invariant,
+    SPIN_BIT, ShortHeader, destination_bytes, parse_greased_header, parse_header, parse_invariant,
 };
 pub use header_emit::{
     LongOffsets, MAX_LENGTH_FIELD, long_header_len, patch_length, short_header_len,

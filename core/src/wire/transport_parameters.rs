@@ -224,6 +224,7 @@ mod tests {
             reset_stream_at: true,
             min_ack_delay: Some(Duration::from_millis(1)),
             stateless_reset_token: Some(ResetToken([1; 16])),
+            grease_quic_bit: true,
             ..TransportParameters::default()
         }
         .remembered_for_zero_rtt()
@@ -236,6 +237,7 @@ mod tests {
         assert_eq!(remembered.initial_max_data, 1000);
         assert_eq!(remembered.max_ack_delay, Duration::from_millis(25));
         assert_eq!(remembered.stateless_reset_token, None);
+        assert!(!remembered.grease_quic_bit); // RFC 9287 §3
         assert_eq!(remembered.min_ack_delay, None); // draft-ietf-quic-ack-frequency §3
     }
 
