@@ -160,10 +160,11 @@ impl Connection {
         watch.observer.on_packet_sent(now, &packet);
     }
 
-    /// Shows a packet that was opened; it had `size` bytes.
-    pub(super) fn observe_received(&mut self, now: Time, size: usize, packet: &OpenedPacket) {
+    /// Shows a packet that was opened, is new and wanted.
+    pub(super) fn observe_received(&mut self, now: Time, packet: &OpenedPacket) {
         let Some(watch) = &mut self.observer else { return };
-        let info = PacketInfo { space: packet.ty.space(), number: packet.number, size };
+        let (space, number, size) = (packet.ty.space(), packet.number, packet.size);
+        let info = PacketInfo { space, number, size };
         let packet = PlainPacket {
             info,
             ty: packet.ty,
