@@ -212,6 +212,9 @@ fn the_required_insert_count_is_exact() {
     assert_eq!(decode(&[3, 0, 0x81]), Err(QpackError::DECOMPRESSION_FAILED));
     // §2.2.3: more is referred to than was promised
     assert_eq!(decode(&[0, 2, 0x80]), Err(QpackError::DECOMPRESSION_FAILED));
+    // §4.5.1.1: beyond twice the possible entries, where streams may be blocked
+    let beyond = Decoder::new(4096, 10, 10_000).decode(0, Bytes::from(hex("ffff0700")));
+    assert_eq!(beyond.map_err(|error| error.code), Err(QpackError::DECOMPRESSION_FAILED));
 }
 
 #[test]
