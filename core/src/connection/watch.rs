@@ -71,7 +71,7 @@ impl Watch {
         tell(stage, Change::Stage(is.stage));
         let updates = was.is_some_and(|was| was.key_updates != is.key_updates);
         tell(updates, Change::KeyUpdates(is.key_updates));
-        let path = was.is_some_and(|was| was.path != is.path);
+        let path = was.is_some_and(|was| has_moved(&was.path, &is.path));
         tell(path, Change::Path(is.path));
         let size = was.is_none_or(|was| was.packet_size != is.packet_size);
         tell(size, Change::PacketSize(is.packet_size));
@@ -91,6 +91,11 @@ impl Watch {
         }
         self.seen = Some(is);
     }
+}
+
+/// Whether the addresses changed. To learn which one of ours is used is no change.
+fn has_moved(was: &PathAddress, is: &PathAddress) -> bool {
+    was.peer != is.peer || (was.local != is.local && !was.local.ip().is_unspecified())
 }
 
 impl Connection {

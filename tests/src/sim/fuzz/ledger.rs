@@ -40,8 +40,8 @@ pub struct Ledger {
     pub datagrams_received: BTreeSet<u64>,
     /// Numbers of those that the server sent back and that came.
     pub datagrams_returned: BTreeSet<u64>,
-    /// Whether all that was planned has been done, as the client sees it.
-    pub done: bool,
+    /// When all that was planned had been done, as the client sees it.
+    pub done: Option<Time>,
     /// Whether the server has seen the client on another path.
     pub moved: bool,
     /// When something was last read by either end.
@@ -54,6 +54,12 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// Whether all that was planned was done before the client's connection ended.
+    pub(super) fn is_done(&self) -> bool {
+        let ended = self.closed[0].as_ref().map(|(at, _)| *at);
+        self.done.is_some_and(|done| ended.is_none_or(|ended| done < ended))
+    }
+
     /// Something was read.
     pub(super) fn note_progress(&mut self, now: Time, bytes: usize) {
         self.delivered += bytes as u64;

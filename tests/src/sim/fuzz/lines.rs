@@ -50,9 +50,9 @@ fn spoil(line: &mut LinkConfig, dice: &mut Dice) {
         line.loss.push(Loss::Random(magnitude(dice, 0.0005, 0.08)));
     }
     if dice.chance(0.2) {
-        let (share, burst) = (magnitude(dice, 0.001, 0.03), dice.between(2, 5) as f64);
+        let (share, burst) = (magnitude(dice, 0.001, 0.03), dice.between(2, 3) as f64);
         // Bad times are counted in datagrams: who sends one at a time must get through them too.
-        let chain = GilbertElliott { loss_bad: 0.7, ..GilbertElliott::bursts(share, burst) };
+        let chain = GilbertElliott { loss_bad: 0.6, ..GilbertElliott::bursts(share, burst) };
         line.loss.push(Loss::GilbertElliott(chain));
     }
     if dice.chance(0.3) {

@@ -150,7 +150,8 @@ impl<'a> Run<'a> {
                     member.plan.ending
                 );
             }
-            if member.close_asked || (member.plan.ending == Ending::FallsSilent && ledger.done) {
+            if member.close_asked || (member.plan.ending == Ending::FallsSilent && ledger.is_done())
+            {
                 let wanted = member.flows_to_be_whole();
                 let whole = ledger.whole;
                 assert!(whole >= wanted, "client {index}: {whole} flows whole of {wanted}");
@@ -215,7 +216,7 @@ impl Member {
     /// Whether it has done all and is to be closed.
     fn is_to_be_closed(&self) -> bool {
         let waits = self.plan.ending == Ending::WhenDone && !self.close_asked;
-        waits && self.ledger.borrow().done && !self.is_closed()
+        waits && self.ledger.borrow().is_done() && !self.is_closed()
     }
 
     fn add_to(&self, sum: &mut Summary) {
@@ -250,7 +251,7 @@ impl Member {
             Ending::ClientCloses(_) => by(CLIENT_CLOSES) || lost,
             Ending::ServerCloses => by(SERVER_CLOSES) || lost,
             Ending::Vanishes(_) => lost,
-            Ending::FallsSilent => lost && self.ledger.borrow().done,
+            Ending::FallsSilent => lost && self.ledger.borrow().is_done(),
         }
     }
 

@@ -242,7 +242,10 @@ impl Mix {
         let all = self.plan.as_ref().is_some_and(|plan| self.next_task == plan.tasks.len());
         let over = all && self.to_open.is_empty() && self.open == 0 && self.awaited == 0;
         if over && !self.closed {
-            self.with_ledger(|ledger| ledger.done = true);
+            let now = self.clock.now();
+            self.with_ledger(|ledger| {
+                ledger.done.get_or_insert(now);
+            });
         }
     }
 }
