@@ -112,6 +112,42 @@ pub trait PacketWriter {
 
     /// Whether packets may be given a release time. Then the pacer plans a few milliseconds ahead:
     /// packets come early, in the order of their release times, and must not leave before those.
+    ///
+    /// ```
+    /// use std::collections::VecDeque;
+    ///
+    /// use protoquic_core::{OutgoingPacket, PacketWriter, Payload, Time, WriteResult};
+    ///
+    /// /// Hands packets over when their time has come, as a kernel with SO_TXTIME does.
+    /// #[derive(Default)]
+    /// struct HoldingWriter { held: VecDeque<(Time, Vec<u8>)> }
+    ///
+    /// impl HoldingWriter {
+    ///     fn due(&mut self, now: Time) -> impl Iterator<Item = Vec<u8>> + '_ {
+    ///         let count = self.held.iter().take_while(|(at, _)| *at <= now).count();
+    ///         self.held.drain(..count).map(|(_, packet)| packet)
+    ///     }
+    /// }
+    ///
+    /// impl PacketWriter for HoldingWriter {
+    ///     fn write_packet(&mut self, packet: &OutgoingPacket<'_>) -> WriteResult {
+    ///         if let Payload::Borrowed(data) = packet.payload {
+    ///             let at = packet.release_time.unwrap_or(Time::ZERO);
+    ///             self.held.push_back((at, data.to_vec()));
+    ///         }
+    ///         WriteResult::Ok
+    ///     }
+    ///
+    ///     fn supports_release_time(&self) -> bool {
+    ///         true
+    ///     }
+    /// }
+    ///
+    /// let mut writer = HoldingWriter::default();
+    /// writer.held.push_back((Time::from_millis(5), vec![1]));
+    /// assert_eq!(writer.due(Time::from_millis(4)).count(), 0);
+    /// assert_eq!(writer.due(Time::from_millis(5)).count(), 1);
+    /// ```
     fn supports_release_time(&self) -> bool {
         false
     }

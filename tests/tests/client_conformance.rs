@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protoquic::connection::Config;
-use protoquic::wire::{Frame, PacketType, SHORT_RESERVED_BITS};
+use protoquic::wire::{Frame, FrameIter, PacketType, SHORT_RESERVED_BITS};
 use protoquic::{
     ConnectionId, Direction, ResetToken, ServerConfig, Space, StreamId, TransportErrorCode as Code,
 };
@@ -347,4 +347,26 @@ fn limits_never_shrink() {
     }
     evil.run(&mut net, Duration::from_millis(200));
     assert_eq!(evil.close(), None);
+}
+
+#[test]
+fn what_a_client_repeats_is_more_than_a_probe_of_its_path() {
+    // RFC 9000 §9.1: NEW_CONNECTION_ID alone leads no server to its client's new address.
+    let (mut net, mut evil) = established();
+    evil.run(&mut net, Duration::from_secs(1));
+    evil.acknowledges = false;
+    evil.seen.clear();
+    evil.send_frame(&mut net, &Frame::RetireConnectionId { sequence: 1 });
+    evil.run(&mut net, Duration::from_secs(1));
+    let frames = |payload: &[u8], like: fn(&Frame<'_>) -> bool| {
+        FrameIter::new(payload).flatten().any(|frame| like(&frame))
+    };
+    let given = evil.seen.iter().filter(|packet| {
+        frames(&packet.payload, |frame| matches!(frame, Frame::NewConnectionId { .. }))
+    });
+    let repeated: Vec<_> = given.skip(1).collect();
+    assert!(!repeated.is_empty());
+    for packet in repeated {
+        assert!(frames(&packet.payload, |frame| matches!(frame, Frame::Ping)), "{packet:?}");
+    }
 }

@@ -189,7 +189,8 @@ fn status_goes_from_handshake_over_nothing_to_send_to_closed() {
     net.run_for(SECOND * 10);
     assert_eq!(recorder.last(), Some(SendStatus::Closed));
     let told = recorder.0.borrow();
-    let stages = [Stage::Handshake, Stage::Established, Stage::Confirmed, Stage::Closing];
+    let stages =
+        [Stage::Handshake, Stage::Established, Stage::Confirmed, Stage::Closing, Stage::Over];
     assert_eq!(told.stages, stages);
     assert_eq!(told.closed.len(), 1);
     assert!(matches!(told.closed[0], CloseReason::Application { code: ApplicationError(7), .. }));

@@ -24,7 +24,8 @@ pub fn quic_only(name: &str) -> Result<String, String> {
 /// Where qlog files go.
 #[derive(Clone, Debug, Default, Args)]
 pub struct QlogArguments {
-    /// A folder in which each connection gets a qlog file, made if it is not there.
+    /// A folder in which each connection gets a qlog file, made if it is not there. The files
+    /// are of version 0.3, which qvis opens.
     #[arg(long, env = "QLOGDIR", value_name = "FOLDER")]
     qlog_dir: Option<PathBuf>,
 }
@@ -35,6 +36,7 @@ impl QlogArguments {
         let named = self.qlog_dir.as_ref().filter(|path| !path.as_os_str().is_empty());
         let open = |path: &PathBuf| {
             QlogDirectory::new(path)
+                .map(QlogDirectory::for_qvis)
                 .map_err(|error| format!("no qlog files in {}: {error}", path.display()))
         };
         named.map(open).transpose()

@@ -146,6 +146,7 @@ fn the_blocking_pair_tests_every_kind_of_stream() {
     assert!(echo.contains("3000000 received and verified"), "{echo}");
     let one_way = shown(&server.vcl(&[&["-U"], &few[..]].concat()));
     assert!(one_way.starts_with("unidirectional: 3") && one_way.contains(all), "{one_way}");
+    assert!(one_way.contains("verified by the server"), "{one_way}");
     let both = shown(&server.vcl(&[&["-B"], &few[..]].concat()));
     assert!(both.starts_with("bidirectional: 3 ") && both.contains("3000000 received"), "{both}");
 }

@@ -15,24 +15,44 @@ use crate::types::Ecn;
 ///
 /// # An algorithm of one's own
 ///
-/// A window that grows by a datagram for each that is acknowledged while nothing is lost, and loses
-/// a quarter when something is:
+/// This one uses all that an algorithm is told: the window grows only while the application is not
+/// what limits it, loses a quarter for a loss and an eighth for a mark, and gives way already when
+/// packets begin to queue, which it tells from what each of them found when it was sent.
 ///
 /// ```
 /// use std::sync::Arc;
+/// use std::time::Duration;
 ///
+/// use protoquic_core::Time;
 /// use protoquic_core::congestion::{
-///     AlgorithmParams, CongestionEvent, SendAlgorithm, SendAlgorithmFactory, initial_window,
-///     minimum_window,
+///     AckedPacket, AlgorithmParams, CongestionEvent, SendAlgorithm, SendAlgorithmFactory,
+///     initial_window, minimum_window,
 /// };
 /// use protoquic_core::connection::Config;
-/// use protoquic_core::Time;
 ///
 /// #[derive(Debug)]
 /// struct Quarter {
 ///     datagram: u16,
 ///     window: u64,
 ///     recovery_start: Option<Time>,
+/// }
+///
+/// impl Quarter {
+///     fn new(datagram: u16) -> Self {
+///         Self { datagram, window: initial_window(datagram), recovery_start: None }
+///     }
+///
+///     fn shrink(&mut self, now: Time, parts_of_eight: u64) {
+///         self.recovery_start = Some(now);
+///         self.window = (self.window / 8 * parts_of_eight).max(minimum_window(self.datagram));
+///     }
+///
+///     /// Per-packet state: how long it took, and how much was in flight when it left.
+///     fn queued(packet: &AckedPacket, now: Time, shortest: Duration) -> u64 {
+///         let rtt = now - packet.time_sent;
+///         let waited = rtt.saturating_sub(shortest).as_secs_f64() / rtt.as_secs_f64();
+///         (packet.delivery.tx_in_flight as f64 * waited) as u64
+///     }
 /// }
 ///
 /// impl SendAlgorithm for Quarter {
@@ -43,16 +63,26 @@ use crate::types::Ecn;
 ///     fn on_congestion_event(&mut self, event: &CongestionEvent<'_>) {
 ///         let signal = event.newest_congestion_signal();
 ///         if signal.is_some_and(|sent| !self.in_recovery(sent)) {
-///             self.recovery_start = Some(event.now);
-///             self.window = (self.window / 4 * 3).max(minimum_window(self.datagram));
-///         } else if event.rate_sample.is_some_and(|sample| !sample.is_app_limited) {
+///             let by_mark_only = event.lost_bytes == 0 && event.ce_count > 0; // ECN
+///             self.shrink(event.now, if by_mark_only { 7 } else { 6 });
+///             return;
+///         }
+///         let is_app_limited = event.rate_sample.is_none_or(|sample| sample.is_app_limited);
+///         let queued = event.acked.iter().map(|packet| {
+///             Self::queued(packet, event.now, event.rtt.min())
+///         });
+///         let is_queueing = queued.max().unwrap_or(0) > 10 * u64::from(self.datagram);
+///         if !is_app_limited && !is_queueing {
 ///             self.window += event.acked_bytes_for_growth;
 ///         }
 ///     }
 ///
+///     fn wants_packets(&self) -> bool {
+///         true // fills `CongestionEvent::acked`
+///     }
+///
 ///     fn on_connection_migration(&mut self, _now: Time) {
-///         self.window = initial_window(self.datagram);
-///         self.recovery_start = None;
+///         *self = Self::new(self.datagram);
 ///     }
 ///
 ///     fn on_max_datagram_size_changed(&mut self, size: u16) {
@@ -78,8 +108,7 @@ use crate::types::Ecn;
 ///
 /// impl SendAlgorithmFactory for Quarters {
 ///     fn create(&self, params: &AlgorithmParams) -> Box<dyn SendAlgorithm> {
-///         let datagram = params.max_datagram_size;
-///         Box::new(Quarter { datagram, window: initial_window(datagram), recovery_start: None })
+///         Box::new(Quarter::new(params.max_datagram_size))
 ///     }
 /// }
 ///

@@ -210,8 +210,9 @@ const INVALID_DELAY: Duration = Duration::from_millis(1 << 14);
 /// full queue, the one whose ACKs come more often loses more (its packets are spread out), so all
 /// should ask.
 const BULK_WINDOW: u64 = 24;
-/// How many ACKs we want for each window: enough for the window to grow and to be refilled evenly.
-const ACKS_PER_WINDOW: u64 = 16;
+/// How many ACKs we want for each window: enough for the window to grow and to be refilled evenly,
+/// and for what waits for an ACK to be little of it.
+const ACKS_PER_WINDOW: u64 = 32;
 /// The most packets that we want one ACK for, so that pacing and loss detection stay smooth.
 const MAX_THRESHOLD: u64 = 100;
 /// How long an ACK may wait, as a share of the round trip; and in any case at least and at most.
@@ -240,13 +241,13 @@ mod tests {
         let mut this = enabled();
         this.consider(20 * 1200, 1200, ms(100));
         assert_eq!(this.due, None, "a small window needs every ACK");
-        this.consider(320 * 1200, 1200, ms(40));
+        this.consider(640 * 1200, 1200, ms(40));
         assert_eq!(this.due, Some(Request { threshold: 20, delay: ms(10) }));
         let first = this.on_sent(this.due.unwrap());
-        this.consider(3200 * 1200, 1200, ms(40));
+        this.consider(6400 * 1200, 1200, ms(40));
         assert_eq!(this.due, None, "one at a time");
         this.on_acked(first);
-        this.consider(330 * 1200, 1200, ms(41));
+        this.consider(660 * 1200, 1200, ms(41));
         assert_eq!(this.due, None, "nothing new");
         this.consider(32_000 * 1200, 1200, ms(4000));
         assert_eq!(this.due, Some(Request { threshold: 100, delay: ms(25) }));

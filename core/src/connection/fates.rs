@@ -50,6 +50,10 @@ impl FrameSink<SentFrames> for Fates<'_> {
         for frame in &packet.frames {
             self.on_frame_acked(space, number, frame);
         }
+        if let Some(observer) = &mut self.observer {
+            let info = PacketInfo { space, number, size: packet.size.into() };
+            observer.on_packet_acked(self.now, &info);
+        }
     }
 
     fn on_packet_lost(&mut self, space: Space, number: u64, packet: SentPacket<SentFrames>) {

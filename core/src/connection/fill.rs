@@ -5,7 +5,7 @@ use super::Connection;
 use super::packet_builder::PacketBuilder;
 use super::sent::SentFrame;
 use crate::time::Time;
-use crate::types::Space;
+use crate::types::{Role, Space};
 use crate::wire::{Frame, crypto_header_len, write_ack, write_crypto_header};
 
 impl Connection {
@@ -49,6 +49,12 @@ impl Connection {
         let wants_ping = self.probes[at] > 0 || self.spaces[at].acks.wants_ack_eliciting();
         if wants_ping && !builder.is_ack_eliciting() {
             builder.frame(&self.probe_frame(space), None);
+        }
+        // RFC 9000 §9.1: NEW_CONNECTION_ID alone is taken for a probe of the path; then a server would
+        // not follow a client whose NAT has given it another address.
+        let moves = space == Space::Application && self.role == Role::Client;
+        if self.probes[at] > 0 && moves && self.handshake_confirmed {
+            builder.frame(&Frame::Ping, None);
         }
         if builder.is_ack_eliciting() {
             self.probes[at] = self.probes[at].saturating_sub(1);

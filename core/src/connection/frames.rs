@@ -33,6 +33,7 @@ impl Connection {
             self.note_drop(arrival.now, packet.payload.len(), DropReason::Header);
             return Ok(());
         }
+        self.observe_received(arrival.now, packet);
         // RFC 9000 §12.4
         if packet.payload.is_empty() {
             return Err(TransportError::protocol_violation("a packet without frames"));

@@ -141,7 +141,9 @@ impl Connection {
                 if from_active {
                     self.paths.active_mut().on_received(bytes);
                 }
-                from_active
+                // RFC 9000 §9.6.2: until a server has proof that its client is at the preferred
+                // address, all but probes comes from the original one.
+                from_active || seen.peer == self.first_peer_address
             }
             // RFC 9000 §9: no change of address before the handshake is confirmed.
             Role::Server => self.handshake_confirmed,
@@ -238,6 +240,9 @@ impl Connection {
             self.forget_unproven(left);
         }
         self.on_active_path(now);
+        if self.role == Role::Client {
+            self.combine_moves(now);
+        }
     }
 
     /// An unproven path is nothing to return to. What was learned there may hold for the last

@@ -58,6 +58,7 @@ mod space;
 mod spin;
 mod stats;
 mod versions;
+mod wants;
 mod watch;
 
 use std::collections::VecDeque;

@@ -194,7 +194,7 @@ pub trait Observer {
         let _ = (now, packet);
     }
 
-    /// A packet was authenticated; its frames are processed next.
+    /// A packet was authenticated and is new; its frames are processed next.
     fn on_packet_received(&mut self, now: Time, packet: &PlainPacket<'_>) {
         let _ = (now, packet);
     }
@@ -202,6 +202,11 @@ pub trait Observer {
     /// A packet of this size was dropped.
     fn on_packet_dropped(&mut self, now: Time, size: usize, reason: DropReason) {
         let _ = (now, size, reason);
+    }
+
+    /// A packet was acknowledged. One that had been declared lost before is not told of again.
+    fn on_packet_acked(&mut self, now: Time, packet: &PacketInfo) {
+        let _ = (now, packet);
     }
 
     /// A packet was declared lost (RFC 9002 §6.1).

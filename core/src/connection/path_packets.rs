@@ -51,7 +51,9 @@ impl Connection {
         self.keys.seal(Space::Application, buffer, &packet);
         let len = packet.len();
         let active = self.paths.is_active(&address);
-        if active {
+        // What finds the window full does not count in it (RFC 9000 §9.4): that it is full may be
+        // because nothing gets through before the path is proven.
+        if active && self.recovery.can_send(len as u64) {
             self.on_packet_sent(now, Space::Application, packet, Ecn::NotEct);
         } else {
             self.on_off_path_packet_sent(now, &packet);
@@ -90,8 +92,8 @@ impl Connection {
         }
     }
 
-    /// What leaves by another way than the active path goes into the ledger, but neither into the
-    /// window nor into the RTT: those are the active path's (RFC 9000 §9.4).
+    /// What leaves by another way than the active path, or beside its window, goes into the ledger, but
+    /// neither into the window nor into the RTT: those are the active path's (RFC 9000 §9.4).
     fn on_off_path_packet_sent(&mut self, now: Time, packet: &super::packet_builder::BuiltPacket) {
         let size = packet.len();
         self.idle.on_ack_eliciting_sent(now);

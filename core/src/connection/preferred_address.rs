@@ -7,6 +7,7 @@ use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use super::Connection;
 use super::cid_generator::ConnectionIdGenerator;
 use super::config::ConfigError;
+use super::event::Event;
 use super::migration::MigrationError;
 use super::receive::{Arrival, OpenedPacket};
 use crate::crypto::ResetKey;
@@ -94,6 +95,28 @@ impl Connection {
             let local = self.paths.active().address.local;
             if let Err(error) = self.migrate_to_preferred_address(now, local) {
                 log::debug!("remaining at the address of the handshake: {error}");
+            }
+        }
+    }
+
+    /// A client has moved. If it is on its way to the server's preferred address and to another
+    /// address of its own at the same time, it goes on to where it arrives at both: what it
+    /// validates otherwise is abandoned (RFC 9000 §9.6.3), for nobody listens there any more.
+    pub(super) fn combine_moves(&mut self, now: Time) {
+        let arrived = self.paths.active().address;
+        let is_preferred = arrived.peer != self.first_peer_address;
+        let elsewhere: Vec<PathAddress> = self.paths.moves_to_other_peers(arrived.peer).collect();
+        for address in elsewhere {
+            let Some(path) = self.paths.take(&address) else { continue };
+            self.forget_path(&path);
+            let both = if is_preferred {
+                PathAddress::new(address.local, arrived.peer)
+            } else {
+                PathAddress::new(arrived.local, address.peer)
+            };
+            if let Err(error) = self.move_to(now, both) {
+                log::debug!("remaining at {arrived:?}: {error}");
+                self.events.push_back(Event::PathFailed(address));
             }
         }
     }

@@ -46,6 +46,8 @@ pub(super) struct OpenedPacket {
     pub(super) ty: PacketType,
     pub(super) version: Version,
     pub(super) number: u64,
+    /// Of the whole packet.
+    pub(super) size: usize,
     /// Of its header, without protection.
     pub(super) first_byte: u8,
     pub(super) payload: Bytes,
@@ -177,7 +179,6 @@ impl Connection {
         }
         match self.open(packet) {
             Ok(opened) => {
-                self.observe_received(arrival.now, size, &opened);
                 self.stats.packets_received += 1;
                 let result = self.on_packet_opened(arrival, &opened);
                 self.close_on_error(arrival.now, result);
@@ -215,9 +216,10 @@ impl Connection {
                 opened.first_byte & reserved
             ))));
         }
+        let size = data.len();
         let payload = data.freeze().slice(opened.payload);
         let Opened { first_byte, number, .. } = opened;
-        Ok(OpenedPacket { ty, version, number, first_byte, payload, destination, source })
+        Ok(OpenedPacket { ty, version, number, size, first_byte, payload, destination, source })
     }
 
     /// Keeps a packet for when its keys are here, if they can still come (RFC 9001 §5.7).

@@ -162,22 +162,20 @@ impl Connection {
         let probing = self.probes.iter().any(|probes| *probes > 0) || self.finished_waits();
         let room = self.recovery.send_allowance(now) >= size as u64;
         self.release.plan(now, self.recovery.release_time().filter(|_| room));
-        let eliciting = probing || room;
         // Who never runs out of data looks for a larger size all the same.
         let largest = if limit == usize::MAX { writer.max_packet_size(peer) } else { 0 };
-        if room
-            && !probing
-            && let Some(size) = self.mtu.next_probe().filter(|size| *size <= largest)
-        {
+        let mtu_probe = self.mtu.next_probe().filter(|size| room && !probing && *size <= largest);
+        if let Some(size) = mtu_probe.filter(|size| self.recovery.can_send(*size as u64)) {
             return Some(Allowance { size, eliciting: true, probe: true, ecn: Ecn::NotEct });
         }
+        // It has to fit in the window too (RFC 9002 §7); data waits until it does.
+        let makes_room = mtu_probe.is_some_and(|size| self.recovery.may_ever_send(size as u64));
+        let eliciting = probing || (room && !makes_room);
         if Space::ALL.into_iter().any(|space| self.wants(now, space, eliciting)) {
-            return Some(Allowance {
-                size,
-                eliciting,
-                probe: false,
-                ecn: self.recovery.ecn_codepoint(),
-            });
+            return Some(Allowance { size, eliciting, probe: false, ecn: self.mark(eliciting) });
+        }
+        if makes_room {
+            return None; // until an ACK has made it
         }
         if !eliciting && Space::ALL.into_iter().any(|space| self.wants(now, space, true)) {
             self.pacing_deadline = self.recovery.pacing_deadline();
@@ -187,32 +185,6 @@ impl Connection {
             self.recovery.on_application_limited();
         }
         None
-    }
-
-    /// Whether a packet of this space has anything to say. Exact: if so, one is not empty.
-    pub(super) fn wants(&self, now: Time, space: Space, eliciting: bool) -> bool {
-        if !self.keys.can_seal(space) {
-            return false;
-        }
-        let state = self.space_of(space);
-        if state.acks.ack_deadline().is_some_and(|deadline| deadline <= now) {
-            return true;
-        }
-        eliciting
-            && (self.probes[space as usize] > 0
-                || state.crypto.wants_to_send()
-                || (space == Space::Application && self.application_wants_to_send()))
-    }
-
-    fn application_wants_to_send(&self) -> bool {
-        self.pending.handshake_done
-            || self.pending.ping
-            || self.pending.new_token
-            || self.local_cids.wants_to_send()
-            || self.peer_cids.wants_to_send()
-            || self.ack_frequency.wants_to_send()
-            || (self.may_send_data()
-                && (self.streams.wants_to_send() || self.datagrams.wants_to_send()))
     }
 
     /// Builds and seals the packets of one datagram. Returns its length.

@@ -71,7 +71,7 @@ impl Watch {
         tell(stage, Change::Stage(is.stage));
         let updates = was.is_some_and(|was| was.key_updates != is.key_updates);
         tell(updates, Change::KeyUpdates(is.key_updates));
-        let path = was.is_some_and(|was| was.path != is.path);
+        let path = was.is_some_and(|was| has_moved(&was.path, &is.path));
         tell(path, Change::Path(is.path));
         let size = was.is_none_or(|was| was.packet_size != is.packet_size);
         tell(size, Change::PacketSize(is.packet_size));
@@ -91,6 +91,11 @@ impl Watch {
         }
         self.seen = Some(is);
     }
+}
+
+/// Whether the addresses changed. To learn which one of ours is used is no change.
+fn has_moved(was: &PathAddress, is: &PathAddress) -> bool {
+    was.peer != is.peer || (was.local != is.local && !was.local.ip().is_unspecified())
 }
 
 impl Connection {
@@ -155,10 +160,11 @@ impl Connection {
         watch.observer.on_packet_sent(now, &packet);
     }
 
-    /// Shows a packet that was opened; it had `size` bytes.
-    pub(super) fn observe_received(&mut self, now: Time, size: usize, packet: &OpenedPacket) {
+    /// Shows a packet that was opened, is new and wanted.
+    pub(super) fn observe_received(&mut self, now: Time, packet: &OpenedPacket) {
         let Some(watch) = &mut self.observer else { return };
-        let info = PacketInfo { space: packet.ty.space(), number: packet.number, size };
+        let (space, number, size) = (packet.ty.space(), packet.number, packet.size);
+        let info = PacketInfo { space, number, size };
         let packet = PlainPacket {
             info,
             ty: packet.ty,

@@ -110,6 +110,26 @@ impl Http3ClientSession {
     /// is ranked in the same way. Does nothing if the request is over.
     ///
     /// A priority can also be given with the request, as its `priority` header.
+    ///
+    /// ```
+    /// use http::Request;
+    /// use protoquic_core::SessionContext;
+    /// use protoquic_core::http::{ExchangeError, Http3ClientSession, ResponseHandler};
+    /// use protoquic_core::streams::Priority;
+    ///
+    /// /// Asks for an image in the background, then finds it in view.
+    /// fn fetch(
+    ///     session: &mut Http3ClientSession,
+    ///     cx: &mut SessionContext<'_, Http3ClientSession>,
+    ///     handler: Box<dyn ResponseHandler>,
+    /// ) -> Result<(), ExchangeError> {
+    ///     let request = Request::get("https://localhost/image").header("priority", "u=6, i");
+    ///     let request = request.body(()).expect("the request is well formed");
+    ///     let id = session.send_request(cx, request, handler)?;
+    ///     session.prioritize_request(cx, id, Priority { urgency: 2, incremental: true });
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn prioritize_request(
         &mut self,
         cx: &mut SessionContext<'_, Self>,

@@ -113,6 +113,17 @@ impl<'a, R> Exchange<'a, R> {
     }
 
     /// Makes what we send on this stream more urgent or less. The client may still ask otherwise.
+    ///
+    /// ```
+    /// use protoquic_core::http::ServerExchange;
+    /// use protoquic_core::streams::Priority;
+    ///
+    /// /// Style sheets hold up everything else, whatever the client thinks of them.
+    /// fn hurry(exchange: &mut ServerExchange<'_>) {
+    ///     let urgency = exchange.priority().urgency.min(1);
+    ///     exchange.set_priority(Priority { urgency, incremental: false });
+    /// }
+    /// ```
     pub fn set_priority(&mut self, priority: Priority) {
         // An error: there is nothing more to send.
         let _ = self.io.set_priority(self.state.id, priority);

@@ -198,6 +198,26 @@ fn each_rule_of_the_decoder_has_its_error() {
 }
 
 #[test]
+fn the_required_insert_count_is_exact() {
+    let decode = |section: &[u8]| {
+        let mut decoder = Decoder::new(4096, 0, 10_000);
+        // A capacity of 100 and twice `foo: bar`
+        decoder.on_encoder_stream(b"\x3f\x45\x43foo\x03bar\x43foo\x03bar").unwrap();
+        decoder.decode(0, Bytes::copy_from_slice(section)).map_err(|error| error.code)
+    };
+    let foo = || Ok(vec![pair("foo", "bar")]);
+    assert_eq!(decode(&[3, 0, 0x80]).map(pairs), foo());
+    assert_eq!(decode(&[2, 0, 0x80]).map(pairs), foo());
+    // RFC 9204 §2.2.1: more is promised than is referred to
+    assert_eq!(decode(&[3, 0, 0x81]), Err(QpackError::DECOMPRESSION_FAILED));
+    // §2.2.3: more is referred to than was promised
+    assert_eq!(decode(&[0, 2, 0x80]), Err(QpackError::DECOMPRESSION_FAILED));
+    // §4.5.1.1: beyond twice the possible entries, where streams may be blocked
+    let beyond = Decoder::new(4096, 10, 10_000).decode(0, Bytes::from(hex("ffff0700")));
+    assert_eq!(beyond.map_err(|error| error.code), Err(QpackError::DECOMPRESSION_FAILED));
+}
+
+#[test]
 fn a_header_bomb_stops_at_the_limit() {
     let mut decoder = Decoder::new(4096, 0, 32_768);
     let mut stream = Vec::new();

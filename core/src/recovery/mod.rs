@@ -180,6 +180,11 @@ impl<F> Recovery<F> {
         bytes <= self.window_room()
     }
 
+    /// Whether a packet of `bytes` fits in the congestion window with nothing else in flight.
+    pub fn may_ever_send(&self, bytes: u64) -> bool {
+        bytes <= self.algorithm.congestion_window()
+    }
+
     /// How many bytes in flight may be added at `now`, by congestion control and pacing. Probes
     /// (RFC 9002 §7.5) and packets not in flight need not ask.
     pub fn send_allowance(&mut self, now: Time) -> u64 {

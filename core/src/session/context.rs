@@ -220,12 +220,47 @@ impl<'a, S: Session> StreamContext<'a, S> {
 
     /// Abandons the sending part but delivers its first `reliable` bytes (RESET_STREAM_AT), see
     /// [`Connection::stream_reset_at`].
+    ///
+    /// ```
+    /// use protoquic_core::{ApplicationError, Session, StreamContext, StreamError};
+    ///
+    /// /// Gives up a stream whose first 16 bytes, which say what it is, still have to arrive.
+    /// fn give_up<S: Session>(cx: &mut StreamContext<'_, S>) -> Result<(), StreamError> {
+    ///     let code = ApplicationError(0x11);
+    ///     match cx.reset_at(code, 16) {
+    ///         // The peer does not know RESET_STREAM_AT: all or nothing.
+    ///         Err(StreamError::NotSupported) => cx.reset(code),
+    ///         done => done,
+    ///     }
+    /// }
+    /// ```
     pub fn reset_at(&mut self, code: ApplicationError, reliable: u64) -> Result<(), StreamError> {
         self.inner.connection.stream_reset_at(self.id, code, reliable)
     }
 
     /// Has nothing of the stream sent after `deadline`: it is then reset with `code`, see
     /// [`Connection::stream_set_deadline`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use bytes::Bytes;
+    /// use protoquic_core::{ApplicationError, Session, StreamContext, StreamError};
+    ///
+    /// const TOO_LATE: ApplicationError = ApplicationError(0x10);
+    ///
+    /// /// Sends a picture of live video, of no use after 100 ms. If it is late,
+    /// /// `Stream::on_deadline_missed` is called and the receiver's `Stream::on_reset`.
+    /// fn send_picture<S: Session>(
+    ///     cx: &mut StreamContext<'_, S>,
+    ///     picture: Bytes,
+    /// ) -> Result<(), StreamError> {
+    ///     let deadline = cx.now() + Duration::from_millis(100);
+    ///     cx.set_deadline(Some(deadline), TOO_LATE)?;
+    ///     cx.write_all(picture)?;
+    ///     cx.finish()
+    /// }
+    /// ```
     pub fn set_deadline(
         &mut self,
         deadline: Option<Time>,

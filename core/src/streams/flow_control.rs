@@ -121,11 +121,14 @@ impl RecvWindow {
         self.size = self.size.max(size.min(self.largest));
     }
 
-    /// The window as it is after advertising a new limit now. If half of it was used up in less than
-    /// two round trips, then the window, not the sender, sets the pace: it doubles.
+    /// The window as it is after advertising a new limit now. If it is used up at the rate of half
+    /// in less than two round trips, then the window, not the sender, sets the pace: it doubles.
     pub(super) fn advanced(mut self, now: Time, rtt: Duration) -> Self {
         if self.is_due() {
-            if now.saturating_since(self.updated) < rtt * 2 {
+            // Behind a gap much comes at once, after the round trips that the gap took to fill.
+            let used = self.size.saturating_sub(self.advertised - self.consumed);
+            let halves = 2.0 * used as f64 / self.size.max(1) as f64;
+            if now.saturating_since(self.updated) < rtt.mul_f64(2.0 * halves) {
                 self.size = (self.size * 2).min(self.largest);
             }
             self.updated = now;
@@ -192,6 +195,16 @@ mod tests {
     fn a_slow_reader_keeps_its_window() {
         let mut window = RecvWindow::new(10, 30, Time::ZERO);
         used_up(&mut window);
+        assert_eq!(window.advanced(Time::from_millis(200), RTT).size(), 10);
+    }
+
+    #[test]
+    fn what_comes_at_once_after_a_gap_counts_for_the_time_that_the_gap_took() {
+        // Half in two round trips is too slow, and all of it is not.
+        let mut window = RecvWindow::new(10, 30, Time::ZERO);
+        assert!(window.receive(5) && window.consume(5));
         assert_eq!(window.advanced(Time::from_millis(100), RTT).size(), 10);
+        assert!(window.receive(5) && window.consume(5));
+        assert_eq!(window.advanced(Time::from_millis(100), RTT).size(), 20);
     }
 }

@@ -10,7 +10,9 @@ use super::limits::{MAX_STREAMS, Remote};
 use super::recv_state::{RecvInput, RecvState};
 use super::sequencer::Inserted;
 use super::stream::Controls;
-use super::{MAX_GAPS_PER_CONNECTION, MAX_GAPS_PER_STREAM, Streams, slot};
+use super::{
+    BYTES_PER_GAP, MAX_GAPS_PER_CONNECTION, MAX_GAPS_PER_STREAM, Streams, StreamsConfig, slot,
+};
 use crate::error::{ApplicationError, TransportError};
 use crate::types::{Direction, StreamId};
 
@@ -268,9 +270,14 @@ impl Streams {
         }
     }
 
-    /// A peer that leaves thousands of gaps is attacking our memory (RFC 9000 §21.7).
+    /// A peer that leaves thousands of gaps is attacking our memory (RFC 9000 §21.7), unless its
+    /// window is so large that one burst of losses makes as many.
     fn check_gaps(&self, key: usize, gaps: usize) -> Result<(), TransportError> {
-        if gaps > MAX_GAPS_PER_STREAM || self.gaps > MAX_GAPS_PER_CONNECTION {
+        let StreamsConfig { max_stream_window, max_connection_window, .. } = self.config;
+        let most = |always: usize, window| always.max((window / BYTES_PER_GAP) as usize);
+        if gaps > most(MAX_GAPS_PER_STREAM, max_stream_window)
+            || self.gaps > most(MAX_GAPS_PER_CONNECTION, max_connection_window)
+        {
             return Err(TransportError::protocol_violation(format!(
                 "{}: data with {gaps} gaps, {} on all streams",
                 self.table.slab[key].id, self.gaps

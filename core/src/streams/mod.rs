@@ -47,7 +47,7 @@ pub use events::StreamEvent;
 pub use frames::{ControlFrame, ControlKind, FrameSink, StreamRecord};
 pub(crate) use id_map::IdHasher;
 pub use scheduler::Priority;
-pub use sequencer::{MAX_GAPS_PER_CONNECTION, MAX_GAPS_PER_STREAM};
+pub use sequencer::{BYTES_PER_GAP, MAX_GAPS_PER_CONNECTION, MAX_GAPS_PER_STREAM};
 
 use crate::time::Time;
 use crate::types::{Direction, Role, StreamId};

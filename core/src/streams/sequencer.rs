@@ -228,9 +228,13 @@ fn new_block() -> Vec<u8> {
     vec![0; BLOCK as usize]
 }
 
-/// The most gaps on one stream. An honest peer at 1 Gbit/s, 200 ms and 5 % loss makes some 1500.
+/// A window so many times as large as this allows as many gaps. Slow start can overflow a queue by
+/// half a window, and then every second or third packet is lost.
+pub const BYTES_PER_GAP: u64 = 8192;
+/// The most gaps on one stream, of whatever window. An honest peer at 1 Gbit/s, 200 ms and 5 % loss
+/// makes some 1500.
 pub const MAX_GAPS_PER_STREAM: usize = 4096;
-/// The most gaps on all streams of a connection.
+/// Likewise on all streams of a connection.
 pub const MAX_GAPS_PER_CONNECTION: usize = 8192;
 /// The bytes of a block of early data: the most that one early byte costs.
 const BLOCK: u64 = 2048;

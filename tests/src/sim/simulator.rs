@@ -66,6 +66,7 @@ struct Resident {
     /// The earliest alarm event that is planned.
     planned: Option<Time>,
     concerned: bool,
+    turns: u64,
 }
 
 /// A network, who lives on it, and the time.
@@ -238,7 +239,14 @@ impl Simulator {
         let actor = Box::new(make(SimWriter::new(outbox.clone(), address)));
         let id = ActorId(self.actors.len());
         self.sockets.insert(address, id);
-        self.actors.push(Resident { node, actor, outbox, planned: None, concerned: false });
+        self.actors.push(Resident {
+            node,
+            actor,
+            outbox,
+            planned: None,
+            concerned: false,
+            turns: 0,
+        });
         self.turn(id);
         Handle(id, PhantomData)
     }
@@ -258,6 +266,16 @@ impl Simulator {
     /// When an actor wants its next turn.
     pub fn deadline_of(&self, actor: ActorId) -> Option<Time> {
         self.actors[actor.0].actor.next_deadline()
+    }
+
+    /// How many turns an actor has had.
+    pub fn turns_of(&self, actor: ActorId) -> u64 {
+        self.actors[actor.0].turns
+    }
+
+    /// Has what comes for another address of its host given to an actor, too.
+    pub fn bind(&mut self, actor: ActorId, address: SocketAddr) {
+        self.sockets.insert(address, actor);
     }
 
     /// Gives an actor a turn now.
@@ -408,6 +426,7 @@ impl Simulator {
 
     fn turn(&mut self, actor: ActorId) {
         let resident = &mut self.actors[actor.0];
+        resident.turns += 1;
         resident.actor.on_turn(self.now);
         let mut sent = std::mem::take(&mut *resident.outbox.borrow_mut());
         for sent in sent.drain(..) {

@@ -126,6 +126,32 @@ fn a_client_moves_on_from_the_preferred_address() {
 }
 
 #[test]
+fn who_moves_on_the_way_to_the_preferred_address_arrives_at_both() {
+    // RFC 9000 §9.6.3
+    for preferred_first in [false, true] {
+        let mut net = net_preferring(&[preferred_v4()], Config::default());
+        let config = Config { follow_preferred_address: preferred_first, ..Config::default() };
+        connect(&mut net, config, patient(1, 5_000_000));
+        net.add_client_address(0, away(1));
+        assert!(net.run_until(SECOND, |net| net.clients[0].host().connection().is_confirmed()));
+        if preferred_first {
+            net.run_for(MS);
+        }
+        assert_eq!(migrate(&mut net, away(1)), Ok(()));
+        if !preferred_first {
+            net.run_for(MS);
+            let now = net.now;
+            let went = net.clients[0]
+                .enter(now, |_, cx| cx.connection().migrate_to_preferred_address(now, home()));
+            assert_eq!(went, Ok(()));
+            net.kick();
+        }
+        assert!(net.run_until(SECOND * 30, is_done));
+        assert_eq!((in_use(&net), peer_in_use(&net)), (away(1), preferred_v4()));
+    }
+}
+
+#[test]
 fn a_lossy_link_leads_to_the_preferred_address_too() {
     for n in 1..=10 {
         let mut net = net_preferring(&[preferred_v4()], Config::default());

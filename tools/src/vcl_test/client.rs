@@ -41,17 +41,15 @@ impl fmt::Display for TestReport {
         let seconds = self.elapsed.as_secs_f64().max(1e-9);
         let rate = |bytes: u64| bytes as f64 / seconds / 1e6;
         let TestPlan { mode, streams, .. } = self.plan;
-        write!(
-            f,
-            "{}: {streams} streams, {} bytes sent ({:.1} MB/s), {} received and verified \
-             ({:.1} MB/s), {:.3} s",
-            mode.name(),
-            self.sent,
-            rate(self.sent),
-            self.received,
-            rate(self.received),
-            seconds,
-        )
+        let (sent, received) = (self.sent, self.received);
+        write!(f, "{}: {streams} streams, {sent} bytes sent ", mode.name())?;
+        write!(f, "({:.1} MB/s), ", rate(sent))?;
+        if mode == Mode::OneWay {
+            write!(f, "verified by the server, ")?;
+        } else {
+            write!(f, "{received} received and verified ({:.1} MB/s), ", rate(received))?;
+        }
+        write!(f, "{seconds:.3} s")
     }
 }
 

@@ -154,6 +154,10 @@ pub(super) struct MinRtt {
 impl MinRtt {
     const FILTER: Duration = Duration::from_secs(10);
     const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+    /// Less than what is left until `FILTER`.
+    const PATIENCE: Duration = Duration::from_secs(3);
+    /// How much longer than the shortest RTT one may be that renews it.
+    const TOLERANCE_DIVISOR: u32 = 32;
 
     pub(super) const fn new(now: Time) -> Self {
         Self {
@@ -165,15 +169,24 @@ impl MinRtt {
         }
     }
 
-    pub(super) fn update(&mut self, now: Time, sample: Option<Duration>) {
+    /// An RTT sample. While the sender is about to empty the queue anyway, no ProbeRTT is called for
+    /// so soon.
+    pub(super) fn update(&mut self, now: Time, sample: Option<Duration>, is_emptying: bool) {
         let Some(sample) = sample else { return };
-        self.probe_expired = now > self.probe_stamp + Self::PROBE_INTERVAL;
+        // A sample hardly longer proves as well that the queue is empty.
+        let renews = |min: Duration| sample <= min.saturating_add(min / Self::TOLERANCE_DIVISOR);
+        let patience = if is_emptying { Self::PATIENCE } else { Duration::ZERO };
+        self.probe_expired = now > self.probe_stamp + Self::PROBE_INTERVAL + patience;
         if sample <= self.probe_min || self.probe_expired {
             (self.probe_min, self.probe_stamp) = (sample, now);
+        } else if renews(self.probe_min) {
+            self.probe_stamp = now;
         }
         let expired = now > self.stamp + Self::FILTER;
         if expired || self.min.is_none_or(|min| self.probe_min <= min) {
             (self.min, self.stamp) = (Some(self.probe_min), self.probe_stamp);
+        } else if self.min.is_some_and(renews) {
+            self.stamp = now;
         }
     }
 
@@ -231,16 +244,31 @@ mod tests {
     }
 
     #[test]
+    fn an_rtt_that_is_hardly_longer_renews_the_shortest() {
+        let ms = Duration::from_millis;
+        let mut rtt = MinRtt::new(Time::ZERO);
+        for second in 0..30 {
+            let sample = ms(if second == 0 { 64 } else { 66 });
+            rtt.update(Time::from_millis(second * 1000), Some(sample), false);
+            assert!(!rtt.probe_expired && rtt.get() == Some(ms(64)));
+        }
+        rtt.update(Time::from_millis(35_000), Some(ms(67)), true);
+        assert!(!rtt.probe_expired, "the queue is being emptied");
+        rtt.update(Time::from_millis(35_000), Some(ms(67)), false);
+        assert!(rtt.probe_expired);
+    }
+
+    #[test]
     fn the_shortest_rtt_expires_after_ten_seconds_and_a_probe_is_due_after_five() {
         let mut rtt = MinRtt::new(Time::ZERO);
         let ms = Duration::from_millis;
-        rtt.update(Time::from_millis(1), Some(ms(50)));
-        rtt.update(Time::from_millis(5001), Some(ms(80)));
+        rtt.update(Time::from_millis(1), Some(ms(50)), false);
+        rtt.update(Time::from_millis(5001), Some(ms(80)), false);
         assert!(!rtt.probe_expired);
-        rtt.update(Time::from_millis(5002), Some(ms(80)));
+        rtt.update(Time::from_millis(5002), Some(ms(80)), false);
         assert!(rtt.probe_expired);
         assert_eq!(rtt.get(), Some(ms(50)));
-        rtt.update(Time::from_millis(10_002), Some(ms(70)));
+        rtt.update(Time::from_millis(10_002), Some(ms(70)), false);
         assert_eq!(rtt.get(), Some(ms(70)));
     }
 }

@@ -11,6 +11,8 @@ const LOSS_DIVISOR: u64 = 50;
 /// Losses apart from each other that a round must have before it proves anything: one lost packet
 /// in a small flight is more than two percent of it and says nothing.
 const MIN_LOSS_EVENTS: u32 = 2;
+/// How many deviations above the threshold losses are that no chance explains.
+const CHANCE_DEVIATIONS: f64 = 2.0;
 /// StartupFullLossCnt: those that end Startup.
 pub(super) const STARTUP_LOSS_EVENTS: u32 = 6;
 /// Beta: what a bound is multiplied by in a round with losses.
@@ -194,14 +196,14 @@ impl Model {
 
     /// IsInflightTooHigh: so many bytes lost of those in flight, or a path whose queue marks.
     pub(super) fn is_inflight_too_high(&self, lost: u64, tx_in_flight: u64) -> bool {
-        let lossy = self.losses.events >= MIN_LOSS_EVENTS && lost > tx_in_flight / LOSS_DIVISOR;
-        lossy || self.marks.share > ECN_THRESHOLD
+        let lossy = self.losses.events >= MIN_LOSS_EVENTS;
+        lossy && self.losses.is_too_much(lost, tx_in_flight) || self.marks.share > ECN_THRESHOLD
     }
 
     /// CheckStartupHighLoss, at the end of a round trip: lost too much, or marked too often.
     pub(super) fn is_startup_over(&self, sample: &RateSample) -> bool {
         let lossy = self.losses.events >= STARTUP_LOSS_EVENTS
-            && sample.lost > sample.tx_in_flight / LOSS_DIVISOR;
+            && self.losses.is_too_much(sample.lost, sample.tx_in_flight);
         self.losses.started && (lossy || self.marks.rounds_above >= ECN_ROUNDS)
     }
 
@@ -254,10 +256,16 @@ impl LossRound {
         self.largest = self.largest.max(u64::from(packet.bytes));
     }
 
-    /// Whether this round lost more than a path may that is not congested, chance aside.
+    /// Whether so many bytes lost of so many are more than a path may lose that is not congested:
+    /// LossThresh and what chance adds to it, twice the deviation of independent losses.
+    fn is_too_much(&self, lost: u64, of: u64) -> bool {
+        let may = (of / LOSS_DIVISOR) as f64;
+        lost as f64 > may + CHANCE_DEVIATIONS * (may * self.largest as f64).sqrt()
+    }
+
+    /// Whether this round lost too much.
     fn are_many(&self) -> bool {
-        let chance = u64::from(MIN_LOSS_EVENTS) * self.largest;
-        self.lost > (self.lost + self.acked) / LOSS_DIVISOR + chance
+        self.events >= MIN_LOSS_EVENTS && self.is_too_much(self.lost, self.lost + self.acked)
     }
 
     fn reset(&mut self) {

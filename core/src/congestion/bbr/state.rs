@@ -20,6 +20,9 @@ const DRAIN_ROUNDS: u64 = 3;
 /// The most the growth of the long-term bound is doubled.
 const MAX_PROBE_UP_ROUNDS: u32 = 30;
 
+/// How much longer than the wait for the next probe the queue of this one may take to be emptied.
+const DOWN_PATIENCE: Duration = Duration::from_secs(3);
+
 /// What the sender is up to.
 ///
 /// ```text
@@ -154,7 +157,8 @@ impl Bbr {
         self.check_drain(event);
         self.update_cycle(event, sample);
         let rtt = event.rtt_updated.then(|| event.rtt.latest());
-        self.model.min_rtt.update(event.now, rtt);
+        let is_emptying = matches!(self.cycle.state, State::Drain | State::Down | State::Up);
+        self.model.min_rtt.update(event.now, rtt, is_emptying);
         self.check_probe_rtt(event, sample);
     }
 
@@ -233,8 +237,12 @@ impl Bbr {
     }
 
     fn leave_down(&mut self, event: &CongestionEvent<'_>) {
-        if !self.check_time_to_probe(event.now) && self.is_time_to_cruise(event) {
+        let overdue = event.now > self.cycle.stamp + self.cycle.wait + DOWN_PATIENCE;
+        if self.is_time_to_cruise(event) {
             self.cycle.state = State::Cruise;
+            self.check_time_to_probe(event.now);
+        } else if overdue {
+            self.start_refill(self.total_delivered);
         }
     }
 

@@ -7,6 +7,7 @@ mod challenge;
 mod path;
 mod responses;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 pub(super) use path::{Learned, Path, Purpose};
@@ -189,6 +190,17 @@ impl Paths {
 
     pub(super) fn fallback_mut(&mut self) -> Option<&mut Path> {
         self.others.iter_mut().find(|path| path.purpose == Purpose::Fallback)
+    }
+
+    /// Paths that are to be taken, once they are proven, to another address of the peer's.
+    pub(super) fn moves_to_other_peers(
+        &self,
+        peer: SocketAddr,
+    ) -> impl Iterator<Item = PathAddress> + '_ {
+        let wanted = move |path: &&Path| {
+            path.purpose == Purpose::Move && !path.validated && path.address.peer != peer
+        };
+        self.others.iter().filter(wanted).map(|path| path.address)
     }
 
     /// Moves to this path as soon as it is proven.

@@ -434,8 +434,10 @@ fn a_packet_newer_than_all_acknowledged_ones_is_not_lost_by_time() {
     // RFC 9002 §6.1
     let mut peer = Peer::new();
     peer.sample_rtt();
-    peer.send_many(2); // 1, 2
-    peer.wait(200);
-    peer.ack(&[1..=1]);
+    peer.send_many(3); // 1, 2, 3
+    peer.wait(100);
+    peer.ack(&[2..=2]);
+    peer.wait(100);
+    peer.ack(&[1..=2]); // without a sample: the RTT is still 100 ms
     assert_eq!(peer.fates.lost, []);
 }

@@ -4,8 +4,11 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::time::Duration;
 
 use protoquic::{CloseReason, Time};
+
+use super::account::SharedAccount;
 
 /// What one end read of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +38,35 @@ pub struct Ledger {
     pub datagrams_sent: u64,
     /// Numbers of those that came.
     pub datagrams_received: BTreeSet<u64>,
-    /// Whether all that was planned has been done, as the client sees it.
-    pub done: bool,
+    /// Numbers of those that the server sent back and that came.
+    pub datagrams_returned: BTreeSet<u64>,
+    /// When all that was planned had been done, as the client sees it.
+    pub done: Option<Time>,
+    /// Whether the server has seen the client on another path.
+    pub moved: bool,
+    /// When something was last read by either end.
+    pub progress: Option<Time>,
+    /// The longest time that passed from one such time to the next.
+    pub longest_pause: Duration,
+    /// What each end's observer has counted, the client's first; the server's once it is known whose
+    /// connection it is.
+    pub accounts: [Option<SharedAccount>; 2],
 }
 
 impl Ledger {
+    /// Whether all that was planned was done before the client's connection ended.
+    pub(super) fn is_done(&self) -> bool {
+        let ended = self.closed[0].as_ref().map(|(at, _)| *at);
+        self.done.is_some_and(|done| ended.is_none_or(|ended| done < ended))
+    }
+
+    /// Something was read.
+    pub(super) fn note_progress(&mut self, now: Time, bytes: usize) {
+        self.delivered += bytes as u64;
+        let before = self.progress.replace(now).unwrap_or(now);
+        self.longest_pause = self.longest_pause.max(now.saturating_since(before));
+    }
+
     pub(super) fn note(&mut self, flow: Flow) {
         match flow {
             Flow::Whole => self.whole += 1,

@@ -2,17 +2,23 @@
 //!
 //! A seed makes a [`Plan`]: clients, NATs, lines, settings, streams that end well or are cut,
 //! datagrams, closes, blackouts, rebindings, migrations. [`run`] plays it to its end in virtual time
-//! and checks what must hold whatever happens (`run.rs` and `watch.rs` say what). A violation is a
-//! panic: the caller knows the seed.
+//! and checks what must hold whatever happens (`run.rs` says what). A violation is a panic: the
+//! caller knows the seed.
 
+mod account;
 mod ledger;
+mod lines;
 mod plan;
 mod run;
 mod session;
+mod settings;
 mod stream;
 mod task;
 mod watch;
+mod window;
+mod world;
 
+pub use account::Account;
 pub use ledger::{Flow, Ledger};
 pub use plan::{ClientPlan, Ending, Op, Plan};
 pub use run::{Summary, run, run_captured};

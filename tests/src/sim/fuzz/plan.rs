@@ -1,16 +1,17 @@
 //! [`Plan`]: what a seed stands for. Everything is drawn here, so that what happens later cannot
 //! change what is planned. This file must not know how a plan is played.
 
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use protoquic::congestion::CongestionControl;
-use protoquic::connection::{Config, DatagramConfig};
+use protoquic::connection::Config;
 use protoquic::dispatcher::AddressValidation;
+use protoquic::wire::Version;
 
 use super::super::dice::Dice;
-use super::super::link::{Corruption, EcnTreatment, LinkConfig};
-use super::super::loss::{GilbertElliott, Loss};
-use super::super::queue::{Aqm, QueueConfig};
+use super::super::link::LinkConfig;
+use super::lines::{access_line, blackouts, magnitude, rebindings, trunk_line};
+use super::settings::{client_config, server_config};
 use super::task::{NEVER, Task};
 
 /// A network and what is to happen in it.
@@ -18,7 +19,9 @@ use super::task::{NEVER, Task};
 pub struct Plan {
     /// Where it came from.
     pub seed: u64,
-    /// The clients.
+    /// Whether it all runs over IPv6.
+    pub ipv6: bool,
+    /// The clients' connections.
     pub clients: Vec<ClientPlan>,
     /// The line that they share, to the server and back.
     pub trunk: [LinkConfig; 2],
@@ -32,10 +35,13 @@ pub struct Plan {
     pub blackouts: Vec<(Duration, Duration)>,
 }
 
-/// One client.
+/// One connection of a client.
 #[derive(Clone, Debug)]
 pub struct ClientPlan {
-    /// When it begins.
+    /// The connection that it follows, on the same host, and whose tickets it has; `None`: it has a
+    /// host of its own.
+    pub follows: Option<usize>,
+    /// When it begins, counted from the end of the one that it follows.
     pub start: Duration,
     /// Its own line, to the trunk and back.
     pub line: [LinkConfig; 2],
@@ -43,6 +49,10 @@ pub struct ClientPlan {
     pub nat: Option<Vec<(Duration, bool)>>,
     /// Its settings.
     pub config: Config,
+    /// Whether it begins its work before its handshake, if it can.
+    pub early: bool,
+    /// Its socket is full at every so many packets.
+    pub blocks: Option<u64>,
     /// What it does with streams.
     pub tasks: Vec<Task>,
     /// What it does when, counted from the end of its handshake.
@@ -66,6 +76,8 @@ pub enum Op {
     Datagrams(usize),
     /// Moves to its other address, or back.
     Migrate,
+    /// Looks whether the way from its other address is open.
+    Probe,
 }
 
 /// How a connection ends.
@@ -79,6 +91,8 @@ pub enum Ending {
     ServerCloses,
     /// The client's line goes dead for ever.
     Vanishes(Duration),
+    /// When all is done nobody says anything any more.
+    FallsSilent,
 }
 
 impl Plan {
@@ -86,163 +100,153 @@ impl Plan {
     pub fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed ^ 0xf022_ed91);
         let dice = &mut dice;
-        let clients = dice.between(1, 4) as usize;
+        let ipv6 = dice.chance(0.25);
+        let big = dice.chance(0.2);
         let trunk = [trunk_line(dice), trunk_line(dice)];
         let blackouts = blackouts(dice);
-        let server = config(dice);
+        let mut server = server_config(ipv6, big, dice);
+        if dice.chance(0.1) {
+            server.versions = vec![Version::V1];
+            server.preferred_versions.clear();
+        }
         let validation = match dice.below(4) {
             0 => AddressValidation::Always,
             _ => AddressValidation::Never,
         };
         let shared_nat = dice.chance(0.3);
-        let clients = (0..clients).map(|index| ClientPlan::new(index as u16, dice)).collect();
-        Self { seed, clients, trunk, shared_nat, server, validation, blackouts }
+        let mut clients: Vec<ClientPlan> = Vec::new();
+        for index in 0..dice.between(1, 5) as usize {
+            let client = ClientPlan::new(&clients, index, big, dice);
+            clients.push(client);
+        }
+        Self { seed, ipv6, clients, trunk, shared_nat, server, validation, blackouts }
     }
 
     /// The largest UDP payload that a client's way to the server carries, in bytes.
     pub fn path_payload(&self, client: usize) -> usize {
-        self.trunk[0].mtu.min(self.clients[client].line[0].mtu) - 28
+        let headers = if self.ipv6 { 48 } else { 28 };
+        self.trunk[0].mtu.min(self.clients[client].line[0].mtu) - headers
+    }
+
+    /// Where the server is.
+    pub fn server_address(&self) -> SocketAddr {
+        let ip = if self.ipv6 { v6([0xfd02, 0, 1]) } else { [192, 0, 2, 1].into() };
+        SocketAddr::new(ip, 443)
+    }
+
+    /// Where it would rather be.
+    pub fn preferred_address(&self) -> Option<SocketAddr> {
+        let preferred = self.server.preferred_address;
+        preferred.ipv4.map(SocketAddr::V4).or(preferred.ipv6.map(SocketAddr::V6))
+    }
+
+    /// On which host a connection of a client begins.
+    pub fn host_of(&self, client: usize) -> usize {
+        self.clients[client].follows.map_or(client, |before| self.host_of(before))
+    }
+
+    /// A client's two addresses. Its port is its own.
+    pub fn addresses(&self, client: usize) -> [SocketAddr; 2] {
+        let host = self.host_of(client) as u8;
+        [1, 2].map(|network| {
+            let ip = if self.ipv6 {
+                v6([0xfd10 + network, host.into(), 1])
+            } else {
+                [10, network as u8, host, 1].into()
+            };
+            SocketAddr::new(ip, FIRST_PORT + client as u16)
+        })
+    }
+
+    /// The outer address of a host's NAT.
+    pub fn nat_address(&self, host: usize) -> IpAddr {
+        if self.ipv6 { v6([0xfd03, host as u16, 7]) } else { [203, 0, 113 + host as u8, 7].into() }
     }
 }
 
+/// `a:b::c`
+fn v6([a, b, c]: [u16; 3]) -> IpAddr {
+    Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, c).into()
+}
+
+/// Which client has this address, behind its NAT.
+pub(super) fn client_of(address: &SocketAddr) -> usize {
+    usize::from(address.port().wrapping_sub(FIRST_PORT))
+}
+
 impl ClientPlan {
-    fn new(index: u16, dice: &mut Dice) -> Self {
+    fn new(others: &[Self], index: usize, big: bool, dice: &mut Dice) -> Self {
         let line = [access_line(dice), access_line(dice)];
-        let mut config = config(dice);
+        let mut config = client_config(big, dice);
         let nat = dice.chance(0.4).then(|| rebindings(dice));
-        if nat.is_some() || dice.chance(0.3) {
-            // Who only listens behind a NAT that rebinds is cut off for good without it.
-            config.keep_alive = Some(millis(dice.between(500, 3000)));
-        }
-        let ending = match dice.below(10) {
+        let ending = match dice.below(12) {
             0 => Ending::ClientCloses(millis(dice.below(5000))),
             1 => Ending::ServerCloses,
             2 => Ending::Vanishes(millis(dice.below(5000))),
+            3 => Ending::FallsSilent,
             _ => Ending::WhenDone,
         };
-        let mut tasks: Vec<Task> = (0..dice.between(1, 12)).map(|_| task(index, dice)).collect();
+        let mut tasks: Vec<Task> =
+            (0..dice.between(1, 12)).map(|_| task(index as u16, big, dice)).collect();
         if ending == Ending::ServerCloses {
             let at = dice.below(tasks.len() as u64) as usize;
             tasks[at] = Task { closes: true, up_reset: NEVER, up_stop: NEVER, ..tasks[at] };
         }
-        let script = script(tasks.len(), nat.is_none(), dice);
         let appetite =
             [(); 2].map(|()| dice.chance(0.15).then(|| dice.between(200, 20_000) as usize));
-        let start = millis(dice.below(3000));
-        Self { start, line, nat, config, tasks, script, appetite, ending }
+        let mut plan = Self {
+            follows: None,
+            start: millis(dice.below(3000)),
+            line,
+            nat,
+            early: dice.chance(0.7),
+            blocks: dice.chance(0.1).then(|| dice.between(2, 30)),
+            script: script(tasks.len(), dice),
+            tasks,
+            appetite: if big { [None; 2] } else { appetite },
+            ending,
+            config: config.clone(),
+        };
+        if dice.chance(0.5) {
+            plan.follow(others, dice);
+        }
+        if plan.nat.is_some() || dice.chance(0.3) {
+            // Who only listens behind a NAT that rebinds is cut off for good without it.
+            config.keep_alive = Some(millis(dice.between(500, 3000)));
+        }
+        if ending == Ending::FallsSilent {
+            config.keep_alive = None;
+            if plan.follows.is_none() && plan.nat.is_some() {
+                plan.nat = Some(Vec::new());
+            }
+        }
+        config.session_cache = plan.config.session_cache.take();
+        Self { config, ..plan }
+    }
+
+    /// Becomes another connection of a client that has had one, if there is one that can.
+    fn follow(&mut self, others: &[Self], dice: &mut Dice) {
+        let Some(at) = (0..others.len()).find(|_| dice.chance(0.6)) else { return };
+        let before = &others[at];
+        let dies = |plan: &Self| matches!(plan.ending, Ending::Vanishes(_));
+        let lives = !dies(before) && !dies(self); // the host's line goes, for all
+        let rebinds = before.nat.as_ref().is_some_and(|times| !times.is_empty());
+        if lives && !(rebinds && self.ending == Ending::FallsSilent) {
+            self.follows = Some(at);
+            self.line.clone_from(&before.line);
+            self.nat.clone_from(&before.nat);
+            self.config.session_cache.clone_from(&before.config.session_cache);
+        }
     }
 }
 
-fn millis(millis: u64) -> Duration {
+pub(super) fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Of any order of magnitude from `low` to `high`.
-fn magnitude(dice: &mut Dice, low: f64, high: f64) -> f64 {
-    low * (high / low).powf(dice.unit())
-}
-
-fn trunk_line(dice: &mut Dice) -> LinkConfig {
-    let bandwidth = magnitude(dice, 1e6, 2e8) as u64;
-    let delay = Duration::from_secs_f64(magnitude(dice, 0.0005, 0.15));
-    let mut line = LinkConfig::with_rate(bandwidth, delay);
-    line.queue = queue(dice, line.queue);
-    spoil(&mut line, dice);
-    line
-}
-
-fn access_line(dice: &mut Dice) -> LinkConfig {
-    let delay = Duration::from_secs_f64(magnitude(dice, 0.0001, 0.05));
-    let mut line = LinkConfig { delay, ..LinkConfig::default() };
-    if dice.chance(0.3) {
-        spoil(&mut line, dice);
-    }
-    line
-}
-
-fn queue(dice: &mut Dice, plain: QueueConfig) -> QueueConfig {
-    let aqm = match dice.below(5) {
-        0 => Aqm::CoDel { target: millis(5), interval: millis(100) },
-        1 => Aqm::Step { threshold: millis(2) },
-        _ => Aqm::DropTail,
-    };
-    match dice.below(4) {
-        0 => QueueConfig { aqm, ..QueueConfig::packets(dice.between(5, 200) as usize) },
-        _ => QueueConfig { aqm, ..plain },
-    }
-}
-
-/// Gives a line some faults, none of them too bad to be overcome.
-fn spoil(line: &mut LinkConfig, dice: &mut Dice) {
-    if dice.chance(0.4) {
-        line.loss.push(Loss::Random(magnitude(dice, 0.0005, 0.08)));
-    }
-    if dice.chance(0.2) {
-        let (share, burst) = (magnitude(dice, 0.001, 0.03), dice.between(2, 5) as f64);
-        // Bad times are counted in datagrams: who sends one at a time must get through them too.
-        let chain = GilbertElliott { loss_bad: 0.7, ..GilbertElliott::bursts(share, burst) };
-        line.loss.push(Loss::GilbertElliott(chain));
-    }
-    if dice.chance(0.3) {
-        line.jitter = line.delay.mul_f64(dice.unit());
-    }
-    if dice.chance(0.3) {
-        line.reorder = magnitude(dice, 0.001, 0.2);
-        line.reorder_delay = line.delay.mul_f64(magnitude(dice, 0.1, 3.0));
-    }
-    if dice.chance(0.2) {
-        line.duplicate = magnitude(dice, 0.001, 0.2);
-    }
-    if dice.chance(0.2) {
-        line.corruption = Corruption { rate: magnitude(dice, 0.001, 0.05), ..line.corruption };
-    }
-    line.ecn = match dice.below(12) {
-        0 => EcnTreatment::Bleach,
-        1 => EcnTreatment::MarkAll,
-        2 => EcnTreatment::Drop,
-        _ => EcnTreatment::Carry,
-    };
-    line.mtu = match dice.below(5) {
-        0 => dice.between(1228, 1500) as usize,
-        1 => 9000,
-        _ => 1500,
-    };
-}
-
-fn config(dice: &mut Dice) -> Config {
-    let mut config = Config {
-        // Failures must come from faults, not from impatience.
-        idle_timeout: Duration::from_mins(2),
-        handshake_timeout: Duration::from_mins(2),
-        ack_threshold: dice.between(2, 20) as u8,
-        max_ack_delay: millis(dice.between(1, 40)),
-        active_connection_id_limit: dice.between(2, 8),
-        client_connection_id_length: *dice.pick(&[0, 4, 8, 8, 20]),
-        pacing: !dice.chance(0.1),
-        ecn: !dice.chance(0.2),
-        max_packet_size: *dice.pick(&[1200, 1452, 1452, 4000]),
-        ..Config::default()
-    };
-    config.congestion = std::sync::Arc::new(*dice.pick(&CONTROLLERS));
-    if dice.chance(0.5) {
-        config.streams.max_streams_bidi = dice.between(1, 5);
-        config.streams.max_streams_uni = dice.between(1, 5);
-        config.streams.max_data = dice.between(2_000, 200_000);
-        config.streams.max_stream_data_bidi_local = dice.between(1_000, 100_000);
-        config.streams.max_stream_data_bidi_remote = dice.between(1_000, 100_000);
-        config.streams.max_stream_data_uni = dice.between(1_000, 100_000);
-        config.streams.send_buffer = dice.between(100, 50_000) as usize;
-    }
-    config.datagrams = DatagramConfig { max_frame_size: 65_535, ..DatagramConfig::default() };
-    config
-}
-
-const CONTROLLERS: [CongestionControl; 3] =
-    [CongestionControl::NewReno, CongestionControl::Cubic, CongestionControl::Bbr];
-
-fn task(client: u16, dice: &mut Dice) -> Task {
+fn task(client: u16, big: bool, dice: &mut Dice) -> Task {
     let uni = dice.chance(0.3);
-    let [up, down] = [(); 2].map(|()| size(dice));
+    let [up, down] = [(); 2].map(|()| size(big, dice));
     let cut = |dice: &mut Dice, size: u32| {
         if dice.chance(0.1) { dice.below(u64::from(size) + 1) as u32 } else { NEVER }
     };
@@ -270,11 +274,16 @@ fn task(client: u16, dice: &mut Dice) -> Task {
     task
 }
 
-fn size(dice: &mut Dice) -> u32 {
-    if dice.chance(0.1) { 0 } else { magnitude(dice, 1.0, 200_000.0) as u32 }
+fn size(big: bool, dice: &mut Dice) -> u32 {
+    match dice.below(20) {
+        0 | 1 => 0,
+        2 => 1,
+        3 if big => magnitude(dice, 200_000.0, 4_000_000.0) as u32,
+        _ => magnitude(dice, 1.0, 200_000.0) as u32,
+    }
 }
 
-fn script(tasks: usize, may_migrate: bool, dice: &mut Dice) -> Vec<(Duration, Op)> {
+fn script(tasks: usize, dice: &mut Dice) -> Vec<(Duration, Op)> {
     let mut script = Vec::new();
     let mut left = tasks;
     while left > 0 {
@@ -283,11 +292,12 @@ fn script(tasks: usize, may_migrate: bool, dice: &mut Dice) -> Vec<(Duration, Op
         script.push((at, Op::Tasks(some)));
         left -= some;
     }
-    for _ in 0..dice.below(5) {
-        let op = match dice.below(5) {
+    for _ in 0..dice.below(6) {
+        let op = match dice.below(7) {
             0 | 1 => Op::UpdateKeys,
             2 => Op::Ping,
-            3 if may_migrate => Op::Migrate,
+            3 | 4 => Op::Migrate,
+            5 => Op::Probe,
             _ => Op::Datagrams(dice.between(1, 30) as usize),
         };
         script.push((millis(dice.below(6000)), op));
@@ -296,30 +306,5 @@ fn script(tasks: usize, may_migrate: bool, dice: &mut Dice) -> Vec<(Duration, Op
     script
 }
 
-/// Not so often that no path can ever be proven.
-fn rebindings(dice: &mut Dice) -> Vec<(Duration, bool)> {
-    let mut at = Duration::ZERO;
-    (0..dice.below(4))
-        .map(|_| {
-            at += millis(dice.between(3000, 10_000));
-            (at, dice.chance(0.4))
-        })
-        .collect()
-}
-
-/// Far enough apart that a probe timeout gets through between them.
-fn blackouts(dice: &mut Dice) -> Vec<(Duration, Duration)> {
-    if !dice.chance(0.25) {
-        return Vec::new();
-    }
-    let mut at = Duration::ZERO;
-    (0..dice.between(1, 3))
-        .map(|_| {
-            at += millis(dice.between(500, 4000));
-            let length = millis(dice.between(50, 3000));
-            let blackout = (at, length);
-            at += length + Duration::from_secs(15);
-            blackout
-        })
-        .collect()
-}
+/// The port of the first client.
+const FIRST_PORT: u16 = 5000;

@@ -1,37 +1,28 @@
 //! [`run`]: plays a [`Plan`] and checks what must hold:
 //!
 //! - every byte that is read is right, in its place, and of its stream (`stream.rs`, `session.rs`);
-//! - who has nothing against it gets everything, and the connection ends as planned, with no error;
-//! - nobody is stuck, and nobody stays: in the end there is no connection and no timer left;
-//! - the wire's rules (`watch.rs`), and the size that packets may have on a path.
+//! - who has nothing against it gets everything, and the connection ends as planned, with no error,
+//!   within three PTO;
+//! - nobody is stuck, nobody stays and nobody is busy for nothing: in the end there is no connection
+//!   and no timer left;
+//! - the wire's rules (`watch.rs`), packet numbers and acknowledgements (`account.rs`), the
+//!   congestion window (`window.rs`), and the size that packets may have on a path.
 
-use std::cell::{Cell, RefCell};
-use std::net::{IpAddr, SocketAddr};
+use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
-use protoquic::connection::Config;
-use protoquic::dispatcher::DispatcherConfig;
-use protoquic::{
-    ApplicationError, CloseReason, FnFactory, Host, ServerConfig, SessionHost, TransportErrorCode,
-};
+use protoquic::{ApplicationError, CloseReason, EarlyData, Host, TransportErrorCode};
 
 use super::super::capture::Captured;
-use super::super::endpoints::{Client, ClientSpec, Server};
-use super::super::link::LinkConfig;
-use super::super::loss::Loss;
-use super::super::nat::NatConfig;
-use super::super::simulator::{Handle, Simulator};
-use super::super::topology::{LinkId, NodeId};
-use super::ledger::Shared;
-use super::plan::{ClientPlan, Ending, Plan};
-use super::session::Mix;
+use super::super::simulator::Simulator;
+use super::plan::{Ending, Plan};
 use super::task::{NEVER, Task};
-use super::watch::{Watch, Watched};
+use super::watch::Watch;
+use super::world::{CLIENT_CLOSES, Member, SERVER_CLOSES, World, close};
 
-/// What a run came to.
-#[derive(Clone, Copy, Debug, Default)]
+/// What a run, or all of several, came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Virtual time that passed.
     pub time: Duration,
@@ -39,6 +30,41 @@ pub struct Summary {
     pub datagrams: u64,
     /// Bytes of streams that were read and right.
     pub delivered: u64,
+    /// Connections that were begun.
+    pub connections: u64,
+    /// Those that resumed an earlier session.
+    pub resumed: u64,
+    /// Those that could send early data, and those of them whose server took it.
+    pub early: (u64, u64),
+    /// Those that went over to another path.
+    pub moved: u64,
+    /// Key updates.
+    pub key_updates: u64,
+    /// Packets of clients that were declared lost, and those of them that had only been late.
+    pub losses: (u64, u64),
+    /// The longest time for which a client that had something to get got nothing.
+    pub longest_pause: Duration,
+    /// Turns of all endpoints.
+    pub turns: u64,
+}
+
+impl Summary {
+    /// Adds another run's.
+    pub fn add(&mut self, other: &Self) {
+        self.time += other.time;
+        self.datagrams += other.datagrams;
+        self.delivered += other.delivered;
+        self.connections += other.connections;
+        self.resumed += other.resumed;
+        self.early.0 += other.early.0;
+        self.early.1 += other.early.1;
+        self.moved += other.moved;
+        self.key_updates += other.key_updates;
+        self.losses.0 += other.losses.0;
+        self.losses.1 += other.losses.1;
+        self.longest_pause = self.longest_pause.max(other.longest_pause);
+        self.turns += other.turns;
+    }
 }
 
 /// Plays a plan to its end. Panics if anything is violated.
@@ -49,7 +75,7 @@ pub fn run(plan: &Plan) -> Summary {
 /// The same, with every datagram shown to `capture`, to see what led to a violation.
 pub fn run_captured(plan: &Plan, capture: impl FnMut(&Captured<'_>) + 'static) -> Summary {
     let mut run = Run::new(plan);
-    run.sim.capture(capture);
+    run.world.sim.capture(capture);
     play(run)
 }
 
@@ -61,165 +87,52 @@ fn play(mut run: Run<'_>) -> Summary {
 
 struct Run<'a> {
     plan: &'a Plan,
-    sim: Simulator,
-    server: Handle<Server>,
-    members: Vec<Member>,
+    world: World,
     watch: Rc<RefCell<Watch>>,
-}
-
-/// One client at work.
-struct Member {
-    plan: Rc<ClientPlan>,
-    ledger: Shared,
-    handle: Rc<Cell<Option<Handle<Client<Mix>>>>>,
-    /// Its NAT rebound before the handshake was confirmed, which may end it (RFC 9000 §9).
-    excused: Rc<Cell<bool>>,
-    close_asked: bool,
 }
 
 impl<'a> Run<'a> {
     fn new(plan: &'a Plan) -> Self {
-        let mut sim = Simulator::new(plan.seed);
-        let far = sim.add_host(&[server_address().ip()]);
-        let router = sim.add_router();
-        let trunk = sim.connect_unevenly(router, far, &plan.trunk[0], &plan.trunk[1]);
-        let plans: Vec<Rc<ClientPlan>> = plan.clients.iter().cloned().map(Rc::new).collect();
-        let ledgers: Rc<Vec<Shared>> = Rc::new(plans.iter().map(|_| Shared::default()).collect());
-        let watched = plans.iter().zip(ledgers.iter());
-        let watched =
-            watched.map(|(plan, ledger)| Watched::new(ledger.clone(), plan.config.max_packet_size));
-        let server_size = plan.server.max_packet_size;
-        let watch = Watch::new(server_address(), server_size, watched.collect());
-        let watch = Rc::new(RefCell::new(watch));
+        let mut world = World::new(plan);
+        let ledgers = world.members.iter().map(|member| member.ledger.clone()).collect();
+        let watch = Rc::new(RefCell::new(Watch::new(plan, ledgers)));
         let watching = watch.clone();
-        sim.capture(move |seen| watching.borrow_mut().see(seen));
-        let server = add_server(&mut sim, far, plan, &plans, &ledgers);
-        let members = plans
-            .into_iter()
-            .zip(ledgers.iter())
-            .map(|(plan, ledger)| Member::new(plan, ledger.clone()))
-            .collect();
-        let mut run = Self { plan, sim, server, members, watch };
-        run.add_clients(router, &ledgers);
-        run.plan_blackouts([trunk.0, trunk.1]);
-        run
-    }
-
-    fn add_clients(&mut self, router: NodeId, ledgers: &Rc<Vec<Shared>>) {
-        let mut shared = None;
-        for index in 0..self.members.len() {
-            let member = &self.members[index];
-            let plan = member.plan.clone();
-            let addresses = addresses(index);
-            let near = self.sim.add_host(&addresses.map(|address| address.ip()));
-            let behind = match &plan.nat {
-                None => router,
-                Some(_) if self.plan.shared_nat && shared.is_some() => shared.unwrap_or(router),
-                Some(rebindings) => {
-                    let nat = add_nat(&mut self.sim, index, router);
-                    shared = Some(nat);
-                    for (at, address) in rebindings {
-                        self.plan_rebinding(nat, *at, *address);
-                    }
-                    nat
-                }
-            };
-            let mut lines = Vec::new();
-            // Behind a NAT there is but one way.
-            for _ in 0..if plan.nat.is_none() { 2 } else { 1 } {
-                let [up, down] = &plan.line;
-                let (there, back) = self.sim.connect_unevenly(near, behind, up, down);
-                lines.extend([there, back]);
-            }
-            self.plan_client(index, near, addresses, lines, ledgers);
-        }
-    }
-
-    fn plan_rebinding(&mut self, nat: NodeId, at: Duration, address: bool) {
-        let all: Vec<_> = self
-            .members
-            .iter()
-            .map(|member| (member.ledger.clone(), member.excused.clone()))
-            .collect();
-        self.sim.after(at, move |sim| {
-            sim.rebind(nat, address);
-            for (ledger, excused) in all {
-                if ledger.borrow().confirmed.is_none() {
-                    excused.set(true);
-                }
-            }
-        });
-    }
-
-    fn plan_client(
-        &mut self,
-        index: usize,
-        near: NodeId,
-        [local, other]: [SocketAddr; 2],
-        lines: Vec<LinkId>,
-        ledgers: &Rc<Vec<Shared>>,
-    ) {
-        let member = &self.members[index];
-        let (plan, handle, ledgers) = (member.plan.clone(), member.handle.clone(), ledgers.clone());
-        let config = Arc::new(plan.config.clone());
-        let start = plan.start;
-        match plan.ending {
-            Ending::ClientCloses(after) => {
-                let handle = handle.clone();
-                self.sim.after(start + after, move |sim| close(sim, handle.get()));
-            }
-            Ending::Vanishes(after) => {
-                self.sim.after(start + after, move |sim| {
-                    for line in lines {
-                        cut(sim, line);
-                    }
-                });
-            }
-            Ending::WhenDone | Ending::ServerCloses => {}
-        }
-        self.sim.after(start, move |sim| {
-            let spec = ClientSpec { config, ..ClientSpec::new(local, server_address(), &[ALPN]) };
-            let other = plan.nat.is_none().then_some(other);
-            let session = Mix::client(index as u16, plan, ledgers, sim.time(), other);
-            handle.set(Some(sim.add_client(near, spec, session)));
-        });
-    }
-
-    fn plan_blackouts(&mut self, trunk: [LinkId; 2]) {
-        for (at, length) in &self.plan.blackouts {
-            for line in trunk {
-                self.sim.after(*at, move |sim| cut(sim, line));
-                let whole = self.sim.link(line).clone();
-                self.sim.after(*at + *length, move |sim| sim.set_link(line, whole));
-            }
-        }
+        world.sim.capture(move |seen| watching.borrow_mut().see(seen));
+        Self { plan, world, watch }
     }
 
     /// Runs until every client's connection has ended.
     fn play(&mut self) {
-        let end = self.sim.now() + PATIENCE;
+        let end = self.world.sim.now() + PATIENCE;
         loop {
-            let left = end.saturating_since(self.sim.now());
-            let members = &self.members;
-            if !self.sim.run_until(left, |_| members.iter().any(Member::has_news)) {
-                break;
-            }
-            for member in &mut self.members {
-                if member.has_news() {
+            for index in 0..self.world.members.len() {
+                if self.world.may_launch(index) {
+                    self.world.launch(self.plan, index);
+                }
+                let member = &mut self.world.members[index];
+                if member.is_to_be_closed() {
                     member.close_asked = true;
                     let handle = member.handle.get();
-                    close(&mut self.sim, handle);
+                    close(&mut self.world.sim, handle);
                 }
             }
-            if self.members.iter().all(Member::is_closed) {
+            let members = &self.world.members;
+            let open = |members: &[Member]| members.iter().filter(|m| !m.is_closed()).count();
+            let before = open(members);
+            if before == 0 {
                 return;
             }
+            let left = end.saturating_since(self.world.sim.now());
+            let news = |_: &Simulator| {
+                open(members) < before || members.iter().any(Member::is_to_be_closed)
+            };
+            if !self.world.sim.run_until(left, news) {
+                break;
+            }
         }
-        if self.members.iter().all(Member::is_closed) {
-            return;
-        }
-        for (index, member) in self.members.iter().enumerate().filter(|(_, m)| !m.is_closed()) {
-            let deadline = member.handle.get().map(|handle| self.sim.deadline_of(handle.id()));
+        for (index, member) in self.world.members.iter().enumerate().filter(|(_, m)| !m.is_closed())
+        {
+            let deadline = member.handle.get().map(|at| self.world.sim.deadline_of(at.id()));
             let ledger = member.ledger.borrow();
             println!("client {index}: next deadline {deadline:?}, {ledger:?}");
         }
@@ -227,7 +140,7 @@ impl<'a> Run<'a> {
     }
 
     fn check_ends(&self) {
-        for (index, member) in self.members.iter().enumerate() {
+        for (index, member) in self.world.members.iter().enumerate() {
             let ledger = member.ledger.borrow();
             for (side, end) in ["client", "server"].into_iter().zip(&ledger.closed) {
                 let Some((at, reason)) = end else { continue };
@@ -237,61 +150,81 @@ impl<'a> Run<'a> {
                     member.plan.ending
                 );
             }
-            if member.plan.ending == Ending::WhenDone && member.close_asked {
+            if member.close_asked || (member.plan.ending == Ending::FallsSilent && ledger.is_done())
+            {
                 let wanted = member.flows_to_be_whole();
                 let whole = ledger.whole;
                 assert!(whole >= wanted, "client {index}: {whole} flows whole of {wanted}");
             }
+            let pause = ledger.longest_pause;
+            assert!(pause <= MAX_PAUSE, "client {index} got nothing for {pause:?}");
             self.check_packet_size(index, member);
+            if let [Some(client), Some(server)] = &ledger.accounts {
+                client.borrow().check_acks(&server.borrow());
+                server.borrow().check_acks(&client.borrow());
+            }
         }
     }
 
     /// No client may believe in a size that its path does not carry.
     fn check_packet_size(&self, index: usize, member: &Member) {
         let Some(handle) = member.handle.get() else { return };
-        let size = self.sim.get(handle).visitor().host().connection().stats().packet_size;
+        let size = self.world.sim.get(handle).visitor().host().connection().stats().packet_size;
         let carried = self.plan.path_payload(index).max(1200);
         assert!(size <= carried, "client {index} sends {size} bytes on a path of {carried}");
     }
 
     /// Everything must come to rest: no session, no timer.
     fn clean_up(mut self) -> Summary {
-        let time = self.sim.now();
-        self.sim.run_for(AFTERMATH);
-        let stats = self.sim.get(self.server).visitor().stats();
-        assert!(stats.sessions_created <= self.members.len() as u64, "{stats:?}");
+        let time = self.world.sim.now();
+        self.world.sim.run_for(AFTERMATH);
+        let (sim, server) = (&self.world.sim, self.world.server);
+        let stats = sim.get(server).visitor().stats();
+        assert!(stats.sessions_created <= self.world.members.len() as u64, "{stats:?}");
         assert_eq!((stats.sessions, stats.handshaking), (0, 0), "{stats:?}");
-        assert!(self.sim.is_over(), "somebody still has a timer");
-        for member in &self.members {
-            let Some(handle) = member.handle.get() else { continue };
-            let host = self.sim.get(handle).visitor().host();
-            assert!(host.connection().is_drained() && host.next_deadline().is_none());
-        }
-        let delivered = self.members.iter().map(|member| member.ledger.borrow().delivered).sum();
+        assert!(sim.is_over(), "somebody still has a timer");
+        let time = time.saturating_since(Simulator::new(0).now());
         let datagrams = self.watch.borrow().sent;
+        let mut sum = Summary { time, datagrams, ..Summary::default() };
+        sum.turns = sim.turns_of(server.id());
+        for member in &self.world.members {
+            let Some(handle) = member.handle.get() else { continue };
+            let host = sim.get(handle).visitor().host();
+            assert!(host.connection().is_drained() && host.next_deadline().is_none());
+            let stats = host.connection().stats();
+            sum.key_updates += stats.key_updates;
+            sum.losses.0 += stats.packets_lost;
+            sum.losses.1 += stats.spurious_losses;
+            sum.resumed += u64::from(host.connection().is_resumed());
+            let early = host.connection().early_data();
+            sum.early.0 += u64::from(matches!(early, EarlyData::Accepted | EarlyData::Rejected));
+            sum.early.1 += u64::from(early == EarlyData::Accepted);
+            sum.turns += sim.turns_of(handle.id());
+            member.add_to(&mut sum);
+        }
         let planned: u64 =
             self.plan.clients.iter().flat_map(|client| &client.tasks).map(Task::size).sum();
         let most = MAX_DATAGRAMS + planned / 50;
         assert!(datagrams <= most, "{datagrams} datagrams for {planned} bytes");
-        let time = time.saturating_since(Simulator::new(0).now());
-        Summary { time, datagrams, delivered }
+        let most = MAX_TURNS + 4 * datagrams;
+        assert!(sum.turns <= most, "{} turns for {datagrams} datagrams", sum.turns);
+        sum
     }
 }
 
 impl Member {
-    fn new(plan: Rc<ClientPlan>, ledger: Shared) -> Self {
-        let (handle, excused) = (Rc::default(), Rc::default());
-        Self { plan, ledger, handle, excused, close_asked: false }
-    }
-
-    fn is_closed(&self) -> bool {
-        self.ledger.borrow().closed[0].is_some()
-    }
-
     /// Whether it has done all and is to be closed.
-    fn has_news(&self) -> bool {
+    fn is_to_be_closed(&self) -> bool {
         let waits = self.plan.ending == Ending::WhenDone && !self.close_asked;
-        waits && self.ledger.borrow().done && !self.is_closed()
+        waits && self.ledger.borrow().is_done() && !self.is_closed()
+    }
+
+    fn add_to(&self, sum: &mut Summary) {
+        let ledger = self.ledger.borrow();
+        sum.connections += 1;
+        sum.delivered += ledger.delivered;
+        sum.moved += u64::from(ledger.moved);
+        sum.longest_pause = sum.longest_pause.max(ledger.longest_pause);
     }
 
     /// Whether a connection of this plan may end for this reason, at either end.
@@ -318,6 +251,7 @@ impl Member {
             Ending::ClientCloses(_) => by(CLIENT_CLOSES) || lost,
             Ending::ServerCloses => by(SERVER_CLOSES) || lost,
             Ending::Vanishes(_) => lost,
+            Ending::FallsSilent => lost && self.ledger.borrow().is_done(),
         }
     }
 
@@ -341,14 +275,6 @@ impl Task {
     }
 }
 
-fn close(sim: &mut Simulator, client: Option<Handle<Client<Mix>>>) {
-    if let Some(client) = client {
-        let now = sim.now();
-        sim.get_mut(client).visitor_mut().close(now, CLIENT_CLOSES, "as planned");
-        sim.kick(client.id());
-    }
-}
-
 /// A Retry token holds for one address only (RFC 9000 §8.1.3), and the NAT changed it.
 fn is_foreign_token(reason: &CloseReason) -> bool {
     match reason {
@@ -359,55 +285,15 @@ fn is_foreign_token(reason: &CloseReason) -> bool {
     }
 }
 
-/// From now on nothing passes.
-fn cut(sim: &mut Simulator, line: LinkId) {
-    let config = sim.link(line).clone();
-    sim.set_link(line, LinkConfig { loss: vec![Loss::Random(1.0)], ..config });
-}
-
-fn add_nat(sim: &mut Simulator, index: usize, router: NodeId) -> NodeId {
-    let outside = IpAddr::from([203, 0, 113 + index as u8, 7]);
-    let nat = sim.add_nat(NatConfig::new(outside));
-    sim.connect(nat, router, &LinkConfig { delay: Duration::ZERO, ..LinkConfig::default() });
-    nat
-}
-
-fn add_server(
-    sim: &mut Simulator,
-    node: NodeId,
-    plan: &Plan,
-    plans: &[Rc<ClientPlan>],
-    ledgers: &Rc<Vec<Shared>>,
-) -> Handle<Server> {
-    let transport: Arc<Config> = Arc::new(plan.server.clone());
-    let config = ServerConfig { transport, tls: crate::tls::server(&[ALPN]) };
-    let (clock, plans, ledgers) = (sim.time(), plans.to_vec(), ledgers.clone());
-    let factory = FnFactory::new(&[ALPN], config, move |connection| {
-        let session = Mix::server(ledgers.clone(), clock.clone(), &plans);
-        Box::new(SessionHost::new(connection, session))
-    });
-    let settings = DispatcherConfig { address_validation: plan.validation, ..Default::default() };
-    sim.add_server(node, server_address(), settings, vec![Box::new(factory)])
-}
-
-fn server_address() -> SocketAddr {
-    ([192, 0, 2, 1], 443).into()
-}
-
-/// A client's two addresses.
-fn addresses(index: usize) -> [SocketAddr; 2] {
-    [1, 2].map(|network| ([10, network, index as u8, 1], 5000).into())
-}
-
-const ALPN: &[u8] = b"mix";
-/// The client's code when it closes as planned.
-const CLIENT_CLOSES: ApplicationError = ApplicationError(1);
-/// The server's.
-pub(super) const SERVER_CLOSES: ApplicationError = ApplicationError(2);
 /// How long everything may take.
-const PATIENCE: Duration = Duration::from_mins(20);
+const PATIENCE: Duration = Duration::from_hours(1);
+/// How long a client with something to get may get nothing: for a blackout, and some of the probe
+/// timeouts that double meanwhile.
+const MAX_PAUSE: Duration = Duration::from_secs(100);
 /// How long it may take until the last timer has gone off: an idle timeout and the time for which
 /// closed connections are remembered.
 const AFTERMATH: Duration = Duration::from_mins(8);
 /// Datagrams that a run may send besides those that carry its bytes.
 const MAX_DATAGRAMS: u64 = 20_000;
+/// Turns that endpoints may take besides some for each datagram.
+const MAX_TURNS: u64 = 5_000;

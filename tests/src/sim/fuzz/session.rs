@@ -8,11 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use protoquic::connection::{DatagramId, DatagramOptions};
 use protoquic::readers::VirtualTime;
+use protoquic::streams::Priority;
 use protoquic::{
     CloseReason, Direction, Refuse, Role, Session, SessionContext, Stream, StreamContext,
     StreamError, StreamId, Time,
 };
 
+use super::account::SharedAccount;
 use super::ledger::Shared;
 use super::plan::{ClientPlan, Op};
 use super::stream::{Rx, Tx, UNHEARD};
@@ -23,7 +25,9 @@ use super::task::{Task, fill, mismatch};
 pub(super) struct Mix {
     role: Role,
     /// Everybody's, by number; a server learns from the first header which is its own.
-    ledgers: Rc<Vec<Shared>>,
+    ledgers: Rc<[Shared]>,
+    /// A server's, until it is known whose it is.
+    account: Option<SharedAccount>,
     client: Option<u16>,
     plan: Option<Rc<ClientPlan>>,
     clock: VirtualTime,
@@ -57,18 +61,20 @@ pub(super) struct MixStream {
 
 impl Mix {
     pub(super) fn server(
-        ledgers: Rc<Vec<Shared>>,
+        ledgers: Rc<[Shared]>,
         clock: VirtualTime,
         plans: &[Rc<ClientPlan>],
+        account: SharedAccount,
     ) -> Self {
         let appetites = plans.iter().map(|plan| plan.appetite[1]).collect();
-        Self::new(Role::Server, ledgers, clock, appetites)
+        let new = Self::new(Role::Server, ledgers, clock, appetites);
+        Self { account: Some(account), ..new }
     }
 
     pub(super) fn client(
         index: u16,
         plan: Rc<ClientPlan>,
-        ledgers: Rc<Vec<Shared>>,
+        ledgers: Rc<[Shared]>,
         clock: VirtualTime,
         other_address: Option<std::net::SocketAddr>,
     ) -> Self {
@@ -81,13 +87,14 @@ impl Mix {
 
     fn new(
         role: Role,
-        ledgers: Rc<Vec<Shared>>,
+        ledgers: Rc<[Shared]>,
         clock: VirtualTime,
         appetites: Vec<Option<usize>>,
     ) -> Self {
         Self {
             role,
             ledgers,
+            account: None,
             client: None,
             plan: None,
             clock,
@@ -114,6 +121,14 @@ impl Mix {
     fn with_ledger(&self, f: impl FnOnce(&mut super::Ledger)) {
         if let Some(ledger) = self.ledger() {
             f(&mut ledger.borrow_mut());
+        }
+    }
+
+    /// A server learns whose connection it is, or that it is still theirs.
+    fn belongs_to(&mut self, client: u16) {
+        assert_eq!(*self.client.get_or_insert(client), client, "this is another client's");
+        if let Some(account) = self.account.take() {
+            self.with_ledger(|ledger| ledger.accounts[1] = Some(account));
         }
     }
 
@@ -158,6 +173,12 @@ impl Mix {
                     }
                 }
             }
+            Op::Probe => {
+                if let Some(other) = self.other_address {
+                    let now = cx.now();
+                    let _ = cx.connection().probe_path(now, other);
+                }
+            }
         }
     }
 
@@ -170,7 +191,9 @@ impl Mix {
             data[..2].copy_from_slice(&self.client.unwrap_or(0).to_be_bytes());
             data[2..10].copy_from_slice(&number.to_be_bytes());
             fill(number, 10, &mut data[10..]);
-            if let Ok(id) = cx.send_datagram(data.into(), DatagramOptions::default()) {
+            let deadline = (number % 7 == 3).then(|| cx.now() + Duration::from_millis(5));
+            let options = DatagramOptions { urgency: (number % 8) as u8, deadline };
+            if let Ok(id) = cx.send_datagram(data.into(), options) {
                 assert!(self.datagrams.insert(id), "the name of a datagram is given out twice");
                 self.next_datagram += 1;
                 self.with_ledger(|ledger| ledger.datagrams_sent += 1);
@@ -193,7 +216,12 @@ impl Mix {
                 MixStream::opened(task, role, id.direction(), salt(id, role), salt(id, role.peer()))
             });
             match opened {
-                Ok(_) => {
+                Ok(id) => {
+                    let rank = task.up ^ task.down;
+                    let (urgency, incremental) = ((rank % 8) as u8, rank & 8 == 0);
+                    let priority = Priority { urgency, incremental };
+                    let ranked = cx.connection().stream_set_priority(id, priority);
+                    assert!(ranked.is_ok(), "a new stream cannot be ranked: {ranked:?}");
                     self.to_open.pop_front();
                     self.open += 1;
                 }
@@ -214,7 +242,10 @@ impl Mix {
         let all = self.plan.as_ref().is_some_and(|plan| self.next_task == plan.tasks.len());
         let over = all && self.to_open.is_empty() && self.open == 0 && self.awaited == 0;
         if over && !self.closed {
-            self.with_ledger(|ledger| ledger.done = true);
+            let now = self.clock.now();
+            self.with_ledger(|ledger| {
+                ledger.done.get_or_insert(now);
+            });
         }
     }
 }
@@ -239,9 +270,27 @@ impl Session for Mix {
         })
     }
 
+    fn on_early_data_ready(&mut self, cx: &mut SessionContext<'_, Self>) {
+        if self.plan.as_ref().is_some_and(|plan| plan.early) {
+            self.began = Some(cx.now());
+            self.play(cx);
+            self.set_alarm(cx);
+        }
+    }
+
+    fn on_path_changed(
+        &mut self,
+        _path: &protoquic::PathAddress,
+        _cx: &mut SessionContext<'_, Self>,
+    ) {
+        if self.role.is_server() {
+            self.with_ledger(|ledger| ledger.moved = true);
+        }
+    }
+
     fn on_handshake_complete(&mut self, cx: &mut SessionContext<'_, Self>) {
         let now = cx.now();
-        self.began = Some(now);
+        self.began.get_or_insert(now);
         if self.role.is_client() {
             self.with_ledger(|ledger| ledger.complete = Some(now));
         }
@@ -275,15 +324,28 @@ impl Session for Mix {
         self.set_alarm(cx);
     }
 
-    fn on_datagram_received(&mut self, data: Bytes, _cx: &mut SessionContext<'_, Self>) {
-        assert!(self.role.is_server() && data.len() >= 10, "nobody sent this datagram");
+    fn on_datagram_received(&mut self, data: Bytes, cx: &mut SessionContext<'_, Self>) {
+        assert!(data.len() >= 10, "nobody sent this datagram");
         let client = u16::from_be_bytes([data[0], data[1]]);
-        self.client.get_or_insert(client);
+        self.belongs_to(client);
         let number = data[2..10].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
         assert_eq!(mismatch(number, 10, &data[10..]), None, "datagram {number} is corrupted");
+        let returned = self.role.is_client();
+        assert!(!returned || number % 3 == 0, "datagram {number} was not to be returned");
         self.with_ledger(|ledger| {
-            assert!(ledger.datagrams_received.insert(number), "datagram {number} came twice");
+            let known = if returned {
+                &mut ledger.datagrams_returned
+            } else {
+                &mut ledger.datagrams_received
+            };
+            assert!(known.insert(number), "datagram {number} came twice");
         });
+        if !returned
+            && number % 3 == 0
+            && let Ok(id) = cx.send_datagram(data, DatagramOptions::default())
+        {
+            assert!(self.datagrams.insert(id), "the name of a datagram is given out twice");
+        }
     }
 
     fn on_datagram_acked(&mut self, id: DatagramId, _cx: &mut SessionContext<'_, Self>) {
@@ -339,7 +401,7 @@ impl MixStream {
             session.awaited -= 1;
             return;
         }
-        assert_eq!(*session.client.get_or_insert(task.client), task.client, "another's stream");
+        session.belongs_to(task.client);
         rx.expect(session.salt(id, Role::Client), task.up, task.up_reset, task.up_stop);
         let answer = session.salt(id, Role::Server);
         if !task.uni {
@@ -359,7 +421,7 @@ impl MixStream {
         session.with_ledger(|ledger| ledger.note(flow));
         let closes = self.task.is_some_and(|task| task.closes);
         if closes && session.role.is_server() {
-            inner.close(super::run::SERVER_CLOSES, "as planned");
+            inner.close(super::world::SERVER_CLOSES, "as planned");
         }
     }
 }
@@ -376,7 +438,10 @@ impl Stream<Mix> for MixStream {
             let eaten = rx.pump(cx, appetite);
             let over = rx.over.is_some();
             let (session, inner) = cx.split();
-            session.with_ledger(|ledger| ledger.delivered += eaten as u64);
+            if eaten > 0 || over {
+                let now = inner.now();
+                session.with_ledger(|ledger| ledger.note_progress(now, eaten));
+            }
             if eaten >= appetite && !over {
                 session.hungry.insert(id);
                 let now = inner.now();

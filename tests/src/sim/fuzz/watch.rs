@@ -2,36 +2,35 @@
 //! limit, sizes, silence after the end, no chatter without end. This file must not know plans'
 //! contents beyond the limits it is given.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 
 use protoquic::{CloseReason, Time};
 
 use super::super::capture::{Captured, Point};
 use super::super::link::Dropped;
 use super::ledger::Shared;
+use super::plan::{ClientPlan, Plan, client_of};
 
 /// What the watch knows of one client.
 #[derive(Debug)]
-pub(super) struct Watched {
-    pub(super) ledger: Shared,
+struct Watched {
+    ledger: Shared,
     /// The largest payload that its settings let it send.
-    pub(super) max_size: usize,
+    max_size: usize,
     /// Datagrams that it sent and got after its end.
     after_end: (u64, u64),
-}
-
-impl Watched {
-    pub(super) fn new(ledger: Shared, max_size: usize) -> Self {
-        Self { ledger, max_size, after_end: (0, 0) }
-    }
 }
 
 /// Checks every datagram.
 #[derive(Debug)]
 pub(super) struct Watch {
-    server: SocketAddr,
+    /// The server's addresses.
+    servers: Vec<SocketAddr>,
     server_max_size: usize,
+    /// Clients may have tokens of earlier connections, which prove their IP (RFC 9000 §8.1.3).
+    tokens: bool,
+    proven: BTreeSet<IpAddr>,
     clients: Vec<Watched>,
     credits: BTreeMap<SocketAddr, Credit>,
     too_big: BTreeMap<SocketAddr, u64>,
@@ -51,13 +50,26 @@ struct Credit {
 }
 
 impl Watch {
-    pub(super) fn new(server: SocketAddr, server_max_size: usize, clients: Vec<Watched>) -> Self {
-        let (credits, too_big) = (BTreeMap::new(), BTreeMap::new());
-        Self { server, server_max_size, clients, credits, too_big, sent: 0 }
+    pub(super) fn new(plan: &Plan, ledgers: Vec<Shared>) -> Self {
+        let watched = |(ledger, client): (Shared, &ClientPlan)| {
+            let max_size = client.config.max_packet_size;
+            Watched { ledger, max_size, after_end: (0, 0) }
+        };
+        let servers = [Some(plan.server_address()), plan.preferred_address()];
+        Self {
+            servers: servers.into_iter().flatten().collect(),
+            server_max_size: plan.server.max_packet_size,
+            tokens: plan.clients.iter().any(|client| client.follows.is_some()),
+            proven: BTreeSet::new(),
+            clients: ledgers.into_iter().zip(&plan.clients).map(watched).collect(),
+            credits: BTreeMap::new(),
+            too_big: BTreeMap::new(),
+            sent: 0,
+        }
     }
 
     pub(super) fn see(&mut self, seen: &Captured<'_>) {
-        let from_server = seen.origin.0 == self.server;
+        let from_server = self.servers.contains(&seen.origin.0);
         match seen.point {
             Point::Sent(_) => {
                 self.sent += 1;
@@ -79,6 +91,9 @@ impl Watch {
                 let credit = self.credits.entry(seen.from).or_default();
                 credit.received += seen.data.len();
                 credit.proven |= credit.reached.is_some_and(|reached| seen.sent >= reached);
+                if credit.proven && self.tokens {
+                    self.proven.insert(seen.from.ip());
+                }
             }
             Point::Dropped(_, Dropped::TooBig) => {
                 let count = self.too_big.entry(seen.origin.0).or_default();
@@ -95,7 +110,7 @@ impl Watch {
         credit.sent += seen.data.len();
         let Credit { sent, received, proven, .. } = *credit;
         assert!(
-            proven || sent <= 3 * received,
+            proven || self.proven.contains(&seen.to.ip()) || sent <= 3 * received,
             "{seen:?}: {sent} bytes to {}, which sent {received} and proved nothing",
             seen.to
         );
@@ -125,14 +140,6 @@ impl Watch {
             self.clients.get(client_of(&seen.from)).map_or(0, |client| client.max_size)
         };
         assert!(seen.data.len() <= max, "{seen:?} is larger than {max}");
-    }
-}
-
-/// Clients live at 10.x.n.1.
-pub(super) fn client_of(address: &SocketAddr) -> usize {
-    match address {
-        SocketAddr::V4(v4) => usize::from(v4.ip().octets()[2]),
-        SocketAddr::V6(_) => usize::MAX,
     }
 }
 

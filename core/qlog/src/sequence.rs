@@ -13,9 +13,22 @@ use qlog::{
 };
 use serde::Serialize;
 
+use crate::older;
+
 pub(crate) struct Sequence {
     out: Option<Box<dyn Write>>,
     start: Time,
+    dialect: Dialect,
+}
+
+/// Which qlog is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// That of the `qlog` crate.
+    #[default]
+    Newest,
+    /// That which qvis opens.
+    Qvis,
 }
 
 /// What a file begins with.
@@ -27,17 +40,35 @@ pub(crate) struct Header<'a> {
     pub(crate) wall_time: Option<SystemTime>,
 }
 
+impl Header<'_> {
+    pub(crate) fn title(&self) -> String {
+        format!("protoquic, connection {}", self.group_id)
+    }
+
+    pub(crate) fn vantage_point(&self) -> &'static str {
+        if self.role.is_client() { "client" } else { "server" }
+    }
+}
+
 impl Sequence {
     /// Writes the header. Times are told from `start` on.
-    pub(crate) fn begin(start: Time, out: Box<dyn Write>, header: &Header<'_>) -> Self {
-        let mut sequence = Self { out: Some(out), start };
-        sequence.record(&file_header(header));
+    pub(crate) fn begin(
+        start: Time,
+        dialect: Dialect,
+        out: Box<dyn Write>,
+        header: &Header<'_>,
+    ) -> Self {
+        let mut sequence = Self { out: Some(out), start, dialect };
+        match dialect {
+            Dialect::Newest => sequence.record(&file_header(header)),
+            Dialect::Qvis => sequence.record(&older::file_header(header)),
+        }
         sequence
     }
 
     /// Nothing is written.
     pub(crate) fn nowhere() -> Self {
-        Self { out: None, start: Time::ZERO }
+        Self { out: None, start: Time::ZERO, dialect: Dialect::Newest }
     }
 
     pub(crate) fn add(&mut self, now: Time, data: EventData) {
@@ -49,13 +80,27 @@ impl Sequence {
         if self.out.is_some() {
             let since = now.saturating_since(self.start);
             let millis = since.as_micros() as f64 / 1000.0;
-            self.record(&Event::with_time_ex(millis, data, more));
+            let event = Event::with_time_ex(millis, data, more);
+            match self.dialect {
+                Dialect::Newest => self.record(&event),
+                Dialect::Qvis => self.record_renamed(&event),
+            }
         }
     }
 
     pub(crate) fn flush(&mut self) {
         let result = self.out.as_mut().map_or(Ok(()), Write::flush);
         self.check(result);
+    }
+
+    fn record_renamed(&mut self, event: &Event) {
+        match serde_json::to_value(event) {
+            Ok(mut value) => {
+                older::rename(&mut value);
+                self.record(&value);
+            }
+            Err(error) => self.check(Err(error.into())),
+        }
     }
 
     fn record(&mut self, value: &impl Serialize) {
@@ -95,7 +140,7 @@ fn file_header(header: &Header<'_>) -> QlogSeq {
     QlogSeq {
         file_schema: QLOGFILESEQ_URI.to_owned(),
         serialization_format: "JSON-SEQ".to_owned(),
-        title: Some(format!("protoquic, connection {}", header.group_id)),
+        title: Some(header.title()),
         description: None,
         trace: TraceSeq::new(None, None, Some(common), Some(point), schemas),
     }

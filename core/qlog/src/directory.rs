@@ -16,6 +16,7 @@ use crate::QlogObserver;
 #[derive(Clone, Debug)]
 pub struct QlogDirectory {
     path: PathBuf,
+    for_qvis: bool,
 }
 
 impl QlogDirectory {
@@ -23,7 +24,13 @@ impl QlogDirectory {
     pub fn new(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
         create_dir_all(&path)?;
-        Ok(Self { path })
+        Ok(Self { path, for_qvis: false })
+    }
+
+    /// The files will be of version 0.3, the one that qvis opens.
+    #[must_use]
+    pub fn for_qvis(self) -> Self {
+        Self { for_qvis: true, ..self }
     }
 
     /// Where the files are.
@@ -35,7 +42,7 @@ impl QlogDirectory {
     /// destination of the client's first packet, which both ends know, and the role.
     pub fn observer(&self) -> QlogObserver {
         let path = self.path.clone();
-        QlogObserver::opening(move |start: &ConnectionStart| {
+        let observer = QlogObserver::opening(move |start: &ConnectionStart| {
             let role = match start.role {
                 Role::Client => "client",
                 Role::Server => "server",
@@ -45,7 +52,8 @@ impl QlogDirectory {
                 io::Error::new(error.kind(), format!("{}: {error}", name.display()))
             })?;
             Ok((Box::new(BufWriter::new(file)), Some(wall_time())))
-        })
+        });
+        if self.for_qvis { observer.for_qvis() } else { observer }
     }
 }
 

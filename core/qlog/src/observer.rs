@@ -10,7 +10,7 @@ use protoquic_core::connection::{
 use protoquic_core::{CloseReason, Observer, PacketInfo, Role, Time};
 use qlog::events::EventData;
 
-use crate::sequence::{Header, Sequence};
+use crate::sequence::{Dialect, Header, Sequence};
 use crate::{packets, parameters, state};
 
 /// Where events go, and the wall time, if it is known.
@@ -20,6 +20,7 @@ type Open = Box<dyn FnOnce(&ConnectionStart) -> io::Result<Opened>>;
 /// Writes one connection as JSON-SEQ.
 pub struct QlogObserver {
     open: Option<Open>,
+    dialect: Dialect,
     sequence: Sequence,
     role: Role,
     stage: Option<Stage>,
@@ -42,11 +43,19 @@ impl QlogObserver {
         Self::opening(move |_| Ok((Box::new(out), None)))
     }
 
+    /// The file will be of version 0.3, the one that qvis opens.
+    #[must_use]
+    pub fn for_qvis(mut self) -> Self {
+        self.dialect = Dialect::Qvis;
+        self
+    }
+
     pub(crate) fn opening(
         open: impl FnOnce(&ConnectionStart) -> io::Result<Opened> + 'static,
     ) -> Self {
         Self {
             open: Some(Box::new(open)),
+            dialect: Dialect::default(),
             sequence: Sequence::nowhere(),
             role: Role::Client,
             stage: None,
@@ -78,7 +87,7 @@ impl Observer for QlogObserver {
             Ok((out, wall_time)) => {
                 let group_id = &start.original_destination.to_string();
                 let header = Header { role: start.role, group_id, wall_time };
-                self.sequence = Sequence::begin(now, out, &header);
+                self.sequence = Sequence::begin(now, self.dialect, out, &header);
                 self.sequence.add(now, state::connection_started(start));
                 self.sequence.add(now, state::version(start.role, start.version));
             }
