@@ -25,13 +25,6 @@ pub(crate) struct Waiting {
     since: Time,
 }
 
-impl Waiting {
-    /// It was taken off the list of those to acknowledge.
-    pub(crate) fn unlist(&mut self) {
-        self.listed = false;
-    }
-}
-
 pub(crate) struct BufferedPackets {
     max_connections: usize,
     max_packets: usize,
@@ -79,6 +72,13 @@ impl BufferedPackets {
     /// Connections whose ClientHello is not whole and that sent something in this turn.
     pub(crate) fn take_unacknowledged(&mut self) -> Vec<ConnectionId> {
         std::mem::take(&mut self.to_acknowledge)
+    }
+
+    /// It was taken off that list. `None` if its ClientHello became whole meanwhile.
+    pub(crate) fn unlist(&mut self, id: &ConnectionId) -> Option<&mut Waiting> {
+        let waiting = self.waiting.get_mut(id)?;
+        waiting.listed = false;
+        waiting.hello.is_none().then_some(waiting)
     }
 
     /// The client will send to this ID too.

@@ -397,11 +397,7 @@ impl Dispatcher {
     /// know what to send again, nor how soon (RFC 9000 §13.2.1).
     fn acknowledge_hellos(&mut self) {
         for id in self.buffered.take_unacknowledged() {
-            let Some(waiting) = self.buffered.get_mut(&id) else { continue };
-            waiting.unlist();
-            if waiting.hello.is_some() {
-                continue;
-            }
+            let Some(waiting) = self.buffered.unlist(&id) else { continue };
             let known = waiting.local_id;
             let local_id = known.unwrap_or_else(|| self.ids.generate(&mut *self.random));
             let (path, peer_id) = (waiting.admission.path, waiting.admission.source);
