@@ -104,11 +104,23 @@ fn a_writer_that_does_not_hold_packets_is_told_nothing_ahead() {
     assert!(run.times.is_empty() && run.left.is_sorted());
 }
 
+/// How many packets leave in one millisecond at most.
+fn densest(left: &[Time]) -> usize {
+    let until =
+        |at: usize| left.partition_point(|time| *time < left[at] + Duration::from_millis(1));
+    (0..left.len()).map(|at| until(at) - at).max().expect("packets were sent")
+}
+
 #[test]
-fn planning_ahead_wakes_the_sender_less_often() {
+fn planned_packets_leave_smoothly_and_as_fast() {
     let (with, without) = (run(true), run(false));
-    println!("{} and {} rounds", with.rounds, without.rounds);
-    assert!(with.rounds < without.rounds);
+    let (smooth, rough) = (densest(&with.left), densest(&without.left));
+    println!(
+        "{smooth} and {rough} packets in a millisecond, {} and {} rounds",
+        with.rounds, without.rounds
+    );
+    assert!(2 * smooth <= rough, "{smooth} and {rough}");
+    assert!(with.rounds <= without.rounds * 5 / 4, "{} and {}", with.rounds, without.rounds);
     let (first, last) = (with.left[0], with.left[with.left.len() - 1]);
     let (first_without, last_without) = (without.left[0], without.left[without.left.len() - 1]);
     assert!(last - first <= (last_without - first_without) * 11 / 10, "no slower");
