@@ -43,7 +43,7 @@ struct Run {
     times: Vec<Option<Time>>,
     /// When the client's packets left.
     left: Vec<Time>,
-    /// How many times the client had to work to send them.
+    /// How many times the client sent although nothing had come: its pacer woke it.
     rounds: usize,
     smoothed_rtt: Duration,
     lost: u64,
@@ -66,10 +66,12 @@ fn run(holds: bool) -> Run {
     times.borrow_mut().clear();
     let mut rounds = BTreeSet::new();
     net.kick();
-    let mut sent = 0;
+    let (mut sent, mut received) = (0, 0);
     net.run_until(Duration::from_secs(10), |net| {
-        let count = net.clients[0].host().connection().stats().packets_sent;
-        if std::mem::replace(&mut sent, count) != count {
+        let stats = net.clients[0].host().connection().stats();
+        let has_sent = std::mem::replace(&mut sent, stats.packets_sent) != stats.packets_sent;
+        let count = stats.packets_received;
+        if std::mem::replace(&mut received, count) == count && has_sent {
             rounds.insert(net.now);
         }
         net.clients[0].host().connection().stream_stats().streams_closed == 1
@@ -104,23 +106,11 @@ fn a_writer_that_does_not_hold_packets_is_told_nothing_ahead() {
     assert!(run.times.is_empty() && run.left.is_sorted());
 }
 
-/// How many packets leave in one millisecond at most.
-fn densest(left: &[Time]) -> usize {
-    let until =
-        |at: usize| left.partition_point(|time| *time < left[at] + Duration::from_millis(1));
-    (0..left.len()).map(|at| until(at) - at).max().expect("packets were sent")
-}
-
 #[test]
-fn planned_packets_leave_smoothly_and_as_fast() {
+fn planning_ahead_wakes_the_sender_less_often() {
     let (with, without) = (run(true), run(false));
-    let (smooth, rough) = (densest(&with.left), densest(&without.left));
-    println!(
-        "{smooth} and {rough} packets in a millisecond, {} and {} rounds",
-        with.rounds, without.rounds
-    );
-    assert!(2 * smooth <= rough, "{smooth} and {rough}");
-    assert!(with.rounds <= without.rounds * 5 / 4, "{} and {}", with.rounds, without.rounds);
+    println!("woken by the pacer {} and {} times", with.rounds, without.rounds);
+    assert!(with.rounds < without.rounds);
     let (first, last) = (with.left[0], with.left[with.left.len() - 1]);
     let (first_without, last_without) = (without.left[0], without.left[without.left.len() - 1]);
     assert!(last - first <= (last_without - first_without) * 11 / 10, "no slower");
