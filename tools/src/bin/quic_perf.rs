@@ -63,18 +63,18 @@ struct ClientArguments {
     /// handshakes per second (hs), or many connections that idle after one request each.
     #[arg(long, value_enum, default_value = "down")]
     mode: Mode,
-    /// Bytes in all, divided among the streams [down, up; default 1000000000], or of each answer
-    /// [rps, idle; default 100].
+    /// Bytes in all, divided among the streams (down, up; default 1000000000), or of each answer
+    /// (rps, idle; default 100).
     #[arg(long)]
     bytes: Option<u64>,
-    /// How many streams [down, up] or request loops [rps] at once, up to the server's limit.
+    /// How many streams (down, up) or request loops (rps) at once, up to the server's limit.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     streams: u64,
-    /// How long to go on, in seconds [rps, hs], or to keep the connections once all are there
-    /// [idle].
+    /// How long to go on, in seconds (rps, hs), or to keep the connections once all are there
+    /// (idle).
     #[arg(long, default_value_t = 5.0)]
     secs: f64,
-    /// How many connections at once [hs; default 16], or in all [idle; default 1000].
+    /// How many connections at once (hs; default 16), or in all (idle; default 1000).
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     connections: Option<u32>,
     /// The congestion control algorithm: reno, cubic, bbr or prague.
