@@ -1,6 +1,8 @@
 //! The rules of server push (RFC 9114 §4.6), each against a peer that writes any bytes: first our
 //! client against servers, then our server against clients.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -31,10 +33,7 @@ impl PushHandler for Takes {
     fn on_promise(&mut self, _push: PushId, _request: &Request<()>) -> PromiseAnswer {
         let handler = Collector::default();
         self.taken.borrow_mut().push(Rc::clone(&handler.outcome));
-        match self.keeps {
-            true => PromiseAnswer::Keep,
-            false => PromiseAnswer::Take(Box::new(handler)),
-        }
+        if self.keeps { PromiseAnswer::Keep } else { PromiseAnswer::Take(Box::new(handler)) }
     }
 
     fn on_dropped(&mut self, push: PushId, why: PushDropped) {

@@ -96,16 +96,14 @@ impl Http3ClientSession {
         let id = RequestId(self.next_id);
         self.next_id += 1;
         self.promises.trust(pending.head.uri());
-        match self.promises.claim(id, pending) {
-            Ok((_, Some(stream))) => {
+        if let Some(push) = self.promises.find(&pending) {
+            if let Some(stream) = self.promises.claim(push, id, pending) {
                 self.streams.insert(id, stream);
                 cx.wake_stream(stream);
             }
-            Ok((_, None)) => {}
-            Err(pending) => {
-                self.queue.push_back((id, pending));
-                self.start_requests(cx);
-            }
+        } else {
+            self.queue.push_back((id, pending));
+            self.start_requests(cx);
         }
         plumbing::settle(self, cx);
         Ok(id)

@@ -177,7 +177,7 @@ impl MessageReader {
         let Self { parser, chunk, phase, body, is_push, .. } = self;
         let part = parser.next(chunk, |ty, len| {
             if ty == frame_type::PUSH_PROMISE && http.role().is_client() && !*is_push {
-                return collect(http, 8, &mut too_large, len);
+                return Ok(collect(http, 8, &mut too_large, len));
             }
             decide(http, *phase, body, &mut too_large, ty, len)
         })?;
@@ -279,14 +279,9 @@ fn on_promise(payload: Bytes, http: &mut Http3Connection) -> Result<Section, Fau
 }
 
 /// A section is never larger encoded than we let it be decoded; with so many bytes in front of it.
-fn collect(
-    http: &Http3Connection,
-    before: u64,
-    too_large: &mut bool,
-    len: u64,
-) -> Result<Treatment, Fault> {
+fn collect(http: &Http3Connection, before: u64, too_large: &mut bool, len: u64) -> Treatment {
     *too_large = len.saturating_sub(before) > http.config().max_field_section_size;
-    Ok(if *too_large { Treatment::Skip } else { Treatment::Collect })
+    if *too_large { Treatment::Skip } else { Treatment::Collect }
 }
 
 /// Whether this frame may come now, and what to do with its payload.
@@ -306,7 +301,7 @@ fn decide(
             body.on_data_frame(len)?;
             Ok(Treatment::Pass)
         }
-        (frame_type::HEADERS, Phase::Head | Phase::Body) => collect(http, 0, too_large, len),
+        (frame_type::HEADERS, Phase::Head | Phase::Body) => Ok(collect(http, 0, too_large, len)),
         // RFC 9114 §4.1: DATA before HEADERS, anything after the trailers; §7.2 and
         // RFC 9218 §7.2: frames of the control stream, frames of HTTP/2; PUSH_PROMISE to a server
         // or on a push stream.

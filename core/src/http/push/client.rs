@@ -103,7 +103,7 @@ impl Http3ClientSession {
             handler.on_dropped(PushId(push), why);
         }
         match claim {
-            Some(Claim::Request(id, pending)) => self.send_after_all(cx, id, pending),
+            Some(Claim::Request(id, pending)) => self.send_after_all(cx, id, *pending),
             Some(Claim::Handler(mut handler)) => {
                 handler.on_failed(&RequestFailure::Peer(Http3Code::REQUEST_CANCELLED));
             }

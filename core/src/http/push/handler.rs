@@ -18,10 +18,8 @@ use crate::http::response_handler::ResponseHandler;
 ///
 /// impl PushHandler for StyleSheets {
 ///     fn on_promise(&mut self, _push: PushId, request: &Request<()>) -> PromiseAnswer {
-///         match request.uri().path().ends_with(".css") {
-///             true => PromiseAnswer::Keep,
-///             false => PromiseAnswer::Refuse,
-///         }
+///         let is_style = request.uri().path().ends_with(".css");
+///         if is_style { PromiseAnswer::Keep } else { PromiseAnswer::Refuse }
 ///     }
 /// }
 ///

@@ -20,7 +20,7 @@ use crate::types::StreamId;
 /// Who wants a pushed response.
 pub(in crate::http) enum Claim {
     /// A request that is not sent because of it.
-    Request(RequestId, PendingRequest),
+    Request(RequestId, Box<PendingRequest>),
     /// The handler that took it when it was promised.
     Handler(Box<dyn ResponseHandler>),
 }
@@ -160,26 +160,28 @@ impl PromiseIndex {
         Ok(true)
     }
 
-    /// Gives a request to the promise that answers it, if there is one: its ID, and its stream if
-    /// that has come. Otherwise the request comes back.
+    /// The promise that answers a request, if there is one that nobody has claimed.
+    pub(in crate::http) fn find(&self, request: &PendingRequest) -> Option<u64> {
+        let has_body = !matches!(request.body, Body::Empty);
+        let found = self.entries.iter().find(|(_, entry)| {
+            let promised = entry.promised.as_ref();
+            let answers = |(known, _): &(Request<()>, _)| rules::asks_for(&request.head, known);
+            !has_body && !entry.is_claimed && promised.is_some_and(answers)
+        });
+        found.map(|(push, _)| *push)
+    }
+
+    /// Gives a request to a promise. Returns its stream if that has come.
     pub(in crate::http) fn claim(
         &mut self,
+        push: u64,
         id: RequestId,
         pending: PendingRequest,
-    ) -> Result<(u64, Option<StreamId>), PendingRequest> {
-        let asked = &pending.head;
-        let found = self.entries.iter_mut().find(|(_, entry)| {
-            let promised = entry.promised.as_ref();
-            !entry.is_claimed && promised.is_some_and(|(known, _)| rules::asks_for(asked, known))
-        });
-        match found {
-            Some((push, entry)) if matches!(pending.body, Body::Empty) => {
-                entry.is_claimed = true;
-                entry.claim = Some(Claim::Request(id, pending));
-                Ok((*push, entry.stream))
-            }
-            _ => Err(pending),
-        }
+    ) -> Option<StreamId> {
+        let entry = self.entries.get_mut(&push)?;
+        entry.is_claimed = true;
+        entry.claim = Some(Claim::Request(id, Box::new(pending)));
+        entry.stream
     }
 
     /// What the stream of a push needs to go on, once.

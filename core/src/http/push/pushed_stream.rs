@@ -69,7 +69,7 @@ impl PushedStream {
             }
             match promises.take_claim(self.push) {
                 Some((claim, promised)) => {
-                    self.want(claim, promised.headers().clone(), http, &promised)
+                    self.want(claim, &promised, http);
                 }
                 None => return self.hold(http, io),
             }
@@ -144,19 +144,13 @@ impl PushedStream {
         }
     }
 
-    fn want(
-        &mut self,
-        claim: Claim,
-        promised: http::HeaderMap,
-        http: &mut Http3Connection,
-        request: &http::Request<()>,
-    ) {
+    fn want(&mut self, claim: Claim, request: &http::Request<()>, http: &mut Http3Connection) {
         let start = std::mem::take(&mut self.held).freeze();
-        let method = request.method().clone();
+        let (method, promised) = (request.method().clone(), request.headers().clone());
         let pushed = Pushed { id: self.stream, method, promised, start, at_end: self.at_end };
         http.on_push_wanted();
         let (request, response) = match claim {
-            Claim::Request(id, pending) => (Some(id), ResponseStream::instead(pushed, pending)),
+            Claim::Request(id, pending) => (Some(id), ResponseStream::instead(pushed, *pending)),
             Claim::Handler(handler) => (None, ResponseStream::pushed(pushed, handler)),
         };
         self.state = State::Wanted(request, Box::new(response));
