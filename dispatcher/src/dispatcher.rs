@@ -37,6 +37,8 @@ pub struct DispatcherStats {
     pub sessions: usize,
     /// Sessions whose handshake is not complete.
     pub handshaking: usize,
+    /// Clients that wait for the rest of their ClientHello, or for their turn to have a session.
+    pub buffered: usize,
     /// Closed connections that are still remembered.
     pub time_wait: usize,
     /// Datagrams dropped without an answer.
@@ -121,6 +123,7 @@ impl Dispatcher {
         DispatcherStats {
             sessions: self.sessions.len(),
             handshaking: self.handshaking,
+            buffered: self.buffered.len(),
             time_wait: self.time_wait.len(),
             ..self.stats
         }
@@ -410,12 +413,27 @@ impl Dispatcher {
         }
     }
 
-    /// Makes the sessions of this turn (Chromium: ProcessBufferedChlos).
-    fn create_sessions(&mut self, now: Time, alarms: &mut dyn AlarmFactory) {
-        for _ in 0..self.config.max_sessions_per_turn {
+    /// Makes sessions for clients whose ClientHello is whole, at most so many, those first that have
+    /// waited longest (Chromium: ProcessBufferedChlos). Every turn does so for
+    /// [`max_sessions_per_turn`](DispatcherConfig::max_sessions_per_turn) of them, so that a flood of
+    /// new clients cannot hold up the sessions that are there; the rest wait for the next turn,
+    /// which comes at once.
+    pub fn process_buffered_hellos(
+        &mut self,
+        now: Time,
+        max_sessions: usize,
+        alarms: &mut dyn AlarmFactory,
+    ) {
+        for _ in 0..max_sessions {
             let Some(waiting) = self.buffered.pop_ready() else { return };
             self.create_session(now, waiting, alarms);
         }
+    }
+
+    /// Whether there are clients whose ClientHello is whole and whose session is not made yet
+    /// (Chromium: HasChlosBuffered).
+    pub fn has_hellos_buffered(&self) -> bool {
+        self.buffered.has_ready()
     }
 
     fn create_session(&mut self, now: Time, waiting: Waiting, alarms: &mut dyn AlarmFactory) {
@@ -555,7 +573,7 @@ impl EventLoopVisitor for Dispatcher {
     /// send.
     fn on_turn_end(&mut self, now: Time, alarms: &mut dyn AlarmFactory) {
         self.acknowledge_hellos();
-        self.create_sessions(now, alarms);
+        self.process_buffered_hellos(now, self.config.max_sessions_per_turn, alarms);
         let mut touched = std::mem::take(&mut self.touched);
         for key in touched.drain(..) {
             self.run(now, key, alarms);
@@ -571,6 +589,6 @@ impl EventLoopVisitor for Dispatcher {
     }
 
     fn has_work(&self) -> bool {
-        !self.touched.is_empty() || self.buffered.has_ready()
+        !self.touched.is_empty() || self.has_hellos_buffered()
     }
 }
