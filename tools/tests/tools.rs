@@ -165,6 +165,19 @@ fn windows_are_chosen_by_name() {
 }
 
 #[test]
+fn a_client_connects_from_where_it_is_told_to() {
+    let server = Server::start(&[]);
+    let url = server.url("/1000");
+    assert_eq!(fetch(&["--bind_to_address", "127.0.0.1:0", &url]).len(), 1000);
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let output = client(&[ANY, "--quiet", "--bind_to_address", &taken, &url]);
+    assert!(failure(&output).contains(&taken));
+    let output = client(&[ANY, "--quiet", "--bind_to_address", "[::1]:0", &url]);
+    assert!(failure(&output).contains("one of them is IPv6"));
+}
+
+#[test]
 fn a_hundred_requests_share_a_connection() {
     let server = Server::start(&[]);
     let url = server.url("/10000");

@@ -1,6 +1,7 @@
 //! `quic_simple_client`: fetches URLs over HTTP/3.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -45,6 +46,9 @@ struct Arguments {
     /// Connects to this port, whatever the URL says.
     #[arg(long)]
     port: Option<u16>,
+    /// Connects from this address and port, `192.0.2.1:0` for any port.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    bind_to_address: Option<SocketAddr>,
     /// The request's body; makes it a POST.
     #[arg(long, conflicts_with_all = ["body_hex", "body_file"])]
     body: Option<String>,
@@ -238,6 +242,7 @@ fn options(
     let address = resolve(connect_host, arguments.port.unwrap_or(port))?;
     Ok(FetchOptions {
         address,
+        local: arguments.bind_to_address,
         server_name,
         config: Arc::clone(&common.config),
         tls: Arc::clone(&common.tls),
