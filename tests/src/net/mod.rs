@@ -17,8 +17,8 @@ use protoquic::{
     ReceivedPacket, SeededRandom, Session, SessionFactory, SessionHost, SingleHost, Time,
 };
 
-use self::doubles::{Datagram, Wire};
 pub use self::doubles::{Alarms, TestHelper, WireWriter};
+use self::doubles::{Datagram, Wire};
 
 /// What a link does to packets, each way alike.
 #[derive(Clone, Copy, Debug)]
