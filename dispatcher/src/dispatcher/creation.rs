@@ -11,12 +11,27 @@ use crate::buffered_packets::Waiting;
 use crate::first_packet::Admission;
 
 impl Dispatcher {
-    /// Makes the sessions of this turn (Chromium: ProcessBufferedChlos).
-    pub(super) fn create_sessions(&mut self, now: Time, alarms: &mut dyn AlarmFactory) {
-        for _ in 0..self.config.max_sessions_per_turn {
+    /// Makes sessions for clients whose ClientHello is whole, at most so many, those first that have
+    /// waited longest (Chromium: ProcessBufferedChlos). Every turn does so for
+    /// [`max_sessions_per_turn`](crate::DispatcherConfig::max_sessions_per_turn) of them, so that a
+    /// flood of new clients cannot hold up the sessions that are there; the rest wait for the next
+    /// turn, which comes at once.
+    pub fn process_buffered_hellos(
+        &mut self,
+        now: Time,
+        max_sessions: usize,
+        alarms: &mut dyn AlarmFactory,
+    ) {
+        for _ in 0..max_sessions {
             let Some(waiting) = self.buffered.pop_ready() else { return };
             self.create_session(now, waiting, alarms);
         }
+    }
+
+    /// Whether there are clients whose ClientHello is whole and whose session is not made yet
+    /// (Chromium: HasChlosBuffered).
+    pub fn has_hellos_buffered(&self) -> bool {
+        self.buffered.has_ready()
     }
 
     fn create_session(&mut self, now: Time, waiting: Waiting, alarms: &mut dyn AlarmFactory) {

@@ -33,6 +33,8 @@ pub struct DispatcherStats {
     pub sessions: usize,
     /// Sessions whose handshake is not complete.
     pub handshaking: usize,
+    /// Clients that wait for the rest of their ClientHello, or for their turn to have a session.
+    pub buffered: usize,
     /// Closed connections that are still remembered.
     pub time_wait: usize,
     /// Datagrams dropped without an answer.
@@ -117,6 +119,7 @@ impl Dispatcher {
         DispatcherStats {
             sessions: self.sessions.len(),
             handshaking: self.handshaking,
+            buffered: self.buffered.len(),
             time_wait: self.time_wait.len(),
             ..self.stats
         }
@@ -276,7 +279,7 @@ impl EventLoopVisitor for Dispatcher {
     /// send.
     fn on_turn_end(&mut self, now: Time, alarms: &mut dyn AlarmFactory) {
         self.acknowledge_hellos();
-        self.create_sessions(now, alarms);
+        self.process_buffered_hellos(now, self.config.max_sessions_per_turn, alarms);
         let mut touched = std::mem::take(&mut self.touched);
         for key in touched.drain(..) {
             self.run(now, key, alarms);
@@ -292,6 +295,6 @@ impl EventLoopVisitor for Dispatcher {
     }
 
     fn has_work(&self) -> bool {
-        !self.touched.is_empty() || self.buffered.has_ready()
+        !self.touched.is_empty() || self.has_hellos_buffered()
     }
 }
