@@ -169,7 +169,7 @@ fn a_client_connects_from_where_it_is_told_to() {
     let server = Server::start(&[]);
     let url = server.url("/1000");
     assert_eq!(fetch(&["--bind_to_address", "127.0.0.1:0", &url]).len(), 1000);
-    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     let output = client(&[ANY, "--quiet", "--bind_to_address", &taken, &url]);
     assert!(failure(&output).contains(&taken));
