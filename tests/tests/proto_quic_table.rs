@@ -117,7 +117,8 @@ fn is_somewhere(folder: &Path, name: &str) -> bool {
         if path.is_dir() {
             return file != "target" && !file.starts_with('.') && is_somewhere(&path, name);
         }
-        file.ends_with(".rs") && fs::read_to_string(&path).is_ok_and(|text| defines(&text, name))
+        let is_source = path.extension().is_some_and(|extension| extension == "rs");
+        is_source && fs::read_to_string(&path).is_ok_and(|text| defines(&text, name))
     })
 }
 
