@@ -166,10 +166,15 @@ impl Dispatcher {
     /// Has [`Session::on_wake`](protoquic_core::Session::on_wake) of this session called in the next
     /// turn: work came for it that no packet brought.
     pub fn wake_session(&mut self, key: SessionKey) {
-        if let Some(entry) = self.sessions.get_mut(key) {
-            entry.host.wake();
-            self.touch(key);
+        if let Some(host) = self.session_mut(key) {
+            host.wake();
         }
+    }
+
+    /// Lends a session's host, which is run in the next turn: its owner may have work for it.
+    pub fn session_mut(&mut self, key: SessionKey) -> Option<&mut dyn Host> {
+        self.touch(key);
+        self.sessions.get_mut(key).map(|entry| &mut *entry.host)
     }
 
     /// Whether no session lives.
@@ -529,10 +534,8 @@ impl PacketSink for Dispatcher {
 
 impl EventLoopVisitor for Dispatcher {
     fn on_alarm(&mut self, owner: AlarmOwner, now: Time) {
-        let key = SessionKey::from_owner(owner);
-        if let Some(entry) = self.sessions.get_mut(key) {
-            entry.host.on_alarm(now);
-            self.touch(key);
+        if let Some(host) = self.session_mut(SessionKey::from_owner(owner)) {
+            host.on_alarm(now);
         }
     }
 
