@@ -15,6 +15,7 @@ use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
 use protoquic::crypto::ClientTls;
 use protoquic::http::ALPN;
+use protoquic::streams::WindowPreset;
 use protoquic_qlog::QlogDirectory;
 use protoquic_tools::arguments::{self, QlogArguments};
 use protoquic_tools::client::{
@@ -87,6 +88,10 @@ struct Arguments {
     /// The congestion control algorithm: reno, cubic, bbr or prague.
     #[arg(long, default_value = "cubic")]
     congestion_control: CongestionControl,
+    /// How much the server may send before it is read: adaptive (windows grow with use),
+    /// chrome-client (15 MB a connection, 6 MB a stream) or simple-server (1 MB, 64 KB at first).
+    #[arg(long, default_value_t)]
+    windows: WindowPreset,
     /// How long all requests of a connection may take, in seconds. Without it, a silent server is
     /// given up by the handshake's and the idle timeout.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
@@ -205,6 +210,7 @@ fn common_options(
     let congestion = Arc::new(arguments.congestion_control);
     let (early_data, session_cache) = (arguments.early_data, Some(cache as Arc<_>));
     let mut config = Config { congestion, early_data, session_cache, ..Config::default() };
+    config.streams = config.streams.with_windows(arguments.windows);
     if let Some(mtu) = arguments.initial_mtu {
         config.initial_packet_size = mtu.into();
         config.max_packet_size = config.max_packet_size.max(mtu.into());
