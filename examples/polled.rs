@@ -44,7 +44,7 @@ fn wait(
 fn serve(socket: &UdpSocket, config: &Config) -> Outcome<()> {
     let clock = SystemClock::new();
     let mut server = Listener::<Streams>::new(config)?;
-    let mut buffer = [0; 65_535];
+    let mut buffer = vec![0; 65_535];
     loop {
         if let Some((len, info)) = wait(socket, server.timeout(clock.now()), &mut buffer, clock)? {
             server.recv(&buffer[..len], &info)?;
@@ -90,7 +90,7 @@ fn ask(config: &Config, server: std::net::SocketAddr) -> Outcome<()> {
     let path = PathAddress::new(socket.local_addr()?, server);
     let mut client: Client = connect(config, "localhost", path, clock.now())?;
     let mut stream = None;
-    let mut buffer = [0; 65_535];
+    let mut buffer = vec![0; 65_535];
     loop {
         if client.is_established() && stream.is_none() {
             let id = client.stream_open(Direction::Bidirectional)?;
