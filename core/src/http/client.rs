@@ -13,10 +13,11 @@ use super::error::{ExchangeError, Http3Code, Http3Error, RequestFailure};
 use super::pending_request::PendingRequest;
 use super::plumbing::{self, Http3Session};
 use super::priority;
-use super::push::{self, Claim, PromiseIndex, PushHandler, PushedStream};
+use super::push::{self, PromiseIndex, PushHandler, PushedStream};
 use super::response_handler::ResponseHandler;
 use super::response_stream::ResponseStream;
 use super::settings::Settings;
+use super::stored_response::ResponseStore;
 use super::transport::Transport;
 use super::uni_stream::{IncomingUni, UniKind, UniStream};
 use crate::error::{ApplicationError, CloseReason};
@@ -188,6 +189,16 @@ impl Http3ClientSession {
         self.http.peer_settings()
     }
 
+    /// Where responses are kept.
+    pub(super) fn responses(&mut self) -> &mut ResponseStore {
+        self.http.responses.get_or_insert_default()
+    }
+
+    /// The same, if it is there.
+    pub(super) fn stored_responses(&self) -> Option<&ResponseStore> {
+        self.http.responses.as_deref()
+    }
+
     fn start_requests(&mut self, cx: &mut SessionContext<'_, Self>) {
         while !self.queue.is_empty() {
             let Some(at) = self.next_request(cx.connection().is_established()) else { break };
@@ -219,13 +230,6 @@ impl Http3ClientSession {
             is_established || (is_safe && !pending.was_too_early)
         };
         self.queue.iter().position(|(_, pending)| may_go(pending))
-    }
-
-    /// The push that answers a request, if one does.
-    fn push_of(&self, id: RequestId) -> Option<u64> {
-        let stream = self.streams.get(&id);
-        let of_stream = stream.and_then(|stream| self.promises.push_of(*stream));
-        of_stream.or_else(|| self.promises.claimed_by(id))
     }
 
     /// Whether the application gives up this stream's request. True once.
@@ -264,16 +268,6 @@ impl Http3ClientSession {
     fn fail_queue(&mut self, failure: &RequestFailure) {
         for (_, mut pending) in std::mem::take(&mut self.queue) {
             pending.handler.on_failed(failure);
-        }
-    }
-
-    /// There will be no streams for pushes that somebody waits for.
-    fn fail_claims(&mut self, failure: &RequestFailure) {
-        for claim in self.promises.take_claims() {
-            match claim {
-                Claim::Request(_, mut pending) => pending.handler.on_failed(failure),
-                Claim::Handler(mut handler) => handler.on_failed(failure),
-            }
         }
     }
 }

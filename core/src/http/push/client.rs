@@ -33,6 +33,23 @@ impl Http3ClientSession {
         self.promises.len()
     }
 
+    /// The push that answers a request, if one does.
+    pub(in crate::http) fn push_of(&self, id: RequestId) -> Option<u64> {
+        let stream = self.streams.get(&id);
+        let of_stream = stream.and_then(|stream| self.promises.push_of(*stream));
+        of_stream.or_else(|| self.promises.claimed_by(id))
+    }
+
+    /// There will be no streams for pushes that somebody waits for.
+    pub(in crate::http) fn fail_claims(&mut self, failure: &RequestFailure) {
+        for claim in self.promises.take_claims() {
+            match claim {
+                Claim::Request(_, mut pending) => pending.handler.on_failed(failure),
+                Claim::Handler(mut handler) => handler.on_failed(failure),
+            }
+        }
+    }
+
     fn on_promise(&mut self, cx: &mut Cx<'_>, promise: Promise) -> Result<(), Http3Error> {
         let Promise { push, fields } = promise;
         // RFC 9114 §7.2.5: what is over, or was refused, is not promised again.

@@ -19,7 +19,7 @@ pub use server::{PushError, PushInfo};
 
 pub(super) use client::settle;
 pub(super) use inbox::{Promise, PromiseInbox};
-pub(super) use promise_index::{Claim, PromiseIndex};
+pub(super) use promise_index::PromiseIndex;
 pub(super) use push_stream::PushStream;
 pub(super) use pushed_stream::PushedStream;
 pub(super) use rules::serves;
