@@ -9,7 +9,7 @@ use super::promise_index::Claim;
 use super::pushed_stream::{Outcome, PushedStream};
 use super::{PushId, rules};
 use crate::error::ApplicationError;
-use crate::http::client::Http3ClientSession;
+use crate::http::client::{Http3ClientSession, RequestId};
 use crate::http::error::{Http3Code, Http3Error, RequestFailure};
 use crate::http::frame::{emit, frame_type};
 use crate::http::headers::parse_request;
