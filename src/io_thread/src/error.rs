@@ -36,7 +36,8 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn system(error: &io::Error) -> Self {
+    /// What the system said.
+    pub fn system(error: &io::Error) -> Self {
         Self::System(error.kind(), error.to_string())
     }
 
