@@ -83,9 +83,9 @@ impl Port {
         waiter.until(&self.live, News::ALL, |live| (*live == 0).then_some(Ok(())))
     }
 
-    /// For [`wait_idle`](Self::wait_idle): gives the seat back.
-    pub fn leave(&self, seat: &mut crate::Seat) {
-        self.live.leave(seat);
+    /// How many connections have not ended: what [`wait_idle`](Self::wait_idle) waits at.
+    pub fn live(&self) -> &Watched<usize> {
+        &self.live
     }
 
     pub(crate) fn count_birth(&self) {

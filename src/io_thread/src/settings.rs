@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protoquic_core::crypto::{ClientTls, Identity, ServerTls, ServerTrust, offer_early_data};
-use protoquic_core::{Config, DatagramConfig, ServerConfig};
+use protoquic_core::{Config, DatagramConfig, MemorySessionCache, ServerConfig};
 use rustls::RootCertStore;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -99,6 +99,19 @@ impl Settings {
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Lets clients that remember a session send early data (0-RTT), and servers take it. Clients
+    /// remember sessions in memory unless [`config`](Self::config) has a cache of its own, as long as
+    /// the settings are the same object or a clone of it. Early data can be replayed: see
+    /// [`Config::early_data`].
+    #[must_use]
+    pub fn early_data(mut self) -> Self {
+        self.config.early_data = true;
+        if self.config.session_cache.is_none() {
+            self.config.session_cache = Some(Arc::new(MemorySessionCache::new()));
+        }
         self
     }
 

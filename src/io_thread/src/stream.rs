@@ -203,6 +203,13 @@ impl SharedStream {
         })
     }
 
+    /// Waits until there is something to read, or the end.
+    pub fn wait_readable(&self, waiter: impl Waiter) -> Poll<Result<()>> {
+        waiter.until(&self.state, News::IN, |state| {
+            if state.received.is_empty() { state.end() } else { Some(Ok(())) }
+        })
+    }
+
     /// Adds what there is room for, at least a byte.
     pub fn write(&self, waiter: impl Waiter, data: &[u8]) -> Poll<Result<usize>> {
         self.write_with(waiter, data.is_empty(), |queue, room| {
