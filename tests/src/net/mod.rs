@@ -1,19 +1,24 @@
 //! [`Net`]: a server and its clients on a network in virtual time. Links delay, lose, reorder,
 //! duplicate and corrupt as they are told to, from a seed: the same seed is the same run.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod doubles;
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use bytes::BytesMut;
+use protoquic::RandomGenerator as _;
 use protoquic::connection::{ClientSetup, Config, RandomConnectionIds};
 use protoquic::dispatcher::{Dispatcher, DispatcherConfig, DispatcherSetup};
 use protoquic::{
-    Alarm, AlarmFactory, AlarmOwner, Clock, Connection, ConnectionHelper, Ecn, EventLoopVisitor,
-    Observer, OutgoingPacket, PacketWriter, PathAddress, Payload, RandomGenerator, ReceivedPacket,
-    SeededRandom, Session, SessionFactory, SessionHost, SingleHost, Time, WriteResult,
+    AlarmFactory, Connection, Ecn, EventLoopVisitor, Observer, PacketWriter, PathAddress,
+    ReceivedPacket, SeededRandom, Session, SessionFactory, SessionHost, SingleHost, Time,
 };
+
+pub use self::doubles::{Alarms, TestHelper, WireWriter};
+use self::doubles::{Datagram, Wire};
 
 /// What a link does to packets, each way alike.
 #[derive(Clone, Copy, Debug)]
@@ -37,16 +42,6 @@ impl Default for Link {
         let delay = Duration::from_millis(10);
         Self { delay, loss: 0, reorder: 0, duplicate: 0, corrupt: 0, mtu: 1500 }
     }
-}
-
-#[derive(Debug)]
-struct Datagram {
-    from: SocketAddr,
-    to: SocketAddr,
-    ecn: Ecn,
-    data: Vec<u8>,
-    /// It leaves no sooner.
-    release: Option<Time>,
 }
 
 /// A datagram that came to an address without an endpoint, see [`Net::open_mailbox`].
@@ -73,114 +68,6 @@ pub struct Tapped {
     pub to: SocketAddr,
     /// Its payload.
     pub data: Vec<u8>,
-}
-
-type Wire = Arc<Mutex<Vec<Datagram>>>;
-
-/// Puts packets on the wire.
-#[derive(Debug)]
-pub struct WireWriter {
-    wire: Wire,
-    from: SocketAddr,
-}
-
-impl PacketWriter for WireWriter {
-    fn write_packet(&mut self, packet: &OutgoingPacket<'_>) -> WriteResult {
-        let Payload::Borrowed(data) = packet.payload else {
-            unreachable!("this writer lends no location")
-        };
-        let data = data.to_vec();
-        let local = packet.path.local;
-        let from = if local.ip().is_unspecified() { self.from } else { local };
-        let datagram = Datagram {
-            from,
-            to: packet.path.peer,
-            ecn: packet.ecn,
-            data,
-            release: packet.release_time,
-        };
-        self.wire.lock().expect("no test panics while it holds the wire").push(datagram);
-        WriteResult::Ok
-    }
-
-    fn supports_ecn(&self) -> bool {
-        true
-    }
-}
-
-/// Alarms in virtual time.
-#[derive(Debug, Default)]
-pub struct Alarms {
-    owners: BTreeMap<u64, AlarmOwner>,
-    set: BTreeSet<(Time, u64)>,
-    at: BTreeMap<u64, Time>,
-    next: u64,
-}
-
-impl AlarmFactory for Alarms {
-    fn create_alarm(&mut self, owner: AlarmOwner) -> Alarm {
-        self.next += 1;
-        self.owners.insert(self.next, owner);
-        Alarm(self.next)
-    }
-
-    fn set_alarm(&mut self, alarm: Alarm, deadline: Option<Time>) {
-        if let Some(old) = self.at.remove(&alarm.0) {
-            self.set.remove(&(old, alarm.0));
-        }
-        if let Some(deadline) = deadline.filter(|_| self.owners.contains_key(&alarm.0)) {
-            self.at.insert(alarm.0, deadline);
-            self.set.insert((deadline, alarm.0));
-        }
-    }
-
-    fn remove_alarm(&mut self, alarm: Alarm) {
-        self.set_alarm(alarm, None);
-        self.owners.remove(&alarm.0);
-    }
-
-    fn next_deadline(&self) -> Option<Time> {
-        self.set.first().map(|(time, _)| *time)
-    }
-
-    fn pop_expired(&mut self, now: Time) -> Option<AlarmOwner> {
-        let (time, id) = self.set.first()?;
-        if *time > now {
-            return None;
-        }
-        let id = *id;
-        self.set_alarm(Alarm(id), None);
-        self.owners.get(&id).copied()
-    }
-}
-
-/// A clock that stands, and randomness from a seed.
-#[derive(Debug)]
-pub struct TestHelper {
-    seed: Mutex<u64>,
-    wall: Arc<Mutex<SystemTime>>,
-}
-
-impl Clock for TestHelper {
-    fn now(&self) -> Time {
-        Time::ZERO
-    }
-
-    fn wall_now(&self) -> SystemTime {
-        *self.wall.lock().expect("no test panics while it holds the time")
-    }
-}
-
-impl ConnectionHelper for TestHelper {
-    fn clock(&self) -> &dyn Clock {
-        self
-    }
-
-    fn random_generator(&self) -> Box<dyn RandomGenerator> {
-        let mut seed = self.seed.lock().expect("no test panics while it holds the seed");
-        *seed += 1;
-        Box::new(SeededRandom::new(*seed))
-    }
 }
 
 /// An address of somebody's.

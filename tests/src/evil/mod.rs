@@ -2,19 +2,19 @@
 //! a real handshake, then sends any bytes as the frames of any packet, and shows what comes back.
 //! It repairs no loss: give it a link without any.
 
+mod receive;
+mod seen;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use protoquic::crypto::{
-    NewKeys, TAG_LEN, Tls, UpdateSecrets, initial_keys, open_payload, ring_provider, seal_packet,
-    unprotect_header,
-};
+use protoquic::crypto::{TAG_LEN, Tls, UpdateSecrets, initial_keys, ring_provider, seal_packet};
 use protoquic::wire::{
-    Frame, FrameIter, LONG_FORM_BIT, LongType, PacketHeader, PacketType, Version, Writer,
-    packet_number, parse_header, patch_length, write_long_header, write_short_header,
+    Frame, LONG_FORM_BIT, LongType, PacketHeader, PacketType, Version, Writer, parse_header,
+    patch_length, write_long_header, write_short_header,
 };
-use protoquic::{ConnectionId, Ecn, RandomGenerator, Role, SeededRandom, Session, Space};
+use protoquic::{ConnectionId, Ecn, RandomGenerator as _, Role, SeededRandom, Session, Space};
 use rustls::quic::Keys;
 
 use crate::evil_hello::{Parameters, encode};
@@ -22,29 +22,7 @@ use crate::http3::varint;
 use crate::net::{Mail, Net, server_address};
 use crate::tls;
 
-/// A packet that came and could be opened.
-#[derive(Clone, Debug)]
-pub struct SeenPacket {
-    /// Its packet number space.
-    pub space: Space,
-    /// Its number.
-    pub number: u64,
-    /// Its frames.
-    pub payload: Vec<u8>,
-    /// How its datagram was marked.
-    pub ecn: Ecn,
-}
-
-/// A CONNECTION_CLOSE that came.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SeenClose {
-    /// In which packets.
-    pub space: Space,
-    /// Whether it is the application's.
-    pub application: bool,
-    /// Its code.
-    pub code: u64,
-}
+pub use self::seen::{SeenClose, SeenPacket};
 
 /// Changes the TLS messages of a level before they are sent.
 pub type Tamper = Box<dyn FnMut(Space, Vec<u8>) -> Vec<u8>>;
@@ -385,166 +363,6 @@ impl Evil {
             self.flush(net);
         }
         done(self)
-    }
-
-    /// Waits for the other side to close, and tells how.
-    pub fn wait_for_close<S: Session>(&mut self, net: &mut Net<S>) -> Option<SeenClose> {
-        self.run_until(net, Duration::from_secs(2), |evil| evil.close().is_some());
-        self.close()
-    }
-
-    /// The first CONNECTION_CLOSE that came.
-    pub fn close(&self) -> Option<SeenClose> {
-        self.seen.iter().find_map(|packet| {
-            FrameIter::new(&packet.payload).flatten().find_map(|frame| match frame {
-                Frame::ConnectionClose(close) => Some(SeenClose {
-                    space: packet.space,
-                    application: close.application,
-                    code: close.code,
-                }),
-                _ => None,
-            })
-        })
-    }
-
-    /// Whether a frame like this came.
-    pub fn has_seen(&self, like: impl Fn(&Frame<'_>) -> bool) -> bool {
-        self.count(like) > 0
-    }
-
-    /// How many frames like this came.
-    pub fn count(&self, like: impl Fn(&Frame<'_>) -> bool) -> usize {
-        let frames = self.seen.iter().flat_map(|packet| FrameIter::new(&packet.payload).flatten());
-        frames.filter(|frame| like(frame)).count()
-    }
-
-    fn on_datagram<S: Session>(&mut self, net: &mut Net<S>, mail: Mail) {
-        self.received_bytes += mail.data.len();
-        self.datagrams += 1;
-        let mut opened = false;
-        let mut rest = &mail.data[..];
-        while let Ok(header) = parse_header(rest, self.local_id.len()) {
-            let mut version = self.version;
-            let (ty, number_offset, len) = match header {
-                PacketHeader::Long(long) => {
-                    version = long.version;
-                    if let Some(retry) = long.retry {
-                        return self.on_retry(net, long.source, retry.token.to_vec());
-                    }
-                    if !std::mem::replace(&mut self.heard, true) {
-                        self.peer_id = long.source;
-                    }
-                    let ty = long.packet_type().expect("only a Retry has none");
-                    (ty, long.pn_offset, long.packet_len)
-                }
-                PacketHeader::Short(short) => (PacketType::OneRtt, short.pn_offset, rest.len()),
-                _ => break,
-            };
-            let mut packet = rest[..len].to_vec();
-            opened |= self.open(ty, version, &mut packet, number_offset, mail.ecn).is_some();
-            rest = &rest[len..];
-            self.read_tls(net); // the next packet may need the keys of this one
-        }
-        if !opened {
-            self.unknown.push(mail);
-        }
-    }
-
-    fn on_retry<S: Session>(&mut self, net: &mut Net<S>, source: ConnectionId, token: Vec<u8>) {
-        self.retries.push((source, token.clone()));
-        if self.follows_retry && self.retries.len() == 1 {
-            self.redirect(source, token);
-            self.start(net);
-        }
-    }
-
-    fn open(
-        &mut self,
-        ty: PacketType,
-        version: Version,
-        packet: &mut [u8],
-        number_offset: usize,
-        ecn: Ecn,
-    ) -> Option<()> {
-        let space = ty.space();
-        let first =
-            self.first_keys.as_ref().filter(|(of, _)| *of == version && space as usize == 0);
-        let keys = first.map(|(_, keys)| keys).or(self.keys[space as usize].as_ref())?;
-        let (_, truncated, len) = unprotect_header(&*keys.remote.header, packet, number_offset)?;
-        let numbers = &mut self.numbers[space as usize];
-        let number = packet_number::decode(numbers.last().copied(), truncated, len);
-        let start = number_offset + len;
-        let length = open_payload(&*keys.remote.packet, packet, start, number)?;
-        let payload = packet[start..start + length].to_vec();
-        if numbers.insert(number) {
-            for frame in FrameIter::new(&payload) {
-                let frame = frame.expect("our stack sends frames that can be read");
-                self.to_acknowledge[space as usize] |= frame.is_ack_eliciting();
-                if let Frame::Crypto { offset, data } = frame {
-                    self.crypto_received[space as usize].1.insert(offset, data.to_vec());
-                }
-            }
-            self.seen.push(SeenPacket { space, number, payload, ecn });
-        }
-        Some(())
-    }
-
-    fn read_tls<S: Session>(&mut self, net: &mut Net<S>) {
-        for (received, waiting) in &mut self.crypto_received {
-            while let Some(entry) = waiting.first_entry()
-                && *entry.key() <= *received
-            {
-                let (offset, data) = entry.remove_entry();
-                let end = offset + data.len() as u64;
-                if end > *received {
-                    let fresh = &data[(*received - offset) as usize..];
-                    self.tls.read(fresh).expect("our stack speaks proper TLS");
-                    *received = end;
-                }
-            }
-        }
-        if !self.heard && self.role == Role::Client {
-            return;
-        }
-        loop {
-            let mut out = Vec::new();
-            let keys = self.tls.write(&mut out);
-            let idle = out.is_empty();
-            if !idle {
-                let out = (self.tamper)(self.level, out);
-                self.send_crypto(net, self.level, &out);
-            }
-            match keys {
-                Some(NewKeys::Handshake(keys)) => {
-                    self.level = Space::Handshake;
-                    self.keys[1] = Some(keys);
-                }
-                Some(NewKeys::OneRtt { keys, next }) => {
-                    self.level = Space::Application;
-                    self.keys[2] = Some(keys);
-                    self.secrets = Some(next);
-                }
-                None if idle => return,
-                None => {}
-            }
-        }
-    }
-
-    fn flush<S: Session>(&mut self, net: &mut Net<S>) {
-        for space in Space::ALL {
-            if self.acknowledges && std::mem::take(&mut self.to_acknowledge[space as usize]) {
-                let ack = self.ack(space);
-                self.send(net, packet_type(space), &ack);
-            }
-        }
-    }
-
-    /// An ACK of the newest run of packets.
-    fn ack(&self, space: Space) -> Vec<u8> {
-        let numbers = &self.numbers[space as usize];
-        let largest = numbers.last().copied().expect("something came");
-        let run = numbers.iter().rev().zip(0..).take_while(|(n, i)| **n == largest - i).count();
-        ack_frame(largest, run as u64 - 1)
     }
 }
 
