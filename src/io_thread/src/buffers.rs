@@ -84,9 +84,9 @@ mod tests {
             let piece = vec![n as u8; len];
             expected.extend_from_slice(&piece);
             if n % 2 == 0 {
-                queue.push(piece.into())
+                queue.push(piece.into());
             } else {
-                queue.extend_from_slice(&piece)
+                queue.extend_from_slice(&piece);
             }
             if n == 3 {
                 found.extend_from_slice(&queue.pop(100));

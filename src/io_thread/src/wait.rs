@@ -305,7 +305,6 @@ pub fn park(at_most: Option<Duration>) {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
