@@ -36,7 +36,7 @@ pub struct RequestId(u64);
 /// `host.enter(now, |session, cx| session.send_request(cx, request, handler))`.
 pub struct Http3ClientSession {
     pub(super) http: Http3Connection,
-    pub(super) promises: PromiseIndex,
+    pub(super) promises: Box<PromiseIndex>,
     pub(super) push_handler: Option<Box<dyn PushHandler>>,
     queue: VecDeque<(RequestId, PendingRequest)>,
     /// The streams of requests that are under way.
@@ -60,7 +60,7 @@ impl Http3ClientSession {
     pub fn new(config: impl Into<Arc<Http3Config>>) -> Self {
         let config = config.into();
         Self {
-            promises: PromiseIndex::new(config.push_limit(), config.push_timeout),
+            promises: Box::new(PromiseIndex::new(config.push_limit(), config.push_timeout)),
             push_handler: None,
             http: Http3Connection::new(Role::Client, config),
             queue: VecDeque::new(),
