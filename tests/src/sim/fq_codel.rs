@@ -117,7 +117,7 @@ impl FqCodel {
             let (wait, idle) = (now.saturating_since(since), flow.fifo.is_idle());
             let signal = flow.codel.signals(now, wait, idle, self.target, self.interval);
             if out.leave(datagram, signal) {
-                flow.credit -= size as i64;
+                flow.credit -= (size as u64).cast_signed();
                 return true;
             }
         }

@@ -159,7 +159,9 @@ impl Queue {
         if config.aqm != self.config.aqm {
             let waiting = self.discipline.drain();
             self.discipline = Discipline::new(config.aqm);
-            waiting.into_iter().for_each(|(since, datagram)| self.discipline.push(since, datagram));
+            for (since, datagram) in waiting {
+                self.discipline.push(since, datagram);
+            }
         }
         self.config = config;
     }

@@ -153,7 +153,9 @@ impl<'a> Run<'a> {
             }
             let left = end.saturating_since(self.world.sim.now());
             let news = |sim: &Simulator| {
-                webs.iter().for_each(|web| web.look(sim));
+                for web in webs {
+                    web.look(sim);
+                }
                 open() < before
                     || members.iter().any(Member::is_to_be_closed)
                     || webs.iter().any(WebMember::is_to_leave)

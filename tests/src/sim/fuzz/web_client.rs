@@ -156,7 +156,7 @@ fn leave(sim: &mut Simulator, handle: &WebHandle, ledger: &Shared) {
     let Some(handle) = handle.get() else { return };
     ledger.borrow_mut().web.left = true;
     let now = sim.now();
-    sim.get_mut(handle).visitor_mut().enter(now, |session, cx| session.on_shutdown(cx));
+    sim.get_mut(handle).visitor_mut().enter(now, Http3ClientSession::on_shutdown);
     sim.kick(handle.id());
 }
 
