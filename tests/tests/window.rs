@@ -143,7 +143,7 @@ fn a_probe_of_the_mtu_does_not_wait_for_an_ack_that_nothing_asks_for() {
             net.run_for(SECOND);
         }
         let now = net.now;
-        net.clients[1].enter(now, |session, cx| session.open_streams(cx));
+        net.clients[1].enter(now, EchoClient::open_streams);
         net.kick();
         let done = net.run_until(SECOND * 20, |net| net.clients[1].session().done == 2);
         assert!(done, "seed {seed}");
