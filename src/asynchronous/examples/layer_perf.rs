@@ -5,11 +5,13 @@
 use std::error::Error;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use protoquic_asynchronous::{Endpoint, Settings};
 use protoquic_blocking::{App, Direction};
+use protoquic_core::Clock as _;
+use protoquic_readers::SystemClock;
 
 type Outcome = Result<Duration, Box<dyn Error>>;
 
@@ -51,7 +53,7 @@ fn blocking(work: Work) -> Outcome {
     let app = App::new();
     let uri = format!("quic://{}", work.server);
     let connection = protoquic_blocking::Connection::connect(&app, settings(), &uri)?;
-    let begin = Instant::now();
+    let clock = SystemClock::new(); // its time begins now
     let stream = connection.open(Direction::Bidirectional)?;
     (&stream).write_all(&work.down.to_be_bytes())?;
     let mut left = work.up;
@@ -67,7 +69,7 @@ fn blocking(work: Work) -> Outcome {
             len => received += len as u64,
         }
     }
-    finish(begin, received, work)
+    finish(clock, received, work)
 }
 
 fn on_tokio(work: Work) -> Outcome {
@@ -78,7 +80,7 @@ fn on_tokio(work: Work) -> Outcome {
 async fn tasks(work: Work) -> Outcome {
     let endpoint = Endpoint::client(&settings())?;
     let connection = endpoint.connect(work.server, "localhost")?.await?;
-    let begin = Instant::now();
+    let clock = SystemClock::new(); // its time begins now
     let (mut send, mut recv) = connection.open_bi().await?;
     send.write_all(&work.down.to_be_bytes()).await?;
     let mut left = work.up;
@@ -91,14 +93,14 @@ async fn tasks(work: Work) -> Outcome {
     while let Some(chunk) = recv.read_chunk(usize::MAX).await? {
         received += chunk.len() as u64;
     }
-    finish(begin, received, work)
+    finish(clock, received, work)
 }
 
-fn finish(begin: Instant, received: u64, work: Work) -> Outcome {
+fn finish(clock: SystemClock, received: u64, work: Work) -> Outcome {
     if received != work.down {
         return Err(format!("{received} bytes came instead of {}", work.down).into());
     }
-    Ok(begin.elapsed())
+    Ok(clock.now() - SystemClock::new().now())
 }
 
 static PATTERN: [u8; 1 << 17] = [0x5a; 1 << 17];
