@@ -29,6 +29,8 @@ pub(super) struct PeerConnectionIds {
     owed: VecDeque<u64>,
     /// RETIRE_CONNECTION_ID frames sent and not yet acknowledged.
     unacked: usize,
+    /// Those that we gave up ourselves, lately: a frame that comes again does not bring them back.
+    released: VecDeque<u64>,
 }
 
 impl PeerConnectionIds {
@@ -40,6 +42,7 @@ impl PeerConnectionIds {
             retire_prior_to: 0,
             owed: VecDeque::new(),
             unacked: 0,
+            released: VecDeque::new(),
         }
     }
 
@@ -91,6 +94,10 @@ impl PeerConnectionIds {
         {
             self.known.remove(at);
             self.owed.push_back(sequence);
+            if self.released.len() == MAX_RELEASED {
+                self.released.pop_front();
+            }
+            self.released.push_back(sequence);
         }
     }
 
@@ -137,8 +144,9 @@ impl PeerConnectionIds {
             ));
         }
         self.check_not_reused(sequence, &id, &token)?;
-        let seen = self.known.iter().any(|known| known.sequence == sequence)
-            || self.owed.contains(&sequence);
+        let seen = self.knows(sequence)
+            || self.owed.contains(&sequence)
+            || self.released.contains(&sequence);
         if sequence < self.retire_prior_to && !seen {
             // RFC 9000 §19.15: below what is retired already: retire it at once.
             self.owe(sequence)?;
@@ -236,6 +244,9 @@ impl PeerConnectionIds {
     }
 }
 
+/// How many IDs that we gave up are remembered.
+const MAX_RELEASED: usize = 32;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,6 +299,20 @@ mod tests {
         for result in [other_id, other_token, other_sequence] {
             assert_eq!(result.unwrap_err().code(), Code::PROTOCOL_VIOLATION);
         }
+    }
+
+    #[test]
+    fn a_repeated_frame_does_not_bring_back_what_we_gave_up() {
+        // RFC 9000 §19.15
+        let mut ids = PeerConnectionIds::new(id(0), 3);
+        give(&mut ids, 1, 0).unwrap();
+        give(&mut ids, 2, 0).unwrap();
+        let used = ids.take_unused().unwrap();
+        ids.release(used);
+        assert_eq!(ids.next_retirement(), Some(used));
+        give(&mut ids, used, 0).unwrap();
+        assert!(!ids.knows(used));
+        assert!(give(&mut ids, 3, 0).is_ok(), "what replaces it has room");
     }
 
     #[test]
