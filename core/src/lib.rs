@@ -34,7 +34,7 @@ pub use connection::{
 pub use error::{ApplicationError, CloseReason, StreamError, TransportError, TransportErrorCode};
 pub use event_loop::EventLoopVisitor;
 pub use helper::{Clock, ConnectionHelper, RandomGenerator, SeededRandom, SystemRandom};
-pub use packet_reader::{PacketReader, PacketSink, ReadOutcome, ReceivedPacket};
+pub use packet_reader::{PacketReader, PacketSink, ReadBudget, ReadOutcome, ReceivedPacket};
 pub use packet_writer::{OutgoingPacket, PacketWriter, Payload, WriteResult};
 pub use session::{
     ClientHelloInfo, FnFactory, Host, Notice, Refuse, Reject, ServerConfig, Session,

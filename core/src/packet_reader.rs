@@ -1,10 +1,12 @@
-//! [`PacketReader`]: where received datagrams come from (Chromium: QuicPacketReader), and
-//! [`PacketSink`], to which it hands them. This file must not know of sockets.
+//! [`PacketReader`]: where received datagrams come from (Chromium: QuicPacketReader), how much of
+//! them at a time ([`ReadBudget`]), and [`PacketSink`], to which it hands them. This file must not
+//! know of sockets.
 
 use std::io;
 
 use bytes::BytesMut;
 
+use crate::helper::Clock;
 use crate::time::Time;
 use crate::types::{Ecn, PathAddress};
 
@@ -31,6 +33,67 @@ pub trait PacketSink {
     fn on_packet(&mut self, packet: ReceivedPacket);
 }
 
+/// How much a reader reads before others get their turn: so many datagrams, and, if it is given
+/// one, until a point in time (Chromium: yield_after_packets, yield_after_duration).
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use protoquic_core::{Clock, ReadBudget, Time};
+///
+/// /// Each look at it takes a millisecond.
+/// #[derive(Default)]
+/// struct Slow(std::cell::Cell<u64>);
+/// impl Clock for Slow {
+///     fn now(&self) -> Time {
+///         self.0.set(self.0.get() + 1);
+///         Time::from_millis(self.0.get())
+///     }
+///     fn wall_now(&self) -> SystemTime { SystemTime::UNIX_EPOCH }
+/// }
+///
+/// let clock = Slow::default();
+/// let mut budget = ReadBudget::packets(1000).until(&clock, Time::from_millis(3));
+/// let mut reads = 0;
+/// while !budget.is_spent() {
+///     budget.spend(10);
+///     reads += 1;
+/// }
+/// assert_eq!(reads, 2, "it was time to stop");
+/// ```
+pub struct ReadBudget<'a> {
+    packets: usize,
+    until: Option<(&'a dyn Clock, Time)>,
+}
+
+impl std::fmt::Debug for ReadBudget<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReadBudget").field("packets", &self.packets).finish_non_exhaustive()
+    }
+}
+
+impl<'a> ReadBudget<'a> {
+    /// So many datagrams, however long that takes.
+    pub fn packets(packets: usize) -> Self {
+        Self { packets, until: None }
+    }
+
+    /// No longer than until `end` on this clock, which is looked at before each read.
+    #[must_use]
+    pub fn until(self, clock: &'a dyn Clock, end: Time) -> Self {
+        Self { until: Some((clock, end)), ..self }
+    }
+
+    /// So many datagrams were read. A read may bring more than were left.
+    pub fn spend(&mut self, packets: usize) {
+        self.packets = self.packets.saturating_sub(packets);
+    }
+
+    /// Whether it is time to return.
+    pub fn is_spent(&self) -> bool {
+        self.packets == 0 || self.until.is_some_and(|(clock, end)| clock.now() >= end)
+    }
+}
+
 /// Why a reader returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadOutcome {
@@ -42,13 +105,13 @@ pub enum ReadOutcome {
 
 /// Reads datagrams in batches.
 pub trait PacketReader {
-    /// Reads until there is nothing left or `budget` datagrams were read, and hands each to `sink`.
+    /// Reads until there is nothing left or the budget is spent, and hands each datagram to `sink`.
     /// Never blocks. Every datagram counts against the budget, empty ones too, so that no flood
-    /// can starve the caller's timers.
+    /// can starve the caller's timers and other sockets.
     fn read_packets(
         &mut self,
         now: Time,
-        budget: usize,
+        budget: &mut ReadBudget<'_>,
         sink: &mut dyn PacketSink,
     ) -> io::Result<ReadOutcome>;
 }

@@ -56,6 +56,10 @@ impl BufferedPackets {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub(crate) fn contains(&self, id: &ConnectionId) -> bool {
         self.waiting.contains_key(id) || self.named.contains_key(id)
     }

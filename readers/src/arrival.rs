@@ -4,21 +4,20 @@
 use std::io;
 use std::net::SocketAddr;
 
-use protoquic_core::{Ecn, PathAddress, ReadOutcome};
+use protoquic_core::{Ecn, PathAddress, ReadBudget, ReadOutcome};
 use quinn_udp::RecvMeta;
 
 use crate::socket::normalize;
 
-/// Reads by `read_once`, which tells how many datagrams it brought, until about `budget` have come
-/// or there are none.
+/// Reads by `read_once`, which tells how many datagrams it brought, until the budget is spent or
+/// there are none.
 pub(crate) fn read_within(
-    budget: usize,
+    budget: &mut ReadBudget<'_>,
     mut read_once: impl FnMut() -> io::Result<usize>,
 ) -> io::Result<ReadOutcome> {
-    let mut left = budget;
-    while left > 0 {
+    while !budget.is_spent() {
         match read_once() {
-            Ok(count) => left = left.saturating_sub(count),
+            Ok(count) => budget.spend(count),
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => return Ok(ReadOutcome::Drained),
                 // What ICMP says of an earlier datagram, or a signal: no word about this read.
@@ -26,7 +25,7 @@ pub(crate) fn read_within(
                 | io::ErrorKind::ConnectionReset
                 | io::ErrorKind::HostUnreachable
                 | io::ErrorKind::NetworkUnreachable
-                | io::ErrorKind::Interrupted => left -= 1,
+                | io::ErrorKind::Interrupted => budget.spend(1),
                 _ => return Err(error),
             },
         }

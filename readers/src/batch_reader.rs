@@ -10,7 +10,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use protoquic_core::{PacketReader, PacketSink, ReadOutcome, ReceivedPacket, Time};
+use protoquic_core::{PacketReader, PacketSink, ReadBudget, ReadOutcome, ReceivedPacket, Time};
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
 
 use crate::arrival;
@@ -66,7 +66,7 @@ impl PacketReader for BatchReader {
     fn read_packets(
         &mut self,
         now: Time,
-        budget: usize,
+        budget: &mut ReadBudget<'_>,
         sink: &mut dyn PacketSink,
     ) -> io::Result<ReadOutcome> {
         arrival::read_within(budget, || self.read_once(now, sink))

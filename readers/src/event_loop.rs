@@ -1,6 +1,7 @@
 //! [`EventLoop`]: waits for sockets, for alarms and for other threads, and calls an
-//! [`EventLoopVisitor`]. A turn reads a bounded number of datagrams, then lets alarms go off, then
-//! lets sessions run: no flood can starve the alarms. This file must not know protocols.
+//! [`EventLoopVisitor`]. A turn reads a bounded number of datagrams of each socket for a bounded time,
+//! then lets alarms go off, then lets sessions run: no flood can starve the alarms or the other
+//! sockets. This file must not know protocols.
 
 use std::io;
 use std::net::UdpSocket;
@@ -9,7 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use polling::{Event, Events, PollMode, Poller};
-use protoquic_core::{AlarmFactory, Clock, EventLoopVisitor, PacketReader, ReadOutcome, Time};
+use protoquic_core::{
+    AlarmFactory, Clock, EventLoopVisitor, PacketReader, ReadBudget, ReadOutcome, Time,
+};
 
 use crate::clock::SystemClock;
 use crate::timer_wheel::TimerWheel;
@@ -23,6 +26,7 @@ pub struct EventLoop {
     clock: SystemClock,
     alarms: TimerWheel,
     read_budget: usize,
+    read_time: Duration,
     watches_writes: bool,
     woken: Arc<AtomicBool>,
 }
@@ -70,6 +74,7 @@ impl EventLoop {
             clock,
             alarms: TimerWheel::default(),
             read_budget: DEFAULT_READ_BUDGET,
+            read_time: DEFAULT_READ_TIME,
             watches_writes: false,
             woken: Arc::default(),
         };
@@ -92,9 +97,16 @@ impl EventLoop {
         Ok(())
     }
 
-    /// How many datagrams a turn reads at most. Default 1024.
+    /// How many datagrams of a socket a turn reads, about: a read that has begun is not cut short,
+    /// and may bring several. At least 1. Default 1024.
     pub fn set_read_budget(&mut self, budget: usize) {
         self.read_budget = budget.max(1);
+    }
+
+    /// For how long a turn reads a socket, at most; then alarms, sessions and other sockets get their
+    /// turn. One read is always made. Default 5 ms.
+    pub fn set_read_time(&mut self, time: Duration) {
+        self.read_time = time.max(Duration::from_nanos(1));
     }
 
     /// The loop's clock.
@@ -144,7 +156,10 @@ impl EventLoop {
             visitor.on_can_write(now);
         }
         for watched in self.sockets.iter_mut().filter(|watched| watched.readable) {
-            let outcome = watched.reader.read_packets(now, self.read_budget, visitor)?;
+            let yield_at = self.clock.now() + self.read_time;
+            let budget = ReadBudget::packets(self.read_budget);
+            let mut budget = budget.until(&self.clock, yield_at);
+            let outcome = watched.reader.read_packets(now, &mut budget, visitor)?;
             watched.readable = outcome == ReadOutcome::MoreAvailable;
         }
         if self.woken.swap(false, Ordering::Acquire) {
@@ -202,3 +217,4 @@ fn mode(poller: &Poller) -> PollMode {
 }
 
 const DEFAULT_READ_BUDGET: usize = 1024;
+const DEFAULT_READ_TIME: Duration = Duration::from_millis(5);

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use protoquic_core::{PacketReader, PacketSink, ReadOutcome, ReceivedPacket, Time};
+use protoquic_core::{PacketReader, PacketSink, ReadBudget, ReadOutcome, ReceivedPacket, Time};
 
 /// Reads from a queue.
 #[derive(Debug, Default)]
@@ -22,12 +22,13 @@ impl PacketReader for MemoryReader {
     fn read_packets(
         &mut self,
         now: Time,
-        budget: usize,
+        budget: &mut ReadBudget<'_>,
         sink: &mut dyn PacketSink,
     ) -> io::Result<ReadOutcome> {
-        for _ in 0..budget {
+        while !budget.is_spent() {
             let Some(packet) = self.queue.pop_front() else { return Ok(ReadOutcome::Drained) };
             sink.on_packet(ReceivedPacket { received: now, ..packet });
+            budget.spend(1);
         }
         Ok(ReadOutcome::MoreAvailable)
     }

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use protoquic_core::{PacketReader, PacketSink, ReadOutcome, ReceivedPacket, Time};
+use protoquic_core::{PacketReader, PacketSink, ReadBudget, ReadOutcome, ReceivedPacket, Time};
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
 
 use crate::arrival;
@@ -54,7 +54,7 @@ impl PacketReader for PlainReader {
     fn read_packets(
         &mut self,
         now: Time,
-        budget: usize,
+        budget: &mut ReadBudget<'_>,
         sink: &mut dyn PacketSink,
     ) -> io::Result<ReadOutcome> {
         arrival::read_within(budget, || self.read_once(now, sink))

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::{Method, Request, StatusCode};
 use protoquic::connection::Config;
 use protoquic::crypto::offer_early_data;
-use protoquic::dispatcher::DispatcherConfig;
+use protoquic::dispatcher::{AddressValidation, DispatcherConfig};
 use protoquic::http::{
     ALPN, Backend, Body, EarlyRequests, Http3ClientSession, Http3Config, Http3ServerFactory,
     MemoryBackend, RequestHandler, ServerExchange,
@@ -76,8 +76,20 @@ impl<S: Session> World<S> {
 
     /// A server whose HTTP/3 settings are others, and whose tickets are still good.
     fn restart(&mut self, http: Http3Config) {
+        self.restart_with(http, DispatcherConfig::default());
+    }
+
+    fn restart_with(&mut self, http: Http3Config, dispatcher: DispatcherConfig) {
         let factory = Box::new(factory(&self.served, &self.server, http));
-        self.net.restart_server(DispatcherConfig::default(), vec![factory]);
+        self.net.restart_server(dispatcher, vec![factory]);
+    }
+
+    /// A server that answers every client without a token of its own with a Retry first.
+    fn restart_refusing(&mut self) {
+        self.net.change_server_seed(); // tokens of before prove nothing
+        let address_validation = AddressValidation::Always;
+        let dispatcher = DispatcherConfig { address_validation, ..DispatcherConfig::default() };
+        self.restart_with(Http3Config::default(), dispatcher);
     }
 
     fn connect(&mut self, session: S) -> usize {
@@ -251,4 +263,33 @@ fn early_requests_keep_to_the_remembered_settings() {
     assert!(world.net.run_until(SECOND, |_| outcome.borrow().is_over()));
     assert!(outcome.borrow().failure.is_some());
     assert_eq!(world.served(), Vec::<Method>::new());
+}
+
+#[test]
+fn what_was_asked_before_a_stateless_refusal_is_sent_again() {
+    // RFC 9000 §17.2.5.3: a Retry takes nothing from what was written.
+    let mut world = World::new();
+    world.restart_refusing();
+    let client = world.http();
+    let outcomes = [world.send(client, post()), world.send(client, get())];
+    assert_eq!(world.finish(&outcomes[0], 200), 3 * ROUND_TRIP, "Retry, handshake, request");
+    world.finish(&outcomes[1], 200);
+    assert_eq!(outcomes[0].borrow().body, b"echo");
+    assert_eq!(world.served(), [Method::POST, Method::GET]);
+}
+
+#[test]
+fn early_requests_survive_a_stateless_refusal_and_are_served_once() {
+    // RFC 9000 §17.2.5.3, RFC 8470 §2
+    let mut world = World::new();
+    world.warm_up();
+    world.restart_refusing();
+    let client = world.http();
+    let (unsafe_one, safe_one) = (world.send(client, post()), world.send(client, get()));
+    assert_eq!(world.finish(&safe_one, 200), 2 * ROUND_TRIP, "one more than without");
+    assert_eq!(world.early_data(client), EarlyData::Accepted);
+    assert_eq!(world.served(), [Method::GET]);
+    assert_eq!(world.finish(&unsafe_one, 200), ROUND_TRIP);
+    assert_eq!(unsafe_one.borrow().body, b"echo");
+    assert_eq!(world.served(), [Method::POST]);
 }

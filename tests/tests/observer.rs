@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use protoquic::connection::{Change, Config, ConnectionStart, PlainPacket, SendStatus, Stage};
 use protoquic::dispatcher::DispatcherConfig;
@@ -377,7 +377,8 @@ fn key_updates_and_moves_are_in_the_file() {
 fn a_folder_gets_a_file_for_each_end_of_each_connection() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("qlog_files");
     let _ = fs::remove_dir_all(&folder); // of an earlier run
-    let directory = QlogDirectory::new(&folder).expect("the folder can be made");
+    let directory =
+        QlogDirectory::new(&folder, || SystemTime::UNIX_EPOCH).expect("the folder can be made");
     let mut net = Net::with_dispatcher(
         5,
         Link::default(),

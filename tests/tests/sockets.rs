@@ -7,7 +7,7 @@ use std::sync::Arc;
 use protoquic::readers::{BatchReader, PlainReader, SocketOptions, bind};
 use protoquic::writers::{DefaultWriter, GsoBatchWriter};
 use protoquic::{
-    Ecn, OutgoingPacket, PacketReader, PacketSink, PacketWriter, PathAddress, Payload,
+    Ecn, OutgoingPacket, PacketReader, PacketSink, PacketWriter, PathAddress, Payload, ReadBudget,
     ReceivedPacket, Time, WriteResult,
 };
 
@@ -59,7 +59,9 @@ fn send(writer: &mut dyn PacketWriter, path: &PathAddress) {
 fn receive(reader: &mut dyn PacketReader, expected: usize) -> Vec<ReceivedPacket> {
     let mut collected = Collected::default();
     for _ in 0..100_000 {
-        reader.read_packets(Time::ZERO, 64, &mut collected).expect("reading works");
+        reader
+            .read_packets(Time::ZERO, &mut ReadBudget::packets(64), &mut collected)
+            .expect("reading works");
         if collected.0.len() >= expected {
             break;
         }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser};
+use protoquic::Clock;
+use protoquic::readers::SystemClock;
 use protoquic_qlog::QlogDirectory;
 
 /// Parses this process's command line; ends it with help or an error if that is asked for.
@@ -35,7 +37,7 @@ impl QlogArguments {
     pub fn folder(&self) -> Result<Option<QlogDirectory>, String> {
         let named = self.qlog_dir.as_ref().filter(|path| !path.as_os_str().is_empty());
         let open = |path: &PathBuf| {
-            QlogDirectory::new(path)
+            QlogDirectory::new(path, || SystemClock::new().wall_now())
                 .map(QlogDirectory::for_qvis)
                 .map_err(|error| format!("no qlog files in {}: {error}", path.display()))
         };

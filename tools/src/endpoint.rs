@@ -171,8 +171,21 @@ pub struct ClientEndpoint<S: Session> {
 impl<S: Session> ClientEndpoint<S> {
     /// Begins to connect. `make` is given the time now.
     pub fn connect(options: ClientOptions, make: impl FnOnce(Time) -> S) -> Result<Self, String> {
+        let local = connectable_from(options.address);
+        Self::connect_from(local, options, make)
+    }
+
+    /// As [`connect`](Self::connect), from this address and port; 0 is any port.
+    pub fn connect_from(
+        local: SocketAddr,
+        options: ClientOptions,
+        make: impl FnOnce(Time) -> S,
+    ) -> Result<Self, String> {
         let ClientOptions { server_name, address, config, tls, qlog } = options;
-        let (event_loop, writer, local) = open(connectable_from(address))?;
+        if local.is_ipv4() != address.is_ipv4() {
+            return Err(format!("{address} cannot be reached from {local}: one of them is IPv6"));
+        }
+        let (event_loop, writer, local) = open(local)?;
         let now = event_loop.now();
         let setup = ClientSetup {
             config,

@@ -2,8 +2,6 @@
 //! delay: what is shown, when, and what becomes of what is late. The programs themselves run in
 //! `live_programs.rs`.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -111,7 +109,7 @@ impl Scene {
     /// Until all have seen the end.
     fn run(&mut self) {
         let clients: Vec<_> = self.viewers.iter().map(|viewer| viewer.client).collect();
-        let ended = self.sim.run_until(Duration::from_secs(300), |sim| {
+        let ended = self.sim.run_until(Duration::from_mins(5), |sim| {
             clients.iter().all(|at| sim.get(*at).visitor().session().outcome().is_some())
         });
         assert!(ended, "the video does not end");

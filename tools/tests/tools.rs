@@ -149,6 +149,35 @@ fn five_megabytes_come_back_as_they_were_sent() {
 }
 
 #[test]
+fn windows_are_chosen_by_name() {
+    let file = folder("windows").join("body");
+    let body = vec![b'w'; 3_000_000];
+    fs::write(&file, &body).unwrap();
+    for (of_server, of_client) in
+        [("simple-server", "chrome-client"), ("chrome-client", "simple-server")]
+    {
+        let server = Server::start(&["--windows", of_server]);
+        let (path, echo) = (file.to_str().unwrap(), server.url("/echo"));
+        assert!(fetch(&["--windows", of_client, "--body_file", path, &echo]) == body);
+    }
+    let wrong = client(&["--windows", "large", "https://localhost/"]);
+    assert!(text(&wrong.stderr).contains("adaptive, chrome-client, simple-server"));
+}
+
+#[test]
+fn a_client_connects_from_where_it_is_told_to() {
+    let server = Server::start(&[]);
+    let url = server.url("/1000");
+    assert_eq!(fetch(&["--bind_to_address", "127.0.0.1:0", &url]).len(), 1000);
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let output = client(&[ANY, "--quiet", "--bind_to_address", &taken, &url]);
+    assert!(failure(&output).contains(&taken));
+    let output = client(&[ANY, "--quiet", "--bind_to_address", "[::1]:0", &url]);
+    assert!(failure(&output).contains("one of them is IPv6"));
+}
+
+#[test]
 fn a_hundred_requests_share_a_connection() {
     let server = Server::start(&[]);
     let url = server.url("/10000");

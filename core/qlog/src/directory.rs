@@ -16,15 +16,17 @@ use crate::QlogObserver;
 #[derive(Clone, Debug)]
 pub struct QlogDirectory {
     path: PathBuf,
+    wall_now: fn() -> SystemTime,
     for_qvis: bool,
 }
 
 impl QlogDirectory {
-    /// Files will go into this folder, which is made if it is not there.
-    pub fn new(path: impl Into<PathBuf>) -> io::Result<Self> {
+    /// Files will go into this folder, which is made if it is not there. Each says when it was
+    /// begun, as `wall_now` tells it: the time of day, which no protocol needs.
+    pub fn new(path: impl Into<PathBuf>, wall_now: fn() -> SystemTime) -> io::Result<Self> {
         let path = path.into();
         create_dir_all(&path)?;
-        Ok(Self { path, for_qvis: false })
+        Ok(Self { path, wall_now, for_qvis: false })
     }
 
     /// The files will be of version 0.3, the one that qvis opens.
@@ -41,7 +43,7 @@ impl QlogDirectory {
     /// An observer that makes its file when its connection begins. The file is named by the
     /// destination of the client's first packet, which both ends know, and the role.
     pub fn observer(&self) -> QlogObserver {
-        let path = self.path.clone();
+        let (path, wall_now) = (self.path.clone(), self.wall_now);
         let observer = QlogObserver::opening(move |start: &ConnectionStart| {
             let role = match start.role {
                 Role::Client => "client",
@@ -51,7 +53,7 @@ impl QlogDirectory {
             let file = File::create(&name).map_err(|error| {
                 io::Error::new(error.kind(), format!("{}: {error}", name.display()))
             })?;
-            Ok((Box::new(BufWriter::new(file)), Some(wall_time())))
+            Ok((Box::new(BufWriter::new(file)), Some(wall_now())))
         });
         if self.for_qvis { observer.for_qvis() } else { observer }
     }
@@ -61,9 +63,4 @@ impl ObserverFactory for QlogDirectory {
     fn create_observer(&mut self, _start: &ConnectionStart) -> Option<Box<dyn Observer>> {
         Some(Box::new(self.observer()))
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a file says when it was written, no protocol does")]
-fn wall_time() -> SystemTime {
-    SystemTime::now()
 }

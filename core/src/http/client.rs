@@ -17,6 +17,7 @@ use super::priority;
 use super::response_handler::ResponseHandler;
 use super::response_stream::{PendingRequest, ResponseStream, expects_body};
 use super::settings::Settings;
+use super::stored_response::ResponseStore;
 use super::transport::Transport;
 use super::uni_stream::{IncomingUni, UniKind, UniStream};
 use crate::error::{ApplicationError, CloseReason};
@@ -167,6 +168,16 @@ impl Http3ClientSession {
     /// The server's settings, once they have come.
     pub fn peer_settings(&self) -> Option<&Settings> {
         self.http.peer_settings()
+    }
+
+    /// Where responses are kept.
+    pub(super) fn responses(&mut self) -> &mut ResponseStore {
+        self.http.responses.get_or_insert_default()
+    }
+
+    /// The same, if it is there.
+    pub(super) fn stored_responses(&self) -> Option<&ResponseStore> {
+        self.http.responses.as_deref()
     }
 
     fn start_requests(&mut self, cx: &mut SessionContext<'_, Self>) {

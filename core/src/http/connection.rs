@@ -18,6 +18,7 @@ use super::limits::{CancelBudget, GlitchBudget};
 use super::prioritize::Priorities;
 use super::settings::Settings;
 use super::shutdown::Shutdown;
+use super::stored_response::ResponseStore;
 use super::transport::Transport;
 use super::uni_stream::UniKind;
 use crate::qpack::{Decoded, Decoder, Encoder, QpackError};
@@ -62,6 +63,8 @@ pub(super) struct Http3Connection {
     /// later deadlines.
     awaiting_head: BTreeMap<StreamId, Time>,
     failure: Option<Http3Error>,
+    /// What a client keeps of responses, once it is asked to.
+    pub(super) responses: Option<Box<ResponseStore>>,
     /// Request streams that are not over.
     active: usize,
     /// The ID after that of the last request accepted.
@@ -99,6 +102,7 @@ impl Http3Connection {
             wake_times: BTreeSet::new(),
             awaiting_head: BTreeMap::new(),
             failure: None,
+            responses: None,
             active: 0,
             requests_end: 0,
         }

@@ -14,6 +14,7 @@ use super::error::{ExchangeError, Fault, Http3Code, Http3Error};
 use super::headers::{has_body, parse_trailers, response_fields};
 use super::message_reader::{Incoming, MessageReader};
 use super::message_writer::MessageWriter;
+use super::stored_response::{StoredResponse, note};
 use super::transport::Transport;
 use crate::streams::Priority;
 use crate::time::Time;
@@ -56,6 +57,8 @@ pub(super) struct ExchangeState {
     pub(super) fault: Option<Fault>,
     /// The handler gave up with this code.
     pub(super) cancelled: Option<Http3Code>,
+    /// A copy of the response, for a session that keeps them.
+    pub(super) record: Option<Box<StoredResponse>>,
 }
 
 impl<R> std::fmt::Debug for Exchange<'_, R> {
@@ -242,6 +245,7 @@ impl ExchangeState {
             is_received: false,
             fault: None,
             cancelled: None,
+            record: None,
         }
     }
 
@@ -256,7 +260,10 @@ impl ExchangeState {
                 return None;
             }
             match self.reader.poll(http, io) {
-                Ok(Some(Incoming::Data(data))) => return Some(data),
+                Ok(Some(Incoming::Data(data))) => {
+                    note(&mut self.record, &data);
+                    return Some(data);
+                }
                 Ok(Some(Incoming::Fields(fields))) => match parse_trailers(fields) {
                     Ok(trailers) => self.trailers = Some(trailers),
                     Err(fault) => self.fault = Some(fault),

@@ -38,6 +38,7 @@ mod response_stream;
 mod server;
 mod settings;
 mod shutdown;
+mod stored_response;
 mod transport;
 mod uni_stream;
 
@@ -54,6 +55,7 @@ pub use memory_backend::{CachedResponse, MemoryBackend, SpecialResponse};
 pub use response_handler::ResponseHandler;
 pub use server::{Http3ServerSession, Http3ServerStream};
 pub use settings::Settings;
+pub use stored_response::{MAX_STORED_BODY, ResponseListener, StoredResponse};
 
 /// The application protocol's name in ALPN (RFC 9114 §3.1).
 pub const ALPN: &[u8] = b"h3";

@@ -184,6 +184,9 @@ impl ResponseStream {
                     Ok(head) => {
                         self.has_head = true;
                         self.state.reader.begin_body(head.body_length);
+                        let keeper = http.responses.as_ref();
+                        self.state.record =
+                            keeper.and_then(|store| store.begin(self.state.id, &head.response));
                         self.call(http, io, |handler, cx| handler.on_response(head.response, cx));
                         return true;
                     }
@@ -260,6 +263,9 @@ impl ResponseStream {
     fn complete(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) {
         if let Some(mut handler) = self.handler.take() {
             handler.on_complete(&mut Exchange::new(&mut self.state, http, io));
+        }
+        if let (Some(record), Some(store)) = (self.state.record.take(), &mut http.responses) {
+            store.complete(*record, self.state.trailers.clone());
         }
         self.uncount(http);
     }

@@ -26,6 +26,7 @@ mod incoming;
 mod limits;
 mod list;
 mod outgoing;
+mod presets;
 mod range_set;
 mod recv_part;
 mod recv_state;
@@ -46,6 +47,7 @@ pub use config::{PeerLimits, StreamsConfig, StreamsStats};
 pub use events::StreamEvent;
 pub use frames::{ControlFrame, ControlKind, FrameSink, StreamRecord};
 pub(crate) use id_map::IdHasher;
+pub use presets::{UnknownWindowPreset, WindowPreset};
 pub use scheduler::Priority;
 pub use sequencer::{BYTES_PER_GAP, MAX_GAPS_PER_CONNECTION, MAX_GAPS_PER_STREAM};
 

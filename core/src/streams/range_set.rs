@@ -45,7 +45,7 @@ impl RangeSet {
 
     /// Whether all of `start..end` is in the set.
     pub(super) fn contains(&self, start: u64, end: u64) -> bool {
-        let at = self.ranges.partition_point(|range| range.end <= start);
+        let at = self.position(|range| range.end <= start);
         self.ranges.get(at).is_some_and(|range| range.start <= start && end <= range.end)
     }
 
@@ -71,8 +71,8 @@ impl RangeSet {
 
     /// Takes `start..end` out, splitting a range that surrounds it.
     pub(super) fn remove(&mut self, start: u64, end: u64) {
-        let from = self.ranges.partition_point(|range| range.end <= start);
-        let to = self.ranges.partition_point(|range| range.start < end);
+        let from = self.position(|range| range.end <= start);
+        let to = self.position(|range| range.start < end);
         if start >= end || from >= to {
             return;
         }
@@ -95,7 +95,7 @@ impl RangeSet {
 
     /// The parts of the set inside `start..end`.
     pub(super) fn within(&self, start: u64, end: u64) -> impl Iterator<Item = Span> + '_ {
-        let from = self.ranges.partition_point(|range| range.end <= start);
+        let from = self.position(|range| range.end <= start);
         self.ranges
             .range(from..)
             .take_while(move |range| range.start < end)
@@ -113,10 +113,10 @@ impl RangeSet {
     }
 
     fn insert_within(&mut self, start: u64, end: u64) {
-        let from = self.ranges.partition_point(|range| range.end < start);
-        let to = self.ranges.partition_point(|range| range.start <= end);
+        let from = self.position(|range| range.end < start);
+        let to = self.position(|range| range.start <= end);
         if from == to {
-            self.ranges.insert(from, Span { start, end });
+            self.insert_at(from, Span { start, end });
             return;
         }
         let merged = Span {
@@ -133,15 +133,35 @@ impl RangeSet {
             if at < to {
                 self.ranges[at] = span;
             } else {
-                self.ranges.insert(at, span);
+                self.insert_at(at, span);
             }
             at += 1;
         }
         if at < to {
+            count(at.min(self.ranges.len() - to));
             self.ranges.drain(at..to);
         }
     }
+
+    fn insert_at(&mut self, at: usize, span: Span) {
+        count(at.min(self.ranges.len() - at));
+        self.ranges.insert(at, span);
+    }
+
+    /// The index of the first range that is not `before`.
+    fn position(&self, before: impl Fn(&Span) -> bool) -> usize {
+        self.ranges.partition_point(|range| {
+            count(1);
+            before(range)
+        })
+    }
 }
+
+/// So many ranges were looked at or moved: only tests want to know.
+#[cfg(not(test))]
+const fn count(_ranges: usize) {}
+#[cfg(test)]
+use super::tests::work::count;
 
 #[cfg(test)]
 mod tests {

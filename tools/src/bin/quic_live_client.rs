@@ -134,8 +134,8 @@ fn run(arguments: &Arguments, crowd: &mut Crowd, interrupted: &AtomicBool) -> Re
     let mut stopping = false;
     while crowd.watching() > 0 {
         crowd.turn(TURN)?;
-        let lines = commands.iter().flat_map(Receiver::try_iter);
-        let quits = lines.fold(false, |quits, line| obey(&line, crowd) || quits);
+        let mut lines = commands.iter().flat_map(Receiver::try_iter);
+        let quits = lines.any(|line| obey(&line, crowd));
         if (interrupted.load(Ordering::SeqCst) || quits) && !std::mem::replace(&mut stopping, true)
         {
             crowd.for_each(Viewer::stop);

@@ -1,6 +1,7 @@
 //! `quic_simple_client`: fetches URLs over HTTP/3.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
 use protoquic::crypto::ClientTls;
 use protoquic::http::ALPN;
+use protoquic::streams::WindowPreset;
 use protoquic_qlog::QlogDirectory;
 use protoquic_tools::arguments::{self, QlogArguments};
 use protoquic_tools::client::{
@@ -44,6 +46,9 @@ struct Arguments {
     /// Connects to this port, whatever the URL says.
     #[arg(long)]
     port: Option<u16>,
+    /// Connects from this address and port, `192.0.2.1:0` for any port.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    bind_to_address: Option<SocketAddr>,
     /// The request's body; makes it a POST.
     #[arg(long, conflicts_with_all = ["body_hex", "body_file"])]
     body: Option<String>,
@@ -87,6 +92,10 @@ struct Arguments {
     /// The congestion control algorithm: reno, cubic, bbr or prague.
     #[arg(long, default_value = "cubic")]
     congestion_control: CongestionControl,
+    /// How much the server may send before it is read: adaptive (windows grow with use),
+    /// chrome-client (15 MB a connection, 6 MB a stream) or simple-server (1 MB, 64 KB at first).
+    #[arg(long, default_value_t)]
+    windows: WindowPreset,
     /// How long all requests of a connection may take, in seconds. Without it, a silent server is
     /// given up by the handshake's and the idle timeout.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
@@ -205,6 +214,7 @@ fn common_options(
     let congestion = Arc::new(arguments.congestion_control);
     let (early_data, session_cache) = (arguments.early_data, Some(cache as Arc<_>));
     let mut config = Config { congestion, early_data, session_cache, ..Config::default() };
+    config.streams = config.streams.with_windows(arguments.windows);
     if let Some(mtu) = arguments.initial_mtu {
         config.initial_packet_size = mtu.into();
         config.max_packet_size = config.max_packet_size.max(mtu.into());
@@ -232,6 +242,7 @@ fn options(
     let address = resolve(connect_host, arguments.port.unwrap_or(port))?;
     Ok(FetchOptions {
         address,
+        local: arguments.bind_to_address,
         server_name,
         config: Arc::clone(&common.config),
         tls: Arc::clone(&common.tls),

@@ -14,6 +14,7 @@ use protoquic::connection::Config;
 use protoquic::crypto::{ServerTls, offer_early_data, tickets_from_secret};
 use protoquic::dispatcher::{AddressValidation, DispatcherConfig};
 use protoquic::http::{ALPN, Backend, Http3Config, Http3ServerFactory, MemoryBackend};
+use protoquic::streams::WindowPreset;
 use protoquic_tools::arguments::{self, QlogArguments};
 use protoquic_tools::certificate::{self, Fingerprints};
 use protoquic_tools::endpoint::ServerEndpoint;
@@ -60,6 +61,10 @@ struct Arguments {
     /// The congestion control algorithm: reno, cubic, bbr or prague.
     #[arg(long, default_value = "cubic")]
     congestion_control: CongestionControl,
+    /// How much a client may send before it is read: adaptive (windows grow with use),
+    /// simple-server (1 MB a connection, 64 KB a stream at first) or chrome-client (15 MB, 6 MB).
+    #[arg(long, default_value_t)]
+    windows: WindowPreset,
     /// A secret of 64 hex digits, from which tokens, tickets and resets follow, so that they hold
     /// after a restart and on other servers with the same secret. Made if it is not there. A second
     /// line is a secret that is still accepted.
@@ -101,7 +106,8 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let idle_timeout = Duration::from_secs(arguments.idle_timeout);
     let congestion = Arc::new(arguments.congestion_control);
     let early_data = arguments.early_data;
-    let transport = Config { idle_timeout, congestion, early_data, ..Config::default() };
+    let mut transport = Config { idle_timeout, congestion, early_data, ..Config::default() };
+    transport.streams = transport.streams.with_windows(arguments.windows);
     let config = ServerConfig { transport: Arc::new(transport), tls: Arc::new(tls) };
     let factory = Http3ServerFactory::new(backend(arguments)?, config, Http3Config::default());
     let mut limits = DispatcherConfig { secret, ..DispatcherConfig::default() };

@@ -26,6 +26,8 @@ use crate::endpoint::{ClientEndpoint, ClientOptions};
 pub struct FetchOptions {
     /// Where the server is.
     pub address: SocketAddr,
+    /// From where to connect; any address and port if `None`.
+    pub local: Option<SocketAddr>,
     /// The name that it must prove.
     pub server_name: ServerName<'static>,
     /// The transport's settings.
@@ -72,7 +74,10 @@ pub fn fetch_all(urls: &[Uri], options: &FetchOptions) -> Result<Vec<Outcome>, S
     };
     let http = Http3Config { max_queued_requests: urls.len(), ..Http3Config::default() };
     let session = |_| Http3ClientSession::new(http);
-    let mut client = ClientEndpoint::connect(connect, session)?;
+    let mut client = match options.local {
+        Some(local) => ClientEndpoint::connect_from(local, connect, session)?,
+        None => ClientEndpoint::connect(connect, session)?,
+    };
     let board = Rc::new(RefCell::new(Board {
         outcomes: vec![None; urls.len()],
         progress: Progress::new(options.quiet),

@@ -141,6 +141,7 @@ impl<'a> Client<'a> {
     fn fetch_h3(&self, files: &[Download]) -> Result<(), String> {
         let urls: Vec<Uri> = files.iter().map(|file| file.url.clone()).collect();
         let options = FetchOptions {
+            local: None,
             address: self.address,
             server_name: self.server_name.clone(),
             config: Arc::clone(&self.config),

@@ -194,9 +194,10 @@ impl Splitter {
 
     /// Nothing but zeros may come before the first start code.
     fn check_front(&self, begin: usize) -> Result<(), AnnexBError> {
-        match self.buffer[..begin].iter().any(|byte| *byte != 0) {
-            true => Err(self.no_start_code()),
-            false => Ok(()),
+        if self.buffer[..begin].iter().any(|byte| *byte != 0) {
+            Err(self.no_start_code())
+        } else {
+            Ok(())
         }
     }
 

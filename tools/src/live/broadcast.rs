@@ -178,10 +178,8 @@ impl Broadcast {
             due = now;
         }
         self.codec = Some(unit.codec);
-        let missing_sets = match unit.is_full_set {
-            true => Bytes::new(),
-            false => Bytes::copy_from_slice(&self.sets),
-        };
+        let missing_sets =
+            if unit.is_full_set { Bytes::new() } else { Bytes::copy_from_slice(&self.sets) };
         self.remember_sets(&unit);
         let number = self.next;
         self.next += 1;
@@ -225,7 +223,7 @@ mod tests {
     impl Source for Slow {
         fn next_unit(&mut self) -> NextUnit {
             self.1 += 1;
-            if self.1 % 3 == 0 { NextUnit::NotYet } else { self.0.next_unit() }
+            if self.1.is_multiple_of(3) { NextUnit::NotYet } else { self.0.next_unit() }
         }
     }
 

@@ -19,6 +19,9 @@ pub struct Chart {
     spans: Vec<Span>,
 }
 
+/// What it shows, its colour, its points.
+type Line<'a> = (&'a str, RGBColor, Vec<(f64, f64)>);
+
 /// Why a picture cannot be drawn; a line for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChartError(String);
@@ -74,7 +77,7 @@ impl Chart {
         self.spans = self
             .spans
             .chunks(2)
-            .map(|pair| pair.iter().fold(Span::default(), |sum, span| sum.plus(span)))
+            .map(|pair| pair.iter().fold(Span::default(), Span::plus))
             .collect();
     }
 
@@ -117,7 +120,7 @@ impl Chart {
         &self,
         area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
         name: &str,
-        lines: &[(&str, RGBColor, Vec<(f64, f64)>)],
+        lines: &[Line<'_>],
     ) -> Result<(), ChartError> {
         let values = lines.iter().flat_map(|(_, _, line)| line).map(|(_, value)| *value);
         let top = values.fold(1.0, f64::max) * 1.1;
@@ -188,7 +191,7 @@ mod tests {
     fn hours_of_frames_are_drawn_from_few_spans() {
         let mut chart = Chart::new("a test".to_owned(), Duration::from_millis(150), 1);
         for number in 0..200_000_u64 {
-            let outcome = if number % 50 == 0 { Outcome::Lost } else { Outcome::OnTime };
+            let outcome = if number.is_multiple_of(50) { Outcome::Lost } else { Outcome::OnTime };
             chart.add(&FrameRecord {
                 number: Some(number),
                 sequence: number,

@@ -134,9 +134,9 @@ impl Messages {
             let message = M::from_fields(kind, &mut Reader::new(body));
             let whole = reader.position();
             self.0.advance(whole);
-            match message? {
-                Some(message) => return Ok(Some(message)),
-                None => {} // of a later version of the protocol
+            // What is unknown is of a later version of the protocol.
+            if let Some(message) = message? {
+                return Ok(Some(message));
             }
         }
     }

@@ -176,6 +176,7 @@ impl Counts {
     }
 
     /// What came since `earlier`.
+    #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
             on_time: self.on_time.saturating_sub(earlier.on_time),

@@ -133,12 +133,12 @@ impl ClockComparison {
     }
 
     /// A time of ours on the server's clock, in microseconds.
-    pub(super) fn to_server(&self, ours: u64) -> u64 {
+    pub(super) fn to_server(self, ours: u64) -> u64 {
         ours.cast_signed().saturating_add(self.offset).max(0).cast_unsigned()
     }
 
     /// A time of the server's on our clock.
-    pub(super) fn to_ours(&self, theirs: u64) -> Time {
+    pub(super) fn to_ours(self, theirs: u64) -> Time {
         let ours = theirs.cast_signed().saturating_sub(self.offset).max(0).cast_unsigned();
         Time::ZERO + Duration::from_micros(ours)
     }

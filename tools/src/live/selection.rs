@@ -51,8 +51,7 @@ impl Selection {
             return false;
         }
         let wanted = match (self.skip, kind) {
-            (_, FrameKind::Key) => true,
-            (Skip::Nothing, _) => true,
+            (_, FrameKind::Key) | (Skip::Nothing, _) => true,
             (Skip::Disposable, kind) => kind == FrameKind::Reference,
             (Skip::AllButKeys, _) => false,
         };
@@ -106,7 +105,7 @@ impl Bucket {
     }
 
     fn take(&mut self, kind: FrameKind, len: usize, now: Time) -> bool {
-        let elapsed = (now - self.filled).min(Duration::from_secs(3600));
+        let elapsed = (now - self.filled).min(Duration::from_hours(1));
         self.filled = now;
         let gained = self.rate as f64 * elapsed.as_secs_f64();
         self.level = self.level.saturating_add(gained as i64).min(self.rate.cast_signed());
@@ -167,7 +166,7 @@ mod tests {
         let (mut sent, mut last_was_dropped) = (0, false);
         for number in 0..2500_u32 {
             let now = Time::ZERO + number * Duration::from_millis(40);
-            let kind = if number % 25 == 0 { Key } else { Reference };
+            let kind = if number.is_multiple_of(25) { Key } else { Reference };
             let admitted = viewer.admits(kind, 4000, now);
             assert!(!(admitted && last_was_dropped && kind == Reference), "frame {number}");
             sent += if admitted { 8 * 4000_u64 } else { 0 };

@@ -106,9 +106,10 @@ impl Numbering {
     fn next(&mut self, frame: &Frame) -> (FrameHeader, Bytes) {
         let goes_on = self.last.is_some_and(|last| last + 1 == frame.number);
         let kind = frame.unit.kind;
-        let sets = match kind == FrameKind::Key && !goes_on {
-            true => frame.missing_sets.clone(),
-            false => Bytes::new(),
+        let sets = if kind == FrameKind::Key && !goes_on {
+            frame.missing_sets.clone()
+        } else {
+            Bytes::new()
         };
         let len = (sets.len() + frame.unit.bytes.len()) as u64;
         let (sequence, number, due) = (self.sequence, frame.number, micros(frame.due));

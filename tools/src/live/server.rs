@@ -183,10 +183,7 @@ impl LiveServer {
         }
         let is_over = self.shutting_down || broadcast.borrow().is_over();
         let wake = broadcast.borrow().next_wake(cx.now());
-        match is_over {
-            true => self.end(cx),
-            false => cx.set_alarm(wake),
-        }
+        if is_over { self.end(cx) } else { cx.set_alarm(wake) }
     }
 
     fn next_frame(&mut self) -> Option<Rc<Frame>> {

@@ -30,7 +30,7 @@ impl Table {
         let row = format_row(&Row { at, elapsed, viewers, counts, latency: &latency });
         self.before = measure.clone();
         self.at = at;
-        let with_header = self.rows % ROWS_TO_HEADER == 0;
+        let with_header = self.rows.is_multiple_of(ROWS_TO_HEADER);
         self.rows += 1;
         if with_header { format!("{HEADER}\n{row}") } else { row }
     }

@@ -394,9 +394,10 @@ impl FrameReader {
             session.on_frame(header, self.buffer.split_to(len).freeze(), now);
         }
         session.partial_bytes = (session.partial_bytes + self.buffer.len()).saturating_sub(before);
-        match session.partial_bytes > MAX_PARTIAL_BYTES {
-            true => Err(format!("more than {MAX_PARTIAL_BYTES} bytes of unfinished frames")),
-            false => Ok(()),
+        if session.partial_bytes > MAX_PARTIAL_BYTES {
+            Err(format!("more than {MAX_PARTIAL_BYTES} bytes of unfinished frames"))
+        } else {
+            Ok(())
         }
     }
 

@@ -91,27 +91,26 @@ fn orders(bits: u32) -> [Vec<u64>; 3] {
     [(0..count).rev().collect(), shuffled, blocks.collect()]
 }
 
-fn time_of(order: &[u64]) -> Duration {
+/// How many ranges are looked at or moved for one-byte fragments in this order.
+fn work_for(order: &[u64]) -> usize {
     let mut server = server(&wide());
     let byte = zeros(1);
-    #[expect(clippy::disallowed_methods, reason = "the test is about real time")]
-    let start = std::time::Instant::now();
+    work::take();
     for &offset in order {
         server.on_stream_frame(id(0), offset, false, byte.clone()).unwrap();
     }
     server.end_turn();
     assert_eq!(read_all(&mut server, id(0)).len(), order.len());
-    start.elapsed()
+    work::take()
 }
 
 #[test]
-fn the_work_for_fragments_in_any_order_is_not_quadratic() {
-    // row 40; best of several runs and a wide margin, since other things run on this machine:
-    // 16 times the fragments would cost 256 times the work if each cost a walk over the others
-    let best = |order: &[u64]| (0..5).map(|_| time_of(order)).min().unwrap();
-    for (few, many) in orders(12).iter().zip(&orders(16)) {
-        let (few, many) = (best(few), best(many));
-        assert!(many < few * 128, "{few:?} for 4096, {many:?} for 65536");
+fn the_work_for_a_fragment_is_not_a_walk_over_the_others() {
+    // row 40: there are thousands of gaps; to find the place takes a search, to make room for one a
+    // move of those behind it or before it
+    for order in orders(16) {
+        let each = work_for(&order) / order.len();
+        assert!(each < 400, "{each} ranges for a fragment");
     }
 }
 

@@ -7,6 +7,7 @@ mod lifecycle;
 mod reset_at;
 mod rules;
 mod transfer;
+pub(super) mod work;
 
 use std::time::Duration;
 

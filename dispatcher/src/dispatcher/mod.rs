@@ -1,0 +1,305 @@
+//! [`Dispatcher`]: takes every datagram of a port, runs the sessions that were touched once per
+//! turn, and keeps their alarms. What becomes of datagrams without a session is in `unrouted.rs`,
+//! how a session is made in `creation.rs`.
+
+mod creation;
+mod unrouted;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use protoquic_core::connection::ConnectionIdGenerator;
+use protoquic_core::crypto::ring_provider;
+use protoquic_core::session::{Host, Notice, SessionFactory};
+use protoquic_core::{
+    AlarmFactory, AlarmOwner, ApplicationError, ConnectionHelper, ConnectionId, EventLoopVisitor,
+    ObserverFactory, PacketSink, PacketWriter, RandomGenerator, ReceivedPacket, Time,
+};
+use rustls::crypto::CryptoProvider;
+
+use crate::buffered_packets::BufferedPackets;
+use crate::config::{DispatcherConfig, DispatcherSetup};
+use crate::early_packets::EarlyPackets;
+use crate::session_table::{SessionKey, SessionTable};
+use crate::stateless::{StatelessAnswers, is_blocked_port};
+use crate::time_wait::TimeWaitList;
+
+/// What a dispatcher has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DispatcherStats {
+    /// Sessions made.
+    pub sessions_created: u64,
+    /// Sessions that live.
+    pub sessions: usize,
+    /// Sessions whose handshake is not complete.
+    pub handshaking: usize,
+    /// Clients that wait for the rest of their ClientHello, or for their turn to have a session.
+    pub buffered: usize,
+    /// Closed connections that are still remembered.
+    pub time_wait: usize,
+    /// Datagrams dropped without an answer.
+    pub dropped: u64,
+}
+
+/// Routes the datagrams of one port to its sessions.
+///
+/// An event loop drives it as an [`EventLoopVisitor`].
+pub struct Dispatcher {
+    config: DispatcherConfig,
+    writer: Box<dyn PacketWriter>,
+    helper: Box<dyn ConnectionHelper>,
+    random: Box<dyn RandomGenerator>,
+    ids: Box<dyn ConnectionIdGenerator>,
+    factories: Vec<Box<dyn SessionFactory>>,
+    observers: Option<Box<dyn ObserverFactory>>,
+    sessions: SessionTable,
+    buffered: BufferedPackets,
+    early: EarlyPackets,
+    time_wait: TimeWaitList,
+    stateless: StatelessAnswers,
+    /// Sessions to run at the end of the turn.
+    touched: Vec<SessionKey>,
+    /// Sessions that wait for the writer.
+    blocked: Vec<SessionKey>,
+    accepting: bool,
+    handshaking: usize,
+    stats: DispatcherStats,
+    /// For reading Initial packets, which anyone can.
+    provider: Arc<CryptoProvider>,
+}
+
+impl std::fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dispatcher").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+impl Dispatcher {
+    /// A dispatcher that accepts connections.
+    pub fn new(setup: DispatcherSetup) -> Self {
+        let DispatcherSetup { config, writer, helper, ids, factories, observers } = setup;
+        let mut random = helper.random_generator();
+        Self {
+            stateless: StatelessAnswers::new(
+                &mut *random,
+                config.max_stateless_per_second,
+                config.secret.as_ref(),
+            ),
+            buffered: BufferedPackets::new(
+                config.max_buffered_connections,
+                config.max_buffered_packets,
+                config.buffer_lifetime,
+            ),
+            early: EarlyPackets::default(),
+            time_wait: TimeWaitList::new(config.time_wait, config.max_time_wait),
+            config,
+            writer,
+            helper,
+            random,
+            ids,
+            factories,
+            observers,
+            sessions: SessionTable::default(),
+            touched: Vec::new(),
+            blocked: Vec::new(),
+            accepting: true,
+            handshaking: 0,
+            stats: DispatcherStats::default(),
+            provider: ring_provider(),
+        }
+    }
+
+    /// From now on this decides who watches new connections.
+    pub fn set_observers(&mut self, observers: Box<dyn ObserverFactory>) {
+        self.observers = Some(observers);
+    }
+
+    /// What it has done so far.
+    pub fn stats(&self) -> DispatcherStats {
+        DispatcherStats {
+            sessions: self.sessions.len(),
+            handshaking: self.handshaking,
+            buffered: self.buffered.len(),
+            time_wait: self.time_wait.len(),
+            ..self.stats
+        }
+    }
+
+    /// From now on new clients are refused, and every session is told to end when it can
+    /// ([`Session::on_shutdown`](protoquic_core::Session::on_shutdown)).
+    pub fn stop_accepting_new_connections(&mut self, now: Time) {
+        self.accepting = false;
+        for key in self.sessions.keys() {
+            if let Some(entry) = self.sessions.get_mut(key) {
+                entry.host.shut_down(now);
+            }
+            self.touch(key);
+        }
+    }
+
+    /// Closes every session at once.
+    pub fn close_all(&mut self, now: Time, code: ApplicationError, reason: &str) {
+        self.accepting = false;
+        for key in self.sessions.keys() {
+            if let Some(entry) = self.sessions.get_mut(key) {
+                entry.host.close(now, code, reason);
+            }
+            self.touch(key);
+        }
+    }
+
+    /// Drops every session without a word, as a crash would; keys and tokens stay. For tests of what
+    /// clients make of it.
+    pub fn forget_everything(&mut self) {
+        for key in self.sessions.keys() {
+            self.sessions.remove(key);
+        }
+        self.handshaking = 0;
+    }
+
+    /// The session that packets with this connection ID belong to.
+    pub fn session_key(&mut self, id: &ConnectionId) -> Option<SessionKey> {
+        self.sessions.route(id)
+    }
+
+    /// Has [`Session::on_wake`](protoquic_core::Session::on_wake) of this session called in the next
+    /// turn: work came for it that no packet brought.
+    pub fn wake_session(&mut self, key: SessionKey) {
+        if let Some(host) = self.session_mut(key) {
+            host.wake();
+        }
+    }
+
+    /// Lends a session's host, which is run in the next turn: its owner may have work for it.
+    pub fn session_mut(&mut self, key: SessionKey) -> Option<&mut dyn Host> {
+        self.touch(key);
+        self.sessions.get_mut(key).map(|entry| &mut *entry.host)
+    }
+
+    /// Whether no session lives.
+    pub fn is_idle(&self) -> bool {
+        self.sessions.len() == 0
+    }
+
+    fn touch(&mut self, key: SessionKey) {
+        if let Some(entry) = self.sessions.get_mut(key)
+            && !std::mem::replace(&mut entry.touched, true)
+        {
+            self.touched.push(key);
+        }
+    }
+
+    fn run(&mut self, now: Time, key: SessionKey, alarms: &mut dyn AlarmFactory) {
+        let Some(entry) = self.sessions.get_mut(key) else { return };
+        entry.touched = false;
+        entry.host.run_turn(now, &mut *self.writer);
+        if entry.handshaking && entry.host.connection().is_established() {
+            entry.handshaking = false;
+            self.handshaking -= 1;
+        }
+        if entry.host.is_write_blocked() {
+            self.blocked.push(key);
+        }
+        alarms.set_alarm(entry.alarm, entry.host.next_deadline());
+        while let Some(notice) = self.sessions.get_mut(key).and_then(|e| e.host.pop_notice()) {
+            match notice {
+                Notice::ConnectionIdIssued(id) => self.sessions.add_route(id, key),
+                Notice::ConnectionIdRetired(id) => self.sessions.remove_route(&id, key),
+                Notice::PathDegrading => {} // only a client can choose another
+                Notice::Closed { reason, farewell } => {
+                    log::debug!("session closed: {reason}");
+                    self.remove(now, key, farewell, alarms);
+                }
+            }
+        }
+    }
+
+    fn remove(
+        &mut self,
+        now: Time,
+        key: SessionKey,
+        farewell: Option<Bytes>,
+        alarms: &mut dyn AlarmFactory,
+    ) {
+        if let Some(entry) = self.sessions.remove(key) {
+            self.handshaking -= usize::from(entry.handshaking);
+            alarms.remove_alarm(entry.alarm);
+            self.time_wait.add(now, entry.ids, farewell);
+        }
+    }
+}
+
+impl PacketSink for Dispatcher {
+    fn on_packet(&mut self, packet: ReceivedPacket) {
+        if is_blocked_port(packet.path.peer) {
+            self.stats.dropped += 1;
+            return;
+        }
+        let length = self.ids.connection_id_length();
+        let id = protoquic_core::wire::destination_bytes(&packet.data, length)
+            .and_then(ConnectionId::new);
+        let Some(id) = id else {
+            // Longer than ours can be: only Version Negotiation is possible.
+            return self.on_unrouted(packet);
+        };
+        match self.sessions.route(&id) {
+            Some(key) => {
+                if let Some(entry) = self.sessions.get_mut(key) {
+                    entry.host.process_packet(packet);
+                    if !std::mem::replace(&mut entry.touched, true) {
+                        self.touched.push(key);
+                    }
+                }
+            }
+            None => self.on_unrouted(packet),
+        }
+    }
+}
+
+impl EventLoopVisitor for Dispatcher {
+    fn on_alarm(&mut self, owner: AlarmOwner, now: Time) {
+        let key = SessionKey::from_owner(owner);
+        if let Some(entry) = self.sessions.get_mut(key) {
+            entry.host.on_alarm(now);
+            self.touch(key);
+        }
+    }
+
+    fn on_can_write(&mut self, _now: Time) {
+        self.writer.set_writable();
+        let _ = self.writer.flush();
+        for key in std::mem::take(&mut self.blocked) {
+            self.touch(key);
+        }
+    }
+
+    /// Every session runs its callbacks: work came from elsewhere.
+    fn on_wake(&mut self, _now: Time) {
+        for key in self.sessions.keys() {
+            self.touch(key);
+        }
+    }
+
+    /// Makes the sessions that are ready, runs those that were touched, writes what they have to
+    /// send.
+    fn on_turn_end(&mut self, now: Time, alarms: &mut dyn AlarmFactory) {
+        self.acknowledge_hellos();
+        self.process_buffered_hellos(now, self.config.max_sessions_per_turn, alarms);
+        let mut touched = std::mem::take(&mut self.touched);
+        for key in touched.drain(..) {
+            self.run(now, key, alarms);
+        }
+        // Sessions that were touched meanwhile wait for the next turn; keep the allocation.
+        touched.append(&mut self.touched);
+        self.touched = touched;
+        let _ = self.writer.flush();
+    }
+
+    fn wants_write_event(&self) -> bool {
+        self.writer.is_write_blocked()
+    }
+
+    fn has_work(&self) -> bool {
+        !self.touched.is_empty() || self.has_hellos_buffered()
+    }
+}
