@@ -25,7 +25,7 @@ impl Connection {
     }
 
     /// Gives back what events took, once they are delivered.
-    pub(crate) fn shrink_events(&mut self) {
+    pub fn shrink_events(&mut self) {
         self.events.shrink_to_fit();
     }
 }

@@ -34,8 +34,9 @@ pub enum Notice {
 /// The object-safe face of a [`SessionHost`], for dispatchers and event loops.
 ///
 /// Every method may change the [next deadline](Self::next_deadline) and add
-/// [notices](Self::pop_notice); look at both after [`run_turn`](Self::run_turn).
-pub trait Host {
+/// [notices](Self::pop_notice); look at both after [`run_turn`](Self::run_turn). A host is
+/// [`Any`](std::any::Any): who made it can have it back as what it is.
+pub trait Host: std::any::Any {
     /// Takes one datagram. No callback runs yet.
     fn process_packet(&mut self, packet: ReceivedPacket);
 

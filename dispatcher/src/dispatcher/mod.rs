@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use protoquic_core::connection::ConnectionIdGenerator;
 use protoquic_core::crypto::ring_provider;
-use protoquic_core::session::{Notice, SessionFactory};
+use protoquic_core::session::{Host, Notice, SessionFactory};
 use protoquic_core::{
     AlarmFactory, AlarmOwner, ApplicationError, ConnectionHelper, ConnectionId, EventLoopVisitor,
     ObserverFactory, PacketSink, PacketWriter, RandomGenerator, ReceivedPacket, Time,
@@ -165,10 +165,15 @@ impl Dispatcher {
     /// Has [`Session::on_wake`](protoquic_core::Session::on_wake) of this session called in the next
     /// turn: work came for it that no packet brought.
     pub fn wake_session(&mut self, key: SessionKey) {
-        if let Some(entry) = self.sessions.get_mut(key) {
-            entry.host.wake();
-            self.touch(key);
+        if let Some(host) = self.session_mut(key) {
+            host.wake();
         }
+    }
+
+    /// Lends a session's host, which is run in the next turn: its owner may have work for it.
+    pub fn session_mut(&mut self, key: SessionKey) -> Option<&mut dyn Host> {
+        self.touch(key);
+        self.sessions.get_mut(key).map(|entry| &mut *entry.host)
     }
 
     /// Whether no session lives.
