@@ -169,7 +169,8 @@ impl Connection {
             return Some(Allowance { size, eliciting: true, probe: true, ecn: Ecn::NotEct });
         }
         // It has to fit in the window too (RFC 9002 §7); data waits until it does.
-        let makes_room = mtu_probe.is_some_and(|size| self.recovery.may_ever_send(size as u64));
+        let makes_room = mtu_probe.is_some_and(|size| self.recovery.may_ever_send(size as u64))
+            && self.recovery.has_ack_eliciting_in_flight(Space::Application);
         let eliciting = probing || (room && !makes_room);
         if Space::ALL.into_iter().any(|space| self.wants(now, space, eliciting)) {
             return Some(Allowance { size, eliciting, probe: false, ecn: self.mark(eliciting) });

@@ -318,7 +318,7 @@ fn is_same(known: &PathAddress, seen: &PathAddress) -> bool {
 }
 
 /// How many paths are kept beside the active one.
-const MAX_OTHER_PATHS: usize = 4;
+pub(super) const MAX_OTHER_PATHS: usize = 4;
 /// A datagram with a challenge has so many bytes at least: the longest header, a frame, the tag.
 const MIN_PATH_DATAGRAM: usize = 64;
 /// RFC 9000 §8.2.1, §8.2.2
