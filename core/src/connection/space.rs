@@ -49,7 +49,7 @@ impl Spaces {
     }
 
     /// Those in which something may have happened.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &PacketSpace> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &PacketSpace> + Clone {
         self.handshake.iter().flatten().map(|space| &**space).chain([&self.application])
     }
 }
