@@ -111,7 +111,9 @@ fn counting(
     let factory = FnFactory::new(&[b"echo"], server(early(), store), move |connection| {
         let count = count.clone();
         let mut peer = RawPeer::new([]);
-        peer.on_stream = Some(Box::new(move || drop(count.fetch_add(1, Ordering::Relaxed))));
+        peer.on_stream = Some(Box::new(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        }));
         Box::new(SessionHost::new(connection, peer))
     });
     vec![Box::new(factory)]

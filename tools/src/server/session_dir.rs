@@ -107,7 +107,7 @@ impl SessionStore for SessionDir {
 /// The names of sessions that are there, the oldest first. Removes what is too old to be resumed, or
 /// was left by who was interrupted.
 fn read_folder(folder: &Path) -> io::Result<Vec<String>> {
-    let now = SystemTime::now();
+    let now = time_of(folder)?;
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -124,6 +124,14 @@ fn read_folder(folder: &Path) -> io::Result<Vec<String>> {
     }
     found.sort();
     Ok(found.into_iter().map(|(_, name)| name).collect())
+}
+
+/// The time as the folder's file system has it, which need not be on this machine.
+fn time_of(folder: &Path) -> io::Result<SystemTime> {
+    let probe = folder.join(format!("{}{ASIDE}", std::process::id()));
+    let now = File::create(&probe)?.metadata()?.modified();
+    fs::remove_file(&probe)?;
+    now
 }
 
 /// What files end in that are being written or taken.
