@@ -194,12 +194,10 @@ impl SharedStream {
             let left = deadline
                 .as_ref()
                 .map_or(Ok(Wait::Never), |deadline| deadline.left().map(Wait::from));
-            match finished(self.wait_readable(left?)) {
-                // The end or an error is for the next turn of the loop to tell.
-                Ok(()) => {}
-                Err(error @ (Error::WouldBlock | Error::TimedOut)) => return Err(error),
-                Err(_) => {}
-            }
+            let waited = finished(self.wait_readable(left?));
+            if let Err(error @ (Error::WouldBlock | Error::TimedOut)) = waited {
+                return Err(error);
+            } // any other is for the next turn to tell
         }
     }
 
