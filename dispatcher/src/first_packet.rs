@@ -4,7 +4,7 @@
 //!
 //! 1. blocked source ports: dropped
 //! 2. unreadable headers: dropped
-//! 3. known connection IDs: to their session (`dispatcher.rs`)
+//! 3. known connection IDs: to their session (`dispatcher/mod.rs`)
 //! 4. IDs whose ClientHello is being collected: kept with it
 //! 5. IDs of closed connections: the stored close, ever more rarely
 //! 6. not accepting: refused

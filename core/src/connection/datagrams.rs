@@ -129,6 +129,8 @@ pub(super) struct Datagrams {
     passed_over: bool,
     received: VecDeque<Bytes>,
     received_bytes: usize,
+    /// So many of those received, the oldest, lie in memory of their own.
+    copied: usize,
     notices: VecDeque<Event>,
     stats: DatagramStats,
 }
@@ -145,6 +147,7 @@ impl Datagrams {
             passed_over: false,
             received: VecDeque::new(),
             received_bytes: 0,
+            copied: 0,
             notices: VecDeque::new(),
             stats: DatagramStats::default(),
         }
@@ -270,9 +273,10 @@ impl Datagrams {
     /// What the application has not taken by the end of a turn must not keep a batch of received
     /// packets in memory.
     pub(super) fn end_turn(&mut self) {
-        for data in &mut self.received {
+        for data in self.received.iter_mut().skip(self.copied) {
             *data = Bytes::copy_from_slice(data);
         }
+        self.copied = self.received.len();
     }
 
     pub(super) fn on_acked(&mut self, id: DatagramId) {
@@ -304,6 +308,7 @@ impl Datagrams {
     fn poll_received(&mut self) -> Option<Bytes> {
         let data = self.received.pop_front()?;
         self.received_bytes -= data.len() + DATAGRAM_OVERHEAD;
+        self.copied = self.copied.saturating_sub(1);
         Some(data)
     }
 
@@ -367,6 +372,25 @@ mod tests {
             let mut events = std::iter::from_fn(|| datagrams.poll_event());
             assert!(events.all(|event| matches!(event, Event::DatagramReceived(_))));
             assert_eq!(datagrams.received_bytes, 0);
+        }
+    }
+
+    #[test]
+    fn what_waits_for_long_is_copied_once() {
+        let mut datagrams = datagrams(DatagramConfig::default());
+        let batch = Bytes::from(vec![9; 1000]);
+        let places = |datagrams: &Datagrams| -> Vec<_> {
+            datagrams.received.iter().map(|data| data.as_ptr()).collect()
+        };
+        for n in 0..10 {
+            let before = places(&datagrams);
+            assert!(datagrams.on_frame(batch.slice(n..n + 100), 103).is_ok());
+            datagrams.end_turn();
+            assert_eq!(places(&datagrams)[..before.len()], before);
+            assert!(!batch.as_ptr_range().contains(&places(&datagrams)[before.len()]));
+            if n == 5 {
+                assert!(datagrams.poll_event().is_some());
+            }
         }
     }
 
