@@ -3,6 +3,8 @@
 //! between real sockets ([`relay`]), certificates made once per process, and small protocols to run
 //! over them. Public seams only.
 
+pub mod conformance;
+pub mod datagram_pair;
 pub mod datagrams;
 pub mod evil;
 pub mod evil_hello;

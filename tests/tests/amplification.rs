@@ -12,7 +12,7 @@ use protoquic::session::ClientHelloInfo;
 use protoquic::wire::{Frame, PacketType};
 use protoquic::{
     Connection, Ecn, EventLoopVisitor, Host, PacketSink, PathAddress, ReceivedPacket, Refuse,
-    Reject, ServerConfig, Session, SessionContext, SessionFactory, SessionHost, Stream,
+    Reject, ServerConfig, Session, SessionContext, SessionFactory, SessionHost, Space, Stream,
     StreamContext, StreamId,
 };
 use protoquic_tests::evil::{Evil, bytes_of, unchanged};
@@ -37,6 +37,17 @@ fn evil(net: &mut EchoNet, port: u16) -> Evil {
     Evil::client(net, port, b"echo", &parameters(), unchanged())
 }
 
+/// A client that acknowledges nothing and never finishes its handshake.
+fn unfinished(net: &mut EchoNet) -> Evil {
+    let hold = Box::new(|space, messages| match space {
+        Space::Initial => messages,
+        _ => Vec::new(),
+    });
+    let mut evil = Evil::client(net, 5000, b"echo", &parameters(), hold);
+    evil.acknowledges = false;
+    evil
+}
+
 /// Runs and looks at every instant that the bound holds. Returns the sums.
 #[track_caller]
 fn watch(net: &mut EchoNet, evil: &mut Evil, time: Duration) -> (usize, usize) {
@@ -52,14 +63,7 @@ fn watch(net: &mut EchoNet, evil: &mut Evil, time: Duration) -> (usize, usize) {
 #[test]
 fn probe_timeouts_stay_within_three_times_what_came() {
     let mut net = net();
-    let mut evil = evil(&mut net, 5000);
-    evil.acknowledges = false;
-    let finished = Box::new(|space, messages| match space {
-        protoquic::Space::Initial => messages,
-        _ => Vec::new(), // it never finishes
-    });
-    evil = Evil::client(&mut net, evil.address.port(), b"echo", &parameters(), finished);
-    evil.acknowledges = false;
+    let mut evil = unfinished(&mut net);
     evil.start(&mut net);
     let (sent, received) = watch(&mut net, &mut evil, SECOND * 15);
     assert_eq!(sent, 1200);
@@ -71,12 +75,7 @@ fn probe_timeouts_stay_within_three_times_what_came() {
 fn what_waits_at_the_limit_goes_out_with_the_next_datagram() {
     // RFC 9002 §6.2.2.1: at the limit there is no timer, so that none backs off meanwhile.
     let mut net = net();
-    let hold = Box::new(|space, messages| match space {
-        protoquic::Space::Initial => messages,
-        _ => Vec::new(),
-    });
-    let mut evil = Evil::client(&mut net, 5000, b"echo", &parameters(), hold);
-    evil.acknowledges = false;
+    let mut evil = unfinished(&mut net);
     let first = evil.peer_id;
     evil.start(&mut net);
     let (_, received) = watch(&mut net, &mut evil, SECOND * 8);
@@ -91,12 +90,7 @@ fn what_waits_at_the_limit_goes_out_with_the_next_datagram() {
 #[test]
 fn small_datagrams_earn_small_answers() {
     let mut net = net();
-    let hold = Box::new(|space, messages| match space {
-        protoquic::Space::Initial => messages,
-        _ => Vec::new(),
-    });
-    let mut evil = Evil::client(&mut net, 5000, b"echo", &parameters(), hold);
-    evil.acknowledges = false;
+    let mut evil = unfinished(&mut net);
     let first = evil.peer_id;
     evil.start(&mut net);
     watch(&mut net, &mut evil, SECOND * 3);
@@ -114,12 +108,7 @@ fn small_datagrams_earn_small_answers() {
 #[test]
 fn a_close_in_the_handshake_stays_within_the_bound() {
     let mut net = net();
-    let hold = Box::new(|space, messages| match space {
-        protoquic::Space::Initial => messages,
-        _ => Vec::new(),
-    });
-    let mut evil = Evil::client(&mut net, 5000, b"echo", &parameters(), hold);
-    evil.acknowledges = false;
+    let mut evil = unfinished(&mut net);
     evil.start(&mut net);
     watch(&mut net, &mut evil, SECOND * 5);
     evil.send(&mut net, PacketType::Initial, &bytes_of(&Frame::HandshakeDone));
@@ -136,12 +125,7 @@ fn a_close_in_the_handshake_stays_within_the_bound() {
 fn an_initial_in_a_small_datagram_is_dropped_by_a_session_too() {
     // RFC 9000 §14.1
     let mut net = net();
-    let hold = Box::new(|space, messages| match space {
-        protoquic::Space::Initial => messages,
-        _ => Vec::new(),
-    });
-    let mut evil = Evil::client(&mut net, 5000, b"echo", &parameters(), hold);
-    evil.acknowledges = false;
+    let mut evil = unfinished(&mut net);
     evil.start(&mut net);
     evil.run(&mut net, SECOND / 10);
     let small = evil.seal_to(PacketType::Initial, &bytes_of(&Frame::HandshakeDone), 0, 0);

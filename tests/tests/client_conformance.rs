@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use protoquic::connection::Config;
 use protoquic::wire::{Frame, FrameIter, PacketType, SHORT_RESERVED_BITS};
-use protoquic::{
-    ConnectionId, Direction, ResetToken, ServerConfig, Space, StreamId, TransportErrorCode as Code,
-};
-use protoquic_tests::evil::{Evil, SeenClose, ack_frame, bytes_of};
+use protoquic::{Direction, ServerConfig, Space, StreamId, TransportErrorCode as Code};
+use protoquic_tests::conformance::{expect_close, expect_one_rtt_close, new_id, stream};
+use protoquic_tests::evil::{Evil, ack_frame, bytes_of};
 use protoquic_tests::evil_hello::{Parameters, parameters, parameters_with, parameters_without};
 use protoquic_tests::http3::varint;
 use protoquic_tests::net::{Link, Net};
@@ -52,9 +51,7 @@ fn in_handshake() -> (EchoNet, Evil) {
 
 #[track_caller]
 fn one_rtt_closes_with(frames: &[u8], code: Code) {
-    let (mut net, mut evil) = established();
-    evil.send(&mut net, PacketType::OneRtt, frames);
-    expect_close(&mut net, &mut evil, code);
+    expect_one_rtt_close(established(), frames, code);
 }
 
 #[track_caller]
@@ -63,28 +60,9 @@ fn frame_closes_with(frame: &Frame<'_>, code: Code) {
 }
 
 #[track_caller]
-fn expect_close(net: &mut EchoNet, evil: &mut Evil, code: Code) {
-    let close = evil.wait_for_close(net);
-    let Some(SeenClose { application: false, code: got, .. }) = close else {
-        panic!("a close by the transport, not {close:?}");
-    };
-    assert_eq!(Code(got), code);
-}
-
-#[track_caller]
 fn parameters_close(parameters: &Parameters) {
     let (mut net, mut evil) = attacked(parameters);
     expect_close(&mut net, &mut evil, Code::TRANSPORT_PARAMETER_ERROR);
-}
-
-fn stream(raw: u64) -> Frame<'static> {
-    Frame::Stream { id: StreamId::from_raw(raw), offset: 0, fin: false, data: b"" }
-}
-
-fn new_id(sequence: u64, retire_prior_to: u64, byte: u8) -> Vec<u8> {
-    let id = ConnectionId::new(&[byte; 8]).expect("eight bytes");
-    let reset_token = ResetToken([byte; 16]);
-    bytes_of(&Frame::NewConnectionId { sequence, retire_prior_to, id, reset_token })
 }
 
 #[test]

@@ -1,77 +1,19 @@
 //! Unreliable datagrams (RFC 9221) end to end in virtual time: delivery, notices, priorities beside
 //! streams, deadlines, limits, and peers that break the rules.
 
-use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use protoquic::TransportErrorCode as Code;
 use protoquic::connection::{Config, DatagramConfig, DatagramError, DatagramOptions};
 use protoquic::wire::{Frame, PacketType};
-use protoquic_tests::datagrams::{ALPN, DatagramPeer, Log, config, factory, open_bulk, urgent};
+use protoquic_tests::datagram_pair::{Logs, Pair};
+use protoquic_tests::datagrams::{ALPN, DatagramPeer, config, factory, urgent};
 use protoquic_tests::evil::{Evil, bytes_of, unchanged};
 use protoquic_tests::evil_hello::{parameters, parameters_with};
 use protoquic_tests::http3::varint;
 use protoquic_tests::net::{Link, Net};
-use protoquic_tests::tls;
-
-type Logs = Rc<RefCell<Log>>;
-
-struct Pair {
-    net: Net<DatagramPeer>,
-    client: Logs,
-    server: Logs,
-}
-
-/// A client and a server that are connected.
-fn pair(seed: u64, link: Link, client: Config, server: Config) -> Pair {
-    println!("seed {seed}");
-    let (client_log, server_log) = (Logs::default(), Logs::default());
-    let mut net = Net::new(seed, link, factory(server, &server_log));
-    let session = DatagramPeer { log: Rc::clone(&client_log) };
-    net.connect(Arc::new(client), tls::client(&[ALPN]), session, |writer| Box::new(writer));
-    let done = net.run_until(Duration::from_secs(20), |net| {
-        net.clients[0].host().connection().is_confirmed()
-    });
-    assert!(done, "the handshake completes");
-    Pair { net, client: client_log, server: server_log }
-}
-
-fn simple() -> Pair {
-    pair(1, Link::default(), config(), config())
-}
-
-impl Pair {
-    fn send(&mut self, data: &[u8], options: DatagramOptions) -> Result<(), DatagramError> {
-        let now = self.net.now;
-        let data = Bytes::copy_from_slice(data);
-        self.net.clients[0].enter(now, |_, cx| cx.send_datagram(data, options)).map(drop)
-    }
-
-    fn bulk(&mut self, bytes: usize, urgency: u8) {
-        let now = self.net.now;
-        self.net.clients[0].enter(now, |_, cx| {
-            let id = open_bulk(cx, bytes);
-            let priority = protoquic::streams::Priority { urgency, incremental: true };
-            cx.connection().stream_set_priority(id, priority).expect("it is open");
-        });
-    }
-
-    fn max(&self) -> Option<usize> {
-        self.net.clients[0].host().connection().max_datagram_size()
-    }
-
-    fn run(&mut self, millis: u64) {
-        self.net.kick();
-        self.net.run_for(Duration::from_millis(millis));
-    }
-
-    fn received(&self) -> Vec<Bytes> {
-        self.server.borrow().received.iter().map(|(_, data)| data.clone()).collect()
-    }
-}
 
 fn any() -> DatagramOptions {
     DatagramOptions::default()
@@ -79,7 +21,7 @@ fn any() -> DatagramOptions {
 
 #[test]
 fn datagrams_arrive_whole_in_order_and_are_acknowledged() {
-    let mut pair = simple();
+    let mut pair = Pair::simple();
     let max = pair.max().expect("the server takes them");
     for len in [0, 1, 63, 64, max] {
         pair.send(&vec![len as u8; len], any()).expect("there is room");
@@ -95,7 +37,7 @@ fn datagrams_arrive_whole_in_order_and_are_acknowledged() {
 fn each_datagram_is_sent_once_and_its_loss_is_told() {
     // RFC 9221 §5.2: not retransmitted; the application may be told of its fate.
     for seed in 0..5 {
-        let mut pair = pair(seed, Link { loss: 100, ..Link::default() }, config(), config());
+        let mut pair = Pair::new(seed, Link { loss: 100, ..Link::default() }, config(), config());
         for n in 0..400_u64 {
             pair.send(&n.to_be_bytes(), any()).expect("there is room");
             pair.run(5);
@@ -116,7 +58,7 @@ fn each_datagram_is_sent_once_and_its_loss_is_told() {
 #[test]
 fn nothing_is_sent_to_a_peer_that_has_not_asked_for_it() {
     // RFC 9221 §3
-    let mut pair = pair(1, Link::default(), config(), Config::default());
+    let mut pair = Pair::new(1, Link::default(), config(), Config::default());
     assert_eq!(pair.max(), None);
     assert_eq!(pair.send(b"x", any()), Err(DatagramError::NotSupported));
 }
@@ -126,7 +68,7 @@ fn frames_are_no_larger_than_the_peer_said() {
     // RFC 9221 §3: type and length count.
     let datagrams = DatagramConfig { max_frame_size: 100, ..DatagramConfig::default() };
     let server = Config { datagrams, ..Config::default() };
-    let mut pair = pair(1, Link::default(), config(), server);
+    let mut pair = Pair::new(1, Link::default(), config(), server);
     assert_eq!(pair.max(), Some(97)); // one byte for the type, two for the length of 97
     assert_eq!(pair.send(&[0; 98], any()), Err(DatagramError::TooLarge(97)));
     pair.send(&[0; 97], any()).expect("it fits");
@@ -137,7 +79,7 @@ fn frames_are_no_larger_than_the_peer_said() {
 
 #[test]
 fn the_limit_follows_the_path() {
-    let mut pair = simple();
+    let mut pair = Pair::simple();
     let first = pair.max().expect("the server takes them");
     pair.run(3000);
     let later = pair.max().expect("the server takes them");
@@ -147,8 +89,9 @@ fn the_limit_follows_the_path() {
 #[test]
 fn datagrams_go_before_less_urgent_streams_and_after_more_urgent_ones() {
     for (urgency, first) in [(1, true), (6, false)] {
-        let mut pair = simple();
-        pair.bulk(300_000, 3);
+        let mut pair = Pair::simple();
+        let bulk = pair.bulk(300_000);
+        pair.prioritize(bulk, 3, true);
         for n in 0..30_u8 {
             pair.send(&[n; 1000], urgent(urgency)).expect("there is room");
         }
@@ -164,8 +107,9 @@ fn datagrams_go_before_less_urgent_streams_and_after_more_urgent_ones() {
 
 #[test]
 fn datagrams_and_streams_of_one_urgency_share() {
-    let mut pair = simple();
-    pair.bulk(200_000, 3);
+    let mut pair = Pair::simple();
+    let bulk = pair.bulk(200_000);
+    pair.prioritize(bulk, 3, true);
     for n in 0..150_u8 {
         pair.send(&[n; 1000], any()).expect("there is room");
     }
@@ -179,7 +123,7 @@ fn datagrams_and_streams_of_one_urgency_share() {
 
 #[test]
 fn the_most_urgent_datagram_goes_first() {
-    let mut pair = simple();
+    let mut pair = Pair::simple();
     for urgency in [7, 3, 0, 200, 0] {
         pair.send(&[urgency], urgent(urgency)).expect("there is room");
     }
@@ -190,8 +134,9 @@ fn the_most_urgent_datagram_goes_first() {
 
 #[test]
 fn a_datagram_that_is_late_is_dropped_and_told() {
-    let mut pair = simple();
-    pair.bulk(400_000, 0);
+    let mut pair = Pair::simple();
+    let bulk = pair.bulk(400_000);
+    pair.prioritize(bulk, 0, true);
     let deadline = Some(pair.net.now + Duration::from_millis(30));
     pair.send(b"late", DatagramOptions { deadline, ..any() }).expect("there is room");
     pair.send(b"patient", any()).expect("there is room");
@@ -203,8 +148,9 @@ fn a_datagram_that_is_late_is_dropped_and_told() {
 
 #[test]
 fn the_send_queue_is_bounded() {
-    let mut pair = simple();
-    pair.bulk(100_000, 0);
+    let mut pair = Pair::simple();
+    let bulk = pair.bulk(100_000);
+    pair.prioritize(bulk, 0, true);
     let sent = (0..10_000).take_while(|_| pair.send(&[], any()).is_ok()).count();
     assert_eq!(sent, 256 * 1024 / 64); // empty ones count as well
     assert_eq!(pair.send(b"x", any()), Err(DatagramError::QueueFull));
@@ -218,7 +164,7 @@ fn datagrams_obey_congestion_control_and_no_flow_control() {
     // RFC 9221 §5.3, §5.4
     let mut server = config();
     server.streams.max_data = 0;
-    let mut pair = pair(1, Link::default(), config(), server);
+    let mut pair = Pair::new(1, Link::default(), config(), server);
     for _ in 0..200 {
         pair.send(&[0; 1000], any()).expect("there is room");
     }
@@ -234,7 +180,7 @@ fn datagrams_obey_congestion_control_and_no_flow_control() {
 
 #[test]
 fn datagrams_as_large_as_a_packet_all_go_out_beside_a_stream() {
-    let mut pair = simple();
+    let mut pair = Pair::simple();
     pair.run(3000); // the MTU is found
     let max = pair.max().expect("the server takes them");
     let (now, mut sent) = (pair.net.now, 0);
@@ -243,7 +189,8 @@ fn datagrams_as_large_as_a_packet_all_go_out_beside_a_stream() {
             sent += 1;
         }
     });
-    pair.bulk(500_000, 3);
+    let bulk = pair.bulk(500_000);
+    pair.prioritize(bulk, 3, true);
     pair.run(5000);
     assert_eq!(pair.received().len(), sent);
     assert!(pair.client.borrow().dropped.is_empty());

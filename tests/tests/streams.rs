@@ -1,89 +1,21 @@
 //! Streams beyond RFC 9000 end to end in virtual time: resets that deliver a front
 //! (RESET_STREAM_AT), deadlines, priorities (RFC 9218), and senders that stay blocked.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use protoquic::connection::Config;
-use protoquic::streams::Priority;
 use protoquic::wire::{Frame, PacketType};
-use protoquic::{
-    ApplicationError, Direction, Role, StreamError, StreamId, TransportErrorCode as Code,
-};
-use protoquic_tests::datagrams::{ALPN, DatagramPeer, Log, config, factory, open_bulk, urgent};
+use protoquic::{Direction, Role, StreamError, StreamId, TransportErrorCode as Code};
+use protoquic_tests::datagram_pair::{LATE, Logs, Pair};
+use protoquic_tests::datagrams::{ALPN, DatagramPeer, config, factory, open_bulk, urgent};
 use protoquic_tests::evil::{Evil, bytes_of, unchanged};
 use protoquic_tests::evil_hello::{parameters, parameters_with};
 use protoquic_tests::net::{Link, Net};
 use protoquic_tests::tls;
 
-type Logs = Rc<RefCell<Log>>;
-
-struct Pair {
-    net: Net<DatagramPeer>,
-    client: Logs,
-    server: Logs,
-}
-
-/// A client and a server that are connected.
-fn pair(seed: u64, link: Link, client: Config, server: Config) -> Pair {
-    println!("seed {seed}");
-    let (client_log, server_log) = (Logs::default(), Logs::default());
-    let mut net = Net::new(seed, link, factory(server, &server_log));
-    let session = DatagramPeer { log: Rc::clone(&client_log) };
-    net.connect(Arc::new(client), tls::client(&[ALPN]), session, |writer| Box::new(writer));
-    let done = net.run_until(Duration::from_secs(20), |net| {
-        net.clients[0].host().connection().is_confirmed()
-    });
-    assert!(done, "the handshake completes");
-    Pair { net, client: client_log, server: server_log }
-}
-
-fn simple() -> Pair {
-    pair(1, Link::default(), config(), config())
-}
-
-impl Pair {
-    /// A stream of the client's with so much to send.
-    fn bulk(&mut self, bytes: usize) -> StreamId {
-        let now = self.net.now;
-        self.net.clients[0].enter(now, |_, cx| open_bulk(cx, bytes))
-    }
-
-    fn prioritize(&mut self, id: StreamId, urgency: u8, incremental: bool) {
-        let now = self.net.now;
-        let priority = Priority { urgency, incremental };
-        self.net.clients[0]
-            .enter(now, |_, cx| cx.connection().stream_set_priority(id, priority))
-            .expect("it is open");
-    }
-
-    fn set_deadline(&mut self, id: StreamId, after: Duration) {
-        let now = self.net.now;
-        self.net.clients[0]
-            .enter(now, |_, cx| cx.connection().stream_set_deadline(id, Some(now + after), LATE))
-            .expect("it is open");
-    }
-
-    fn reset_at(&mut self, id: StreamId, reliable: u64) -> Result<(), StreamError> {
-        let now = self.net.now;
-        self.net.clients[0].enter(now, |_, cx| cx.connection().stream_reset_at(id, LATE, reliable))
-    }
-
-    fn run(&mut self, millis: u64) {
-        self.net.kick();
-        self.net.run_for(Duration::from_millis(millis));
-    }
-
-    /// How much of a stream has come.
-    fn arrived(&self, id: StreamId) -> usize {
-        self.server.borrow().streams.get(&id).map_or(0, |(len, _)| *len)
-    }
-}
-
-const LATE: ApplicationError = ApplicationError(77);
 const LOSSY: Link = Link {
     delay: Duration::from_millis(10),
     loss: 100,
@@ -98,7 +30,7 @@ const LOSSY: Link = Link {
 #[test]
 fn a_reset_delivers_the_front_of_its_stream_whatever_is_lost() {
     for seed in 0..20 {
-        let mut pair = pair(seed, LOSSY, config(), config());
+        let mut pair = Pair::new(seed, LOSSY, config(), config());
         let id = pair.bulk(200_000);
         pair.run(15);
         pair.reset_at(id, 60_000).expect("the server takes it");
@@ -113,7 +45,7 @@ fn a_reset_delivers_the_front_of_its_stream_whatever_is_lost() {
 #[test]
 fn a_peer_that_does_not_take_it_is_not_sent_it() {
     let server = Config { reset_stream_at: false, ..config() };
-    let mut pair = pair(1, Link::default(), config(), server);
+    let mut pair = Pair::new(1, Link::default(), config(), server);
     let id = pair.bulk(10_000);
     assert_eq!(pair.reset_at(id, 5000), Err(StreamError::NotSupported));
     pair.run(500);
@@ -238,7 +170,7 @@ fn its_parameter_has_no_value() {
 #[test]
 fn nothing_is_sent_after_the_deadline_of_a_stream() {
     for seed in 0..10 {
-        let mut pair = pair(seed, LOSSY, config(), config());
+        let mut pair = Pair::new(seed, LOSSY, config(), config());
         let id = pair.bulk(3_000_000);
         let other = pair.bulk(100_000);
         pair.set_deadline(id, Duration::from_millis(50));
@@ -256,7 +188,7 @@ fn nothing_is_sent_after_the_deadline_of_a_stream() {
 
 #[test]
 fn what_arrives_in_time_is_not_reset() {
-    let mut pair = simple();
+    let mut pair = Pair::simple();
     let id = pair.bulk(5000);
     pair.set_deadline(id, Duration::from_millis(50));
     pair.run(2000);
@@ -266,7 +198,7 @@ fn what_arrives_in_time_is_not_reset() {
 
 #[test]
 fn what_is_lost_is_not_sent_again_after_the_deadline() {
-    let mut pair = simple();
+    let mut pair = Pair::simple();
     pair.net.link.loss = 1000;
     let id = pair.bulk(5000);
     pair.set_deadline(id, Duration::from_millis(5));
@@ -283,7 +215,7 @@ fn what_is_lost_is_not_sent_again_after_the_deadline() {
 
 /// Lets streams of these priorities send and returns the order in which they ended.
 fn order(priorities: &[(u8, bool)]) -> Vec<usize> {
-    let mut pair = simple();
+    let mut pair = Pair::simple();
     let ids: Vec<_> = priorities.iter().map(|_| pair.bulk(200_000)).collect();
     for (id, (urgency, incremental)) in ids.iter().zip(priorities) {
         pair.prioritize(*id, *urgency, *incremental);
@@ -309,7 +241,7 @@ fn streams_that_do_not_share_end_in_the_order_of_their_ids() {
 
 #[test]
 fn streams_that_share_make_progress_together() {
-    let mut pair = simple();
+    let mut pair = Pair::simple();
     let ids = [pair.bulk(400_000), pair.bulk(400_000), pair.bulk(400_000)];
     for id in ids {
         pair.prioritize(id, 3, true);
@@ -327,7 +259,7 @@ fn streams_that_share_make_progress_together() {
 
 #[test]
 fn a_priority_can_change_while_a_stream_sends() {
-    let mut pair = simple();
+    let mut pair = Pair::simple();
     let (first, second) = (pair.bulk(500_000), pair.bulk(500_000));
     pair.prioritize(first, 2, false);
     pair.run(40);
@@ -351,7 +283,8 @@ fn with_windows(mut config: Config, data: u64, stream: u64) -> Config {
 #[test]
 fn a_connection_does_not_fall_idle_while_its_sender_is_blocked() {
     for (data, stream) in [(10_000, 50_000), (50_000, 10_000)] {
-        let mut pair = pair(1, Link::default(), config(), with_windows(config(), data, stream));
+        let mut pair =
+            Pair::new(1, Link::default(), config(), with_windows(config(), data, stream));
         pair.server.borrow_mut().deaf = true;
         let id = pair.bulk(30_000);
         pair.run(20_000);

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use protoquic::connection::Config;
 use protoquic::wire::{Frame, PacketType, SHORT_RESERVED_BITS};
-use protoquic::{
-    ConnectionId, Direction, ResetToken, ServerConfig, Space, StreamId, TransportErrorCode as Code,
-};
-use protoquic_tests::evil::{Evil, SeenClose, Tamper, bytes_of, unchanged};
+use protoquic::{Direction, ServerConfig, Space, StreamId, TransportErrorCode as Code};
+use protoquic_tests::conformance::{expect_close, expect_one_rtt_close, new_id, stream};
+use protoquic_tests::evil::{Evil, Tamper, bytes_of, unchanged};
 use protoquic_tests::evil_hello::{
     Parameters, change_extension, parameters, parameters_with, parameters_without,
 };
@@ -36,23 +35,12 @@ fn established() -> (EchoNet, Evil) {
 /// Sends these bytes in a 1-RTT packet and expects a close with this code.
 #[track_caller]
 fn one_rtt_closes_with(frames: &[u8], code: Code) {
-    let (mut net, mut evil) = established();
-    evil.send(&mut net, PacketType::OneRtt, frames);
-    expect_close(&mut net, &mut evil, code);
+    expect_one_rtt_close(established(), frames, code);
 }
 
 #[track_caller]
 fn frame_closes_with(frame: &Frame<'_>, code: Code) {
     one_rtt_closes_with(&bytes_of(frame), code);
-}
-
-#[track_caller]
-fn expect_close(net: &mut EchoNet, evil: &mut Evil, code: Code) {
-    let close = evil.wait_for_close(net);
-    let Some(SeenClose { application: false, code: got, .. }) = close else {
-        panic!("a close by the transport, not {close:?}");
-    };
-    assert_eq!(Code(got), code);
 }
 
 /// A handshake with these parameters is refused.
@@ -82,10 +70,6 @@ fn in_handshake(acknowledges: bool) -> (EchoNet, Evil) {
     assert!(evil.run_until(&mut net, std::time::Duration::from_secs(1), ready));
     evil.next_number[1] = evil.next_number[1].max(1);
     (net, evil)
-}
-
-fn stream(raw: u64) -> Frame<'static> {
-    Frame::Stream { id: StreamId::from_raw(raw), offset: 0, fin: false, data: b"" }
 }
 
 #[test]
@@ -253,10 +237,7 @@ fn c24_streams_blocked_above_two_to_the_sixty() {
 
 #[test]
 fn c25_new_connection_id_that_retires_itself() {
-    let id = ConnectionId::new(&[5; 8]).unwrap();
-    let reset_token = ResetToken([1; 16]);
-    let frame = Frame::NewConnectionId { sequence: 1, retire_prior_to: 11, id, reset_token };
-    frame_closes_with(&frame, Code::FRAME_ENCODING_ERROR);
+    one_rtt_closes_with(&new_id(1, 11, 5), Code::FRAME_ENCODING_ERROR);
 }
 
 #[test]
@@ -333,27 +314,14 @@ fn an_acknowledgement_of_what_was_never_sent() {
 #[test]
 fn more_connection_ids_than_were_allowed() {
     // RFC 9000 §5.1.1
-    let frames: Vec<u8> = (1..=8)
-        .flat_map(|n| {
-            let id = ConnectionId::new(&[n as u8; 8]).unwrap();
-            let reset_token = ResetToken([n as u8; 16]);
-            bytes_of(&Frame::NewConnectionId { sequence: n, retire_prior_to: 0, id, reset_token })
-        })
-        .collect();
+    let frames: Vec<u8> = (1..=8).flat_map(|n| new_id(n, 0, n as u8)).collect();
     one_rtt_closes_with(&frames, Code::CONNECTION_ID_LIMIT_ERROR);
 }
 
 #[test]
 fn a_connection_id_under_two_numbers() {
     // RFC 9000 §19.15
-    let id = ConnectionId::new(&[5; 8]).unwrap();
-    let frames: Vec<u8> = (1..=2)
-        .flat_map(|sequence| {
-            let reset_token = ResetToken([1; 16]);
-            bytes_of(&Frame::NewConnectionId { sequence, retire_prior_to: 0, id, reset_token })
-        })
-        .collect();
-    one_rtt_closes_with(&frames, Code::PROTOCOL_VIOLATION);
+    one_rtt_closes_with(&[new_id(1, 0, 5), new_id(2, 0, 5)].concat(), Code::PROTOCOL_VIOLATION);
 }
 
 #[test]

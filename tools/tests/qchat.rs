@@ -62,6 +62,19 @@ impl Server {
         line.trim_end().to_owned()
     }
 
+    /// A client that echoes so many bytes, when its stream has begun.
+    #[cfg(unix)]
+    fn start_echo(&mut self, bytes: &str) -> Child {
+        let running = self
+            .client(&["--bytes", bytes])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        self.lines_until("new stream 0");
+        running
+    }
+
     fn lines_until(&mut self, what: &str) -> Vec<String> {
         let mut lines = Vec::new();
         loop {
@@ -153,13 +166,7 @@ fn an_echo_of_any_length_takes_constant_memory() {
 #[test]
 fn a_server_that_shuts_down_lets_the_echo_end() {
     let mut server = Server::start(&[]);
-    let running = server
-        .client(&["--bytes", "100000000"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    server.lines_until("new stream 0");
+    let running = server.start_echo("100000000");
     server.interrupt();
     let output = running.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -174,13 +181,7 @@ fn a_server_that_shuts_down_lets_the_echo_end() {
 #[test]
 fn a_second_interrupt_aborts_the_echo() {
     let mut server = Server::start(&[]);
-    let running = server
-        .client(&["--bytes", "100000000000"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    server.lines_until("new stream 0");
+    let running = server.start_echo("100000000000");
     server.interrupt();
     server.lines_until("shutting down");
     server.interrupt();

@@ -227,6 +227,23 @@ fn plain_files_are_served_and_nothing_beside_them() {
 }
 
 #[test]
+fn recorded_sites_push_what_they_name() {
+    let site = folder("pushes");
+    fs::create_dir_all(site.join("localhost")).unwrap();
+    let head = "HTTP/1.1 200 OK\r\nX-Push-Url: /style.css\r\n\r\n";
+    fs::write(site.join("localhost/index.html"), format!("{head}home")).unwrap();
+    fs::write(site.join("localhost/style.css"), "HTTP/1.1 200 OK\r\n\r\nstyle").unwrap();
+    let server = Server::start(&["--quic_response_cache_dir", site.to_str().unwrap()]);
+    let (url, out) = (server.url("/"), folder("pushed"));
+    let output = client(&[ANY, "--push", "5", "--output", out.to_str().unwrap(), &url]);
+    let line = format!("push 0: GET {url}style.css: 200 OK, 5 bytes\n");
+    assert!(text(&output.stderr).contains(&line), "{}", text(&output.stderr));
+    assert_eq!(fs::read(out.join("style.css")).unwrap(), b"style");
+    assert_eq!(fs::read(out.join("index.html")).unwrap(), b"home");
+    assert!(!text(&client(&[ANY, &url]).stderr).contains("push"));
+}
+
+#[test]
 fn recorded_sites_are_served_by_host() {
     let site = folder("recorded");
     fs::create_dir_all(site.join("www.example.org")).unwrap();

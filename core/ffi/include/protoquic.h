@@ -82,6 +82,50 @@
 // What stands for no stream, where one could be named.
 #define PQ_NO_STREAM UINT64_MAX
 
+// What a listener's event tells.
+typedef enum {
+  // A client begins a connection. Set `callback`, or it is refused; and `context`, if you like.
+  PQ_CB_NEW_CONNECTION = 0,
+} pq_cb_listener_event_kind;
+
+// What a connection's event tells.
+typedef enum {
+  // The handshake is complete.
+  PQ_CB_CONNECTED = 0,
+  // The peer opened `stream`. Set `callback`, or it is refused; and `context`, if you like.
+  PQ_CB_PEER_STREAM_STARTED = 1,
+  // The peer closed the connection, with `code`.
+  PQ_CB_SHUTDOWN_BY_PEER = 2,
+  // The transport did: somebody broke a rule, or there was silence; with `code`.
+  PQ_CB_SHUTDOWN_BY_TRANSPORT = 3,
+  // A datagram has come: `data` and `len`.
+  PQ_CB_DATAGRAM = 4,
+  // The connection is over. The last event: the handle names nothing any more.
+  PQ_CB_CONN_SHUTDOWN_COMPLETE = 5,
+} pq_cb_conn_event_kind;
+
+// What a stream's event tells.
+typedef enum {
+  // The stream is open, with `id` as its number in QUIC.
+  PQ_CB_START_COMPLETE = 0,
+  // Data has come: `data` and `len`. Set `consumed` to less than `len` to take no more for now;
+  // the rest, and what comes after, is shown again after pq_cb_stream_resume.
+  PQ_CB_RECEIVE = 1,
+  // What pq_cb_stream_send was called with `send_context` is on its way, and its buffer was never
+  // needed again; or it was dropped, if `canceled`.
+  PQ_CB_SEND_COMPLETE = 2,
+  // The peer has ended its part; everything was received.
+  PQ_CB_PEER_SEND_SHUTDOWN = 3,
+  // The peer gave its part up, with `code`.
+  PQ_CB_PEER_SEND_ABORTED = 4,
+  // The peer wants no more of our part, with `code`.
+  PQ_CB_PEER_RECEIVE_ABORTED = 5,
+  // The peer has acknowledged everything, up to the end of our part.
+  PQ_CB_SEND_SHUTDOWN_COMPLETE = 6,
+  // The stream is over. The last event: the handle names nothing any more.
+  PQ_CB_STREAM_SHUTDOWN_COMPLETE = 7,
+} pq_cb_stream_event_kind;
+
 // What an event tells.
 typedef enum {
   // The handshake is complete.
@@ -173,6 +217,77 @@ typedef struct pq_conn pq_conn;
 
 // A server's port. See pq_listen.
 typedef struct pq_listener pq_listener;
+
+// Names a registration, a listener, a connection or a stream of the callback layer. 0 names nothing;
+// no number is ever used twice.
+typedef uint64_t pq_handle;
+
+// An event of a stream.
+typedef struct {
+  // What it tells.
+  pq_cb_stream_event_kind kind;
+  // The stream's number in QUIC, of PQ_CB_START_COMPLETE.
+  uint64_t id;
+  // What has come; valid for the call.
+  const uint8_t *data;
+  // How much.
+  size_t len;
+  // How much of it was taken: all, unless it is set to less.
+  size_t consumed;
+  // Of PQ_CB_SEND_COMPLETE: what pq_cb_stream_send was given.
+  void *send_context;
+  // Of PQ_CB_SEND_COMPLETE: it was not sent.
+  bool canceled;
+  // The code, of what was aborted.
+  uint64_t code;
+} pq_cb_stream_event;
+
+// Is called with a stream's events, on the thread of its connection.
+typedef void (*pq_cb_stream_callback)(pq_handle stream, void *context, pq_cb_stream_event *event);
+
+// An event of a connection.
+typedef struct {
+  // What it tells.
+  pq_cb_conn_event_kind kind;
+  // The stream, of PQ_CB_PEER_STREAM_STARTED.
+  pq_handle stream;
+  // Whether that stream carries data both ways.
+  bool bidirectional;
+  // The code, of a shutdown.
+  uint64_t code;
+  // The datagram; valid for the call.
+  const uint8_t *data;
+  // How long it is.
+  size_t len;
+  // To be set, of PQ_CB_PEER_STREAM_STARTED: who is called with the stream's events.
+  pq_cb_stream_callback callback;
+  // To be set: what it is called with.
+  void *context;
+} pq_cb_conn_event;
+
+// Is called with a connection's events, on its thread.
+typedef void (*pq_cb_conn_callback)(pq_handle conn, void *context, pq_cb_conn_event *event);
+
+// An event of a listener.
+typedef struct {
+  // What it tells.
+  pq_cb_listener_event_kind kind;
+  // The new connection.
+  pq_handle conn;
+  // The client's address.
+  struct sockaddr_storage peer;
+  // How long it is.
+  socklen_t peer_len;
+  // To be set: who is called with the connection's events.
+  pq_cb_conn_callback callback;
+  // To be set: what it is called with.
+  void *context;
+} pq_cb_listener_event;
+
+// Is called with a listener's events, on the listener's thread.
+typedef void (*pq_cb_listener_callback)(pq_handle listener,
+                                        void *context,
+                                        pq_cb_listener_event *event);
 
 // How a datagram arrived.
 typedef struct {
@@ -303,6 +418,71 @@ typedef struct {
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
+
+// Opens the callback layer: what listeners and connections belong to. `registration` gets its
+// handle.
+int pq_cb_open(pq_handle *registration);
+
+// Closes everything that belongs to a registration, and waits until all of it has said so and its
+// threads have ended. Not to be called within a callback: PQ_ERR_WRONG_STATE.
+int pq_cb_close(pq_handle registration);
+
+// Listens at an address on a thread of its own, which calls `callback` with `context` for every
+// client. `listener` gets its handle. The settings are copied.
+int pq_cb_listen(pq_handle registration,
+                 pq_config *config,
+                 const struct sockaddr *address,
+                 socklen_t address_len,
+                 pq_cb_listener_callback callback,
+                 void *context,
+                 pq_handle *listener);
+
+// Closes a listener and all its connections; they still tell their ends.
+int pq_cb_listener_close(pq_handle listener);
+
+// Begins a connection to the server of this name at this address, on a thread of its own, which calls
+// `callback` with `context`. `conn` gets its handle. The settings are copied.
+int pq_cb_connect(pq_handle registration,
+                  pq_config *config,
+                  const char *server_name,
+                  const struct sockaddr *address,
+                  socklen_t address_len,
+                  pq_cb_conn_callback callback,
+                  void *context,
+                  pq_handle *conn);
+
+// Closes a connection with an application's error code. What is not delivered may be lost.
+int pq_cb_conn_close(pq_handle conn, uint64_t code);
+
+// Sends a datagram, which is copied. Nobody tells whether it arrives.
+int pq_cb_conn_send_datagram(pq_handle conn, const uint8_t *data, size_t len);
+
+// Opens a stream as soon as the peer allows one; `stream` gets its handle, which can be used at once.
+int pq_cb_stream_start(pq_handle conn,
+                       bool bidirectional,
+                       pq_cb_stream_callback callback,
+                       void *context,
+                       pq_handle *stream);
+
+// Sends data, which is copied, and with `fin` the end of the stream. PQ_CB_SEND_COMPLETE, with
+// `send_context`, tells when it was taken on its way: send more then, not before, or what waits grows.
+int pq_cb_stream_send(pq_handle stream,
+                      const uint8_t *data,
+                      size_t len,
+                      bool fin,
+                      void *send_context);
+
+// Ends our part of a stream in order: what was sent before still arrives.
+int pq_cb_stream_finish(pq_handle stream);
+
+// Gives our part of a stream up.
+int pq_cb_stream_reset(pq_handle stream, uint64_t code);
+
+// Asks the peer to give its part of a stream up; nothing of it is shown any more.
+int pq_cb_stream_stop(pq_handle stream, uint64_t code);
+
+// Has what was not consumed shown again, and what comes after it.
+int pq_cb_stream_resume(pq_handle stream);
 
 // Settings for these application protocols, each behind a byte with its length, most wanted first,
 // as TLS has them: "\x05qchat". NULL if they are malformed.

@@ -5,6 +5,7 @@
 //! The only crate of protoquic with `unsafe` of its own: C's pointers cannot be followed without.
 
 #![allow(unsafe_code, reason = "C's pointers cannot be followed without")]
+#![allow(clippy::cast_possible_wrap, reason = "lengths of slices and 62-bit numbers fit")]
 #![allow(non_camel_case_types, reason = "the names are C's")]
 #![allow(
     clippy::missing_safety_doc,
@@ -13,6 +14,7 @@
 
 mod address;
 mod arguments;
+mod callbacks;
 mod config;
 mod conn;
 mod events;
@@ -26,6 +28,7 @@ mod status;
 mod streams;
 
 pub use address::pq_path;
+pub use callbacks::*;
 pub use config::*;
 pub use conn::*;
 pub use events::*;

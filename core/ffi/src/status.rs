@@ -197,3 +197,21 @@ pub extern "C" fn pq_version() -> *const c_char {
     };
     VERSION.as_ptr()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CStr;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_ends_at_the_boundary_with_a_code_and_its_words() {
+        let code: c_int = guard(|| panic!("on purpose, {}", 7));
+        assert_eq!(code, PQ_ERR_PANIC);
+        // SAFETY: it is never NULL and ends with NUL.
+        let text = unsafe { CStr::from_ptr(pq_last_error()) };
+        assert_eq!(text.to_str().unwrap(), "a fault of protoquic: on purpose, 7");
+        let length: isize = guard(|| Err(Failure::invalid("no\0pe")));
+        assert_eq!(length, PQ_ERR_INVALID as isize);
+    }
+}

@@ -43,7 +43,7 @@ pub(super) struct Fates<'a> {
 
 impl FrameSink<SentFrames> for Fates<'_> {
     fn on_packet_acked(&mut self, space: Space, number: u64, packet: SentPacket<SentFrames>) {
-        self.mtu.on_packet_acked(packet.size.into());
+        self.mtu.on_packet_acked(packet.size.into(), packet.time_sent);
         if space == Space::Application {
             self.largest_acked = self.largest_acked.max(Some(number));
         }
@@ -59,7 +59,7 @@ impl FrameSink<SentFrames> for Fates<'_> {
     fn on_packet_lost(&mut self, space: Space, number: u64, packet: SentPacket<SentFrames>) {
         if packet.mtu_probe {
             self.mtu.on_probe_lost(number);
-        } else if self.mtu.on_packet_lost(packet.size.into()) {
+        } else if self.mtu.on_packet_lost(packet.size.into(), packet.time_sent) {
             self.mtu_changed = true;
         }
         for frame in &packet.frames {

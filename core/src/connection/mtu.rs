@@ -3,6 +3,7 @@
 //! congestion. A path that stops carrying what it carried falls back to the base size.
 
 use super::config::MIN_PACKET_SIZE;
+use crate::time::Time;
 
 #[derive(Debug)]
 pub(super) struct MtuDiscovery {
@@ -17,6 +18,8 @@ pub(super) struct MtuDiscovery {
     enabled: bool,
     /// Full-sized packets lost in a row, nothing as large acknowledged between them.
     losses_in_a_row: u8,
+    /// When the newest packet was sent that was full-sized and arrived.
+    arrived_sent: Time,
 }
 
 impl MtuDiscovery {
@@ -29,6 +32,7 @@ impl MtuDiscovery {
             failures: 0,
             enabled: false,
             losses_in_a_row: 0,
+            arrived_sent: Time::ZERO,
         }
     }
 
@@ -96,16 +100,19 @@ impl MtuDiscovery {
         shrinks
     }
 
-    pub(super) fn on_packet_acked(&mut self, size: usize) {
+    pub(super) fn on_packet_acked(&mut self, size: usize, sent: Time) {
         if size >= self.current {
             self.losses_in_a_row = 0;
+            self.arrived_sent = self.arrived_sent.max(sent);
         }
     }
 
     /// A packet was lost. Returns whether the path is a black hole for the current size, which
-    /// then falls back to the base (RFC 8899 §4.3).
-    pub(super) fn on_packet_lost(&mut self, size: usize) -> bool {
-        if size < self.current || self.current == MIN_PACKET_SIZE {
+    /// then falls back to the base (RFC 8899 §4.3). A queue that overflowed is none, however many
+    /// packets it cost: as large ones that were sent after them arrived.
+    pub(super) fn on_packet_lost(&mut self, size: usize, sent: Time) -> bool {
+        let unremarkable = size < self.current || sent <= self.arrived_sent;
+        if unremarkable || self.current == MIN_PACKET_SIZE {
             return false;
         }
         self.losses_in_a_row = self.losses_in_a_row.saturating_add(1);
@@ -189,8 +196,22 @@ mod tests {
     fn a_black_hole_falls_back_to_the_base() {
         let mut mtu = MtuDiscovery::new(1452, 1452);
         mtu.enable();
-        let lost = (0..BLACK_HOLE_LOSSES).filter(|_| mtu.on_packet_lost(1452)).count();
+        mtu.on_packet_acked(1452, Time::from_millis(1));
+        let mut lose = |_: &u8| mtu.on_packet_lost(1452, Time::from_millis(2));
+        let lost = (0..BLACK_HOLE_LOSSES).filter(&mut lose).count();
         assert_eq!((lost, mtu.current()), (1, 1200));
         assert!(mtu.next_probe().is_some_and(|size| size < 1452));
+    }
+
+    #[test]
+    fn losses_before_a_full_packet_that_arrived_are_no_black_hole() {
+        let mut mtu = MtuDiscovery::new(1452, 1452);
+        for burst in 1..10 {
+            mtu.on_packet_acked(1452, Time::from_millis(2 * burst));
+            for _ in 0..500 {
+                assert!(!mtu.on_packet_lost(1452, Time::from_millis(2 * burst - 1)));
+            }
+        }
+        assert_eq!(mtu.current(), 1452);
     }
 }

@@ -4,18 +4,18 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use http::{Request, header};
+use http::Request;
 
 use super::body::Body;
 use super::config::Http3Config;
 use super::connection::Http3Connection;
 use super::error::{ExchangeError, Http3Code, Http3Error, RequestFailure};
-use super::exchange::parse_length;
-use super::headers::request_fields;
+use super::pending_request::PendingRequest;
 use super::plumbing::{self, Http3Session};
 use super::priority;
+use super::push::{self, PromiseIndex, PushHandler, PushedStream};
 use super::response_handler::ResponseHandler;
-use super::response_stream::{PendingRequest, ResponseStream, expects_body};
+use super::response_stream::ResponseStream;
 use super::settings::Settings;
 use super::stored_response::ResponseStore;
 use super::transport::Transport;
@@ -35,10 +35,12 @@ pub struct RequestId(u64);
 /// the server allows streams. From outside of callbacks:
 /// `host.enter(now, |session, cx| session.send_request(cx, request, handler))`.
 pub struct Http3ClientSession {
-    http: Http3Connection,
+    pub(super) http: Http3Connection,
+    pub(super) promises: Box<PromiseIndex>,
+    pub(super) push_handler: Option<Box<dyn PushHandler>>,
     queue: VecDeque<(RequestId, PendingRequest)>,
     /// The streams of requests that are under way.
-    streams: BTreeMap<RequestId, StreamId>,
+    pub(super) streams: BTreeMap<RequestId, StreamId>,
     cancelled: Vec<StreamId>,
     next_id: u64,
     is_closed: bool,
@@ -56,8 +58,11 @@ impl std::fmt::Debug for Http3ClientSession {
 impl Http3ClientSession {
     /// A session.
     pub fn new(config: impl Into<Arc<Http3Config>>) -> Self {
+        let config = config.into();
         Self {
-            http: Http3Connection::new(Role::Client, config.into()),
+            promises: Box::new(PromiseIndex::new(config.push_limit(), config.push_timeout)),
+            push_handler: None,
+            http: Http3Connection::new(Role::Client, config),
             queue: VecDeque::new(),
             streams: BTreeMap::new(),
             cancelled: Vec::new(),
@@ -67,7 +72,8 @@ impl Http3ClientSession {
     }
 
     /// Sends a request, or has it wait for a stream. The URI must be absolute. Adds content-length
-    /// where the body's length is known.
+    /// where the body's length is known. What the server has promised to push is not asked for: the
+    /// push answers it, and the request is sent only if that comes to nothing.
     ///
     /// # Errors
     ///
@@ -87,11 +93,19 @@ impl Http3ClientSession {
         if self.queue.len() >= self.http.config().max_queued_requests {
             return Err(ExchangeError::QueueFull);
         }
-        let pending = prepare(request, handler)?;
+        let pending = PendingRequest::prepare(request, handler)?;
         let id = RequestId(self.next_id);
         self.next_id += 1;
-        self.queue.push_back((id, pending));
-        self.start_requests(cx);
+        self.promises.trust(pending.head.uri());
+        if let Some(push) = self.promises.find(&pending) {
+            if let Some(stream) = self.promises.claim(push, id, pending) {
+                self.streams.insert(id, stream);
+                cx.wake_stream(stream);
+            }
+        } else {
+            self.queue.push_back((id, pending));
+            self.start_requests(cx);
+        }
         plumbing::settle(self, cx);
         Ok(id)
     }
@@ -100,7 +114,10 @@ impl Http3ClientSession {
     /// and not called again. Does nothing if the request is over.
     pub fn cancel_request(&mut self, cx: &mut SessionContext<'_, Self>, id: RequestId) {
         self.queue.retain(|(queued, _)| *queued != id);
-        if let Some(stream) = self.streams.get(&id) {
+        if let Some(push) = self.promises.unclaim(id) {
+            self.drop_push(cx, push, None);
+            plumbing::settle(self, cx);
+        } else if let Some(stream) = self.streams.get(&id) {
             self.cancelled.push(*stream);
             cx.wake_stream(*stream);
         }
@@ -139,6 +156,8 @@ impl Http3ClientSession {
     ) {
         if let Some((_, pending)) = self.queue.iter_mut().find(|(queued, _)| *queued == id) {
             priority::set(pending.head.headers_mut(), priority);
+        } else if let Some(push) = self.push_of(id) {
+            self.http.send_push_priority(push, priority, cx.connection());
         } else if let Some(stream) = self.streams.get(&id) {
             self.http.send_priority_update(*stream, priority, cx.connection());
         }
@@ -213,8 +232,26 @@ impl Http3ClientSession {
         self.queue.iter().position(|(_, pending)| may_go(pending))
     }
 
+    /// Whether the application gives up this stream's request. True once.
+    pub(super) fn take_cancelled(&mut self, id: StreamId) -> bool {
+        let is_cancelled = self.cancelled.contains(&id);
+        self.cancelled.retain(|wish| *wish != id);
+        is_cancelled
+    }
+
     /// RFC 8470 §5.2: what was too early is asked again, after the handshake.
     fn ask_again(
+        &mut self,
+        cx: &mut SessionContext<'_, Self>,
+        id: RequestId,
+        pending: PendingRequest,
+    ) {
+        self.send_after_all(cx, id, pending);
+        plumbing::settle(self, cx);
+    }
+
+    /// Sends a request that had been sent in vain, or not at all because of a push.
+    pub(super) fn send_after_all(
         &mut self,
         cx: &mut SessionContext<'_, Self>,
         id: RequestId,
@@ -226,7 +263,6 @@ impl Http3ClientSession {
         }
         self.queue.push_front((id, pending));
         self.start_requests(cx);
-        plumbing::settle(self, cx);
     }
 
     fn fail_queue(&mut self, failure: &RequestFailure) {
@@ -303,12 +339,14 @@ impl Session for Http3ClientSession {
 
     fn on_shutdown(&mut self, cx: &mut SessionContext<'_, Self>) {
         self.fail_queue(&RequestFailure::NotProcessed);
+        self.fail_claims(&RequestFailure::NotProcessed);
         plumbing::shut_down(self, cx);
     }
 
     fn on_connection_closed(&mut self, _why: &CloseReason) {
         self.is_closed = true;
         self.fail_queue(&RequestFailure::ConnectionClosed);
+        self.fail_claims(&RequestFailure::ConnectionClosed);
     }
 }
 
@@ -321,10 +359,17 @@ impl Http3Session for Http3ClientSession {
         Http3ClientStream(Kind::Uni(UniStream::Outgoing(kind)))
     }
 
+    fn on_settle(&mut self, cx: &mut SessionContext<'_, Self>) {
+        push::settle(self, cx);
+    }
+
     fn on_goaway(&mut self, id: u64, cx: &mut SessionContext<'_, Self>) {
         // RFC 9114 §5.2: what is at or above it was not and will not be processed.
         self.fail_queue(&RequestFailure::NotProcessed);
-        let gone = self.streams.values().filter(|stream| stream.as_u64() >= id);
+        let is_gone = |stream: &&StreamId| {
+            stream.direction() == Direction::Bidirectional && stream.as_u64() >= id
+        };
+        let gone = self.streams.values().filter(is_gone);
         gone.for_each(|stream| cx.wake_stream(*stream));
     }
 }
@@ -336,6 +381,7 @@ pub struct Http3ClientStream(Kind);
 #[derive(Debug)]
 enum Kind {
     Request(Option<RequestId>, Box<ResponseStream>),
+    Push(Box<PushedStream>),
     Uni(UniStream),
 }
 
@@ -353,12 +399,20 @@ fn with_parts(
 impl Stream<Http3ClientSession> for Http3ClientStream {
     fn on_data_available(&mut self, cx: &mut StreamContext<'_, Http3ClientSession>) {
         match &mut self.0 {
-            Kind::Uni(stream) => stream.on_data_available(cx),
+            Kind::Uni(stream) => {
+                stream.on_data_available(cx);
+                if let Some((push, start)) = stream.take_push() {
+                    let id = cx.id();
+                    let (session, scx) = cx.split();
+                    let mut pushed = session.on_push_stream(scx, push, id, &start);
+                    pushed.on_readable(cx);
+                    self.0 = Kind::Push(Box::new(pushed));
+                }
+            }
+            Kind::Push(stream) => stream.on_readable(cx),
             Kind::Request(request, stream) => {
                 let id = cx.id();
-                let wishes = &mut cx.session().cancelled;
-                let is_cancelled = wishes.contains(&id);
-                wishes.retain(|wish| *wish != id);
+                let is_cancelled = cx.session().take_cancelled(id);
                 with_parts(cx, |http, io| {
                     if is_cancelled {
                         stream.cancel(http, io);
@@ -379,6 +433,7 @@ impl Stream<Http3ClientSession> for Http3ClientStream {
     fn on_can_write(&mut self, cx: &mut StreamContext<'_, Http3ClientSession>) {
         match &mut self.0 {
             Kind::Uni(_) => UniStream::on_can_write(cx),
+            Kind::Push(_) => {}
             Kind::Request(_, stream) => with_parts(cx, |http, io| stream.on_can_write(http, io)),
         }
     }
@@ -386,6 +441,7 @@ impl Stream<Http3ClientSession> for Http3ClientStream {
     fn on_reset(&mut self, code: ApplicationError, cx: &mut StreamContext<'_, Http3ClientSession>) {
         match &mut self.0 {
             Kind::Uni(stream) => stream.on_reset(cx),
+            Kind::Push(stream) => stream.on_stream_reset(code, cx),
             Kind::Request(_, stream) => {
                 with_parts(cx, |http, io| stream.on_reset(code.into(), http, io));
             }
@@ -399,40 +455,30 @@ impl Stream<Http3ClientSession> for Http3ClientStream {
     ) {
         match &mut self.0 {
             Kind::Uni(stream) => stream.on_stop_sending(code, cx),
+            Kind::Push(_) => {}
             Kind::Request(_, stream) => stream.on_stop_sending(),
         }
     }
 
     fn lingers(&self) -> bool {
-        matches!(&self.0, Kind::Request(_, stream) if stream.lingers())
+        match &self.0 {
+            Kind::Request(_, stream) => stream.lingers(),
+            Kind::Push(stream) => stream.lingers(),
+            Kind::Uni(_) => false,
+        }
     }
 
     fn on_close(&mut self, session: &mut Http3ClientSession) {
-        if let Kind::Request(id, stream) = &mut self.0 {
-            stream.on_close(&mut session.http);
-            if let Some(id) = id {
-                session.streams.remove(id);
+        let request = match &mut self.0 {
+            Kind::Request(id, stream) => {
+                stream.on_close(&mut session.http);
+                *id
             }
+            Kind::Push(stream) => stream.on_close(&mut session.http),
+            Kind::Uni(_) => None,
+        };
+        if let Some(id) = request {
+            session.streams.remove(&id);
         }
     }
-}
-
-/// Checks a request and adds what it lacks.
-fn prepare(
-    request: Request<impl Into<Body>>,
-    handler: Box<dyn ResponseHandler>,
-) -> Result<PendingRequest, ExchangeError> {
-    let (parts, body) = request.into_parts();
-    let mut head = Request::from_parts(parts, ());
-    let body = body.into();
-    let length = body.content_length();
-    if let Some(length) = length.filter(|len| *len > 0 || expects_body(head.method())) {
-        let headers = head.headers_mut();
-        headers.entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
-    }
-    if let Some(value) = head.headers().get(header::CONTENT_LENGTH) {
-        parse_length(value)?;
-    }
-    request_fields(&head)?;
-    Ok(PendingRequest { head, body, handler, was_too_early: false })
 }

@@ -37,6 +37,15 @@ pub struct Http3Config {
     /// Which requests may be sent and served in early data, where the transport has such. Default:
     /// those of safe methods.
     pub early_requests: EarlyRequests,
+    /// Client: how many pushes the server may have under way at a time (RFC 9114 §4.6), at most
+    /// 1000. As many unidirectional streams more must be allowed it. Default 0: it may not push.
+    pub max_pushes: u64,
+    /// Client: how long a push waits for a request that it answers, before it is cancelled. Default
+    /// 60 s.
+    pub push_timeout: Duration,
+    /// Client: how much of a push is kept before anybody wants it, in bytes. Beyond it the push is
+    /// cancelled. Default 256 KiB.
+    pub max_held_push: usize,
 }
 
 impl Default for Http3Config {
@@ -52,11 +61,19 @@ impl Default for Http3Config {
             shutdown_timeout: Duration::from_secs(30),
             grease: Some(0x5f3a),
             early_requests: EarlyRequests::default(),
+            max_pushes: 0,
+            push_timeout: Duration::from_mins(1),
+            max_held_push: 256 * 1024,
         }
     }
 }
 
 impl Http3Config {
+    /// How many pushes a client allows at a time.
+    pub(super) fn push_limit(&self) -> u64 {
+        self.max_pushes.min(MAX_PUSHES)
+    }
+
     /// A reserved identifier, 0x1f * N + 0x21 (RFC 9114 §7.2.8), the `nth` of this configuration.
     pub(super) fn reserved(&self, nth: u64) -> Option<u64> {
         // Up to 2^56 or so: within a varint whatever the seed.
@@ -65,6 +82,9 @@ impl Http3Config {
         Some(0x1f * (mixed >> 8) + 0x21)
     }
 }
+
+/// The most pushes at a time: what is known of each takes memory.
+const MAX_PUSHES: u64 = 1000;
 
 #[cfg(test)]
 mod tests {

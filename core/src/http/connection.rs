@@ -16,6 +16,7 @@ use super::frame::{emit, frame_type};
 use super::headers::FieldList;
 use super::limits::{CancelBudget, GlitchBudget};
 use super::prioritize::Priorities;
+use super::push::{PromiseInbox, ServerPushes};
 use super::settings::Settings;
 use super::shutdown::Shutdown;
 use super::stored_response::ResponseStore;
@@ -24,7 +25,7 @@ use super::uni_stream::UniKind;
 use crate::qpack::{Decoded, Decoder, Encoder, QpackError};
 use crate::streams::Priority;
 use crate::time::Time;
-use crate::types::{Direction, Role, StreamId};
+use crate::types::{Role, StreamId};
 
 /// The state of an HTTP/3 connection.
 #[derive(Debug)]
@@ -45,9 +46,11 @@ pub(super) struct Http3Connection {
     /// Instructions that our encoder and decoder stream had no room for.
     encoder_backlog: BytesMut,
     decoder_backlog: BytesMut,
-    /// The last GOAWAY of the peer, and the last MAX_PUSH_ID.
-    peer_goaway: Option<u64>,
-    max_push_id: Option<u64>,
+    /// The last GOAWAY of the peer.
+    pub(super) peer_goaway: Option<u64>,
+    /// Of a server, and of a client.
+    pub(super) pushes: ServerPushes,
+    pub(super) promises: PromiseInbox,
     pub(super) shutdown: Shutdown,
     pub(super) priorities: Priorities,
     glitches: GlitchBudget,
@@ -73,6 +76,8 @@ pub(super) struct Http3Connection {
 
 impl Http3Connection {
     pub(super) fn new(role: Role, config: Arc<Http3Config>) -> Self {
+        let limit = if role.is_client() { config.push_limit() } else { 0 };
+        let promises = PromiseInbox::new(limit);
         Self {
             role,
             now: Time::ZERO,
@@ -91,7 +96,8 @@ impl Http3Connection {
             encoder_backlog: BytesMut::new(),
             decoder_backlog: BytesMut::new(),
             peer_goaway: None,
-            max_push_id: None,
+            pushes: ServerPushes::default(),
+            promises,
             shutdown: Shutdown::default(),
             priorities: Priorities::default(),
             glitches: GlitchBudget::default(),
@@ -166,6 +172,16 @@ impl Http3Connection {
         id: StreamId,
         fields: FieldList<'_>,
     ) -> Result<Bytes, ExchangeError> {
+        let section = self.encode_section(id, fields)?;
+        Ok(self.small(|out| emit::frame(out, frame_type::HEADERS, &section)))
+    }
+
+    /// These fields, encoded.
+    pub(super) fn encode_section(
+        &mut self,
+        id: StreamId,
+        fields: FieldList<'_>,
+    ) -> Result<BytesMut, ExchangeError> {
         // RFC 9114 §4.2.2
         let size = fields
             .iter()
@@ -178,7 +194,7 @@ impl Http3Connection {
         }
         let mut section = BytesMut::with_capacity(256);
         self.encoder.encode(id.as_u64(), fields.into_iter(), &mut section);
-        Ok(self.small(|out| emit::frame(out, frame_type::HEADERS, &section)))
+        Ok(section)
     }
 
     pub(super) fn decode(&mut self, id: StreamId, section: Bytes) -> Result<Decoded, Fault> {
@@ -250,15 +266,24 @@ impl Http3Connection {
         })
     }
 
+    /// Whether all that a connection cannot do without are open.
+    pub(super) fn has_critical_streams(&self) -> bool {
+        self.outgoing.iter().all(Option::is_some)
+    }
+
     /// It was opened: writes what it begins with.
     pub(super) fn on_stream_opened(&mut self, kind: UniKind, id: StreamId, io: &mut dyn Transport) {
         let config = Arc::clone(&self.config);
+        let max_push_id = self.promises.limit.checked_sub(1);
         let start = self.small(|out| match kind {
             UniKind::Control => {
                 emit::varint(out, kind.wire_type());
                 Settings::emit(&config, out);
                 if let Some(reserved) = config.reserved(1) {
                     emit::frame(out, reserved, &[]);
+                }
+                if let Some(max) = max_push_id {
+                    emit::one_varint(out, frame_type::MAX_PUSH_ID, max);
                 }
             }
             UniKind::Reserved => emit::varint(out, config.reserved(2).unwrap_or(0x21)),
@@ -302,23 +327,17 @@ impl Http3Connection {
                 self.apply_peer_settings();
                 Ok(())
             }
-            ControlFrame::GoAway(id) => self.on_goaway(id),
-            ControlFrame::MaxPushId(id) => {
-                // RFC 9114 §7.2.7: it must not shrink.
-                if self.max_push_id.is_some_and(|max| id < max) {
-                    return Err(id_error(format!("MAX_PUSH_ID falls to {id}")));
+            ControlFrame::GoAway(id) => self.on_goaway(id, io),
+            ControlFrame::MaxPushId(id) => self.pushes.on_max_push_id(id),
+            ControlFrame::CancelPush(id) => {
+                self.count_glitch()?;
+                match self.role {
+                    Role::Client => self.promises.on_cancel(id),
+                    Role::Server => self.on_push_refused(id, io),
                 }
-                self.max_push_id = Some(id);
-                Ok(())
             }
-            // RFC 9114 §7.2.3: nothing was ever promised, neither by us nor with our permission.
-            ControlFrame::CancelPush(id) => Err(id_error(format!("CANCEL_PUSH of {id}"))),
+            ControlFrame::PushPriority(id, priority) => self.on_push_priority(id, priority, io),
         }
-    }
-
-    /// The first request that the peer will not process, if it said so.
-    pub(super) fn peer_goaway(&self) -> Option<u64> {
-        self.peer_goaway
     }
 
     /// Writes to our control stream.
@@ -332,22 +351,6 @@ impl Http3Connection {
             // An error: the connection is ending.
             let _ = io.write_all(id, frame);
         }
-    }
-
-    fn on_goaway(&mut self, id: u64) -> Result<(), Http3Error> {
-        let stream = StreamId::from_raw(id);
-        // RFC 9114 §7.2.6: to a client it names a request; to a server a push, which is any number.
-        let is_request =
-            stream.initiator().is_client() && stream.direction() == Direction::Bidirectional;
-        if self.role.is_client() && !is_request {
-            return Err(id_error(format!("GOAWAY names {stream}")));
-        }
-        // RFC 9114 §5.2: it must not grow.
-        if self.peer_goaway.is_some_and(|last| id > last) {
-            return Err(id_error(format!("GOAWAY grows to {id}")));
-        }
-        self.peer_goaway = Some(id);
-        Ok(())
     }
 
     /// The encoder may use a table once the peer allows one and there is a stream to fill it by.
@@ -373,6 +376,16 @@ impl Http3Connection {
             self.cancels.on_request(self.now);
             self.awaiting_head.insert(id, self.now + self.config.header_deadline);
         }
+    }
+
+    /// Somebody wants a push: what it is read by is as good as a request.
+    pub(super) fn on_push_wanted(&mut self) {
+        self.active += 1;
+    }
+
+    /// Whether no request and no push of ours is under way.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.active == 0 && self.pushes.is_idle()
     }
 
     /// Its header section has come, or never will.
@@ -444,16 +457,13 @@ impl Http3Connection {
     pub(super) fn deadline(&self) -> Option<Time> {
         let wake = self.wake_times.first().map(|(at, _)| *at);
         let head = self.awaiting_head.first_key_value().map(|(_, at)| *at);
-        [wake, head, self.shutdown.deadline()].into_iter().flatten().min()
+        let shutdown = self.shutdown.deadline();
+        [wake, head, shutdown, self.promises.deadline].into_iter().flatten().min()
     }
 }
 
 fn from_qpack(error: QpackError) -> Http3Error {
     Http3Error::new(Http3Code(error.code), error.reason)
-}
-
-fn id_error(reason: String) -> Http3Error {
-    Http3Error::new(Http3Code::ID_ERROR, reason)
 }
 
 /// The streams that a connection cannot do without, in the order in which we open them.

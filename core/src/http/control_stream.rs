@@ -5,8 +5,9 @@ use bytes::Bytes;
 
 use super::error::{Http3Code, Http3Error};
 use super::frame::{FrameParser, Part, Treatment, frame_type, single_varint};
-use super::prioritize::{MAX_UPDATE_LEN, PriorityUpdate};
+use super::prioritize::{self, MAX_UPDATE_LEN, PriorityUpdate};
 use super::settings::{self, Settings};
+use crate::streams::Priority;
 use crate::types::Role;
 
 /// A frame of the control stream.
@@ -17,6 +18,8 @@ pub(super) enum ControlFrame {
     MaxPushId(u64),
     CancelPush(u64),
     PriorityUpdate(PriorityUpdate),
+    /// Of a push; `None` if the priority cannot be read.
+    PushPriority(u64, Option<Priority>),
 }
 
 /// Reads a control stream.
@@ -47,6 +50,10 @@ impl ControlReader {
             frame_type::GOAWAY => ControlFrame::GoAway(single_varint(&payload)?),
             frame_type::PRIORITY_UPDATE => {
                 ControlFrame::PriorityUpdate(PriorityUpdate::parse(&payload)?)
+            }
+            frame_type::PRIORITY_UPDATE_PUSH => {
+                let (push, priority) = prioritize::parse_update(&payload)?;
+                ControlFrame::PushPriority(push, priority)
             }
             frame_type::MAX_PUSH_ID => ControlFrame::MaxPushId(single_varint(&payload)?),
             _ => ControlFrame::CancelPush(single_varint(&payload)?),
@@ -92,10 +99,8 @@ fn decide(
         {
             Err(unexpected(ty))
         }
-        frame_type::PRIORITY_UPDATE => limited(ty, len, MAX_UPDATE_LEN, Http3Code::EXCESSIVE_LOAD),
-        // RFC 9218 §7.2: nothing was promised.
-        frame_type::PRIORITY_UPDATE_PUSH => {
-            Err(Http3Error::new(Http3Code::ID_ERROR, "PRIORITY_UPDATE of a push"))
+        frame_type::PRIORITY_UPDATE | frame_type::PRIORITY_UPDATE_PUSH => {
+            limited(ty, len, MAX_UPDATE_LEN, Http3Code::EXCESSIVE_LOAD)
         }
         frame_type::GOAWAY | frame_type::MAX_PUSH_ID | frame_type::CANCEL_PUSH => {
             limited(ty, len, MAX_VARINT_LEN, Http3Code::FRAME_ERROR)

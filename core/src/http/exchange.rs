@@ -36,9 +36,9 @@ pub type ClientExchange<'a> = Exchange<'a, ClientSide>;
 
 /// One request and its response, lent to a handler for a callback.
 pub struct Exchange<'a, R> {
-    state: &'a mut ExchangeState,
-    http: &'a mut Http3Connection,
-    io: &'a mut dyn Transport,
+    pub(super) state: &'a mut ExchangeState,
+    pub(super) http: &'a mut Http3Connection,
+    pub(super) io: &'a mut dyn Transport,
     role: PhantomData<R>,
 }
 
@@ -249,6 +249,14 @@ impl ExchangeState {
         }
     }
 
+    /// Of a pushed response, whose stream begins with `start`.
+    pub(super) fn pushed(id: StreamId, method: Method, start: Bytes, at_end: bool) -> Self {
+        let reader = MessageReader::pushed(id, start, at_end);
+        let mut writer = MessageWriter::new(id);
+        writer.drop_body();
+        Self { reader, writer, ..Self::new(id, method) }
+    }
+
     /// The next piece of body. Trailers, the end and faults are noted on the way.
     pub(super) fn read_body(
         &mut self,
@@ -307,7 +315,11 @@ impl ExchangeState {
 }
 
 /// RFC 9110 §8.6: where it is known and allowed.
-fn add_content_length(method: &Method, response: &mut Response<()>, length: Option<u64>) {
+pub(super) fn add_content_length(
+    method: &Method,
+    response: &mut Response<()>,
+    length: Option<u64>,
+) {
     let status = response.status();
     let allowed = *method == Method::HEAD || has_body(method, status);
     if let (true, Some(length)) = (allowed, length) {

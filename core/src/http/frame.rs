@@ -185,8 +185,13 @@ pub(super) mod emit {
 
     /// Appends a GOAWAY frame (RFC 9114 §7.2.6).
     pub(crate) fn goaway(out: &mut BytesMut, id: u64) {
-        header(out, frame_type::GOAWAY, varint_len(id) as u64);
-        varint(out, id);
+        one_varint(out, frame_type::GOAWAY, id);
+    }
+
+    /// Appends a frame whose payload is one integer.
+    pub(crate) fn one_varint(out: &mut BytesMut, ty: u64, v: u64) {
+        header(out, ty, varint_len(v) as u64);
+        varint(out, v);
     }
 }
 

@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri, header};
 
 use super::backend::{Backend, RequestHandler};
 use super::body::{Body, BodyChunk, BodySource, BodyWithTrailers};
 use super::echo::EchoHandler;
 use super::error::Http3Code;
 use super::exchange::ServerExchange;
+use super::push::{PushError, PushInfo};
 use crate::time::Time;
 
 /// A response kept in memory.
@@ -27,6 +28,9 @@ pub struct CachedResponse {
     pub early_hints: Vec<HeaderMap>,
     /// How long the answer is held back.
     pub delay: Duration,
+    /// What is pushed with it, if the client takes pushes: absolute URIs whose responses this
+    /// backend has too. On the host that was asked, the port is that which was asked.
+    pub pushes: Vec<Uri>,
 }
 
 /// An answer that misbehaves, or is made up.
@@ -124,13 +128,40 @@ impl MemoryBackend {
         paths.insert(path.to_owned(), entry);
     }
 
-    fn find(&self, request: &Request<()>) -> Option<&Entry> {
-        let host = request.uri().host()?;
+    /// Has what belongs to a response pushed, as far as the client takes it.
+    fn push(
+        &self,
+        response: &CachedResponse,
+        request: &Request<()>,
+        exchange: &mut ServerExchange<'_>,
+    ) {
+        for uri in &response.pushes {
+            let Some(Entry::Cached(pushed)) = self.find(uri) else {
+                log::warn!("{uri} cannot be pushed: there is no response for it");
+                continue;
+            };
+            let answer = pushed.head.clone().map(|()| body(pushed));
+            let mut push = PushInfo::get(at_port_of(request.uri(), uri), answer);
+            for name in NEGOTIATED {
+                let values = request.headers().get_all(&name).iter().cloned();
+                push.request.headers_mut().extend(values.map(|value| (name.clone(), value)));
+            }
+            match exchange.push(push) {
+                Ok(_) => {}
+                // Most clients; all that follow would end alike.
+                Err(PushError::NotAllowed) => return,
+                Err(error) => log::debug!("{uri} is not pushed: {error}"),
+            }
+        }
+    }
+
+    fn find(&self, uri: &Uri) -> Option<&Entry> {
+        let host = uri.host()?;
         let paths = match self.hosts.get(host) {
             Some(paths) => paths,
             None => self.hosts.get(&host.to_ascii_lowercase())?,
         };
-        paths.get(path_of(request))
+        paths.get(path_of(uri))
     }
 }
 
@@ -140,13 +171,16 @@ impl Backend for MemoryBackend {
         request: Request<()>,
         exchange: &mut ServerExchange<'_>,
     ) -> Option<Box<dyn RequestHandler>> {
-        let path = path_of(&request);
+        let path = path_of(request.uri());
         let uploads = matches!(*request.method(), Method::POST | Method::PUT);
         if uploads && self.echo_path.as_deref() == Some(path) {
             return Some(Box::new(EchoHandler::new()));
         }
-        match self.find(&request) {
-            Some(Entry::Cached(response)) => return serve(response, exchange),
+        match self.find(request.uri()) {
+            Some(Entry::Cached(response)) => {
+                self.push(response, &request, exchange);
+                return serve(response, exchange);
+            }
             Some(Entry::Special(special)) => return misbehave(*special, path, exchange),
             None => {}
         }
@@ -173,13 +207,7 @@ fn serve(
             break;
         }
     }
-    let body = match &response.trailers {
-        None => Body::Full(response.body.clone()),
-        Some(trailers) => {
-            Body::source(BodyWithTrailers::new(response.body.clone(), trailers.clone()))
-        }
-    };
-    let answer = response.head.clone().map(|()| body);
+    let answer = response.head.clone().map(|()| body(response));
     if response.delay.is_zero() {
         exchange.respond(answer);
         return None;
@@ -187,6 +215,15 @@ fn serve(
     let at = exchange.now() + response.delay;
     exchange.wake_at(at);
     Some(Box::new(DelayedResponse { at, answer: Some(answer) }))
+}
+
+fn body(response: &CachedResponse) -> Body {
+    match &response.trailers {
+        None => Body::Full(response.body.clone()),
+        Some(trailers) => {
+            Body::source(BodyWithTrailers::new(response.body.clone(), trailers.clone()))
+        }
+    }
 }
 
 fn misbehave(
@@ -219,9 +256,23 @@ fn status(status: StatusCode) -> Response<Body> {
     response
 }
 
-fn path_of(request: &Request<()>) -> &str {
-    let path = request.uri().path_and_query();
+fn path_of(uri: &Uri) -> &str {
+    let path = uri.path_and_query();
     path.map_or("/", |path| path.as_str())
+}
+
+/// What a client asks of all resources alike: a promise repeats it from the request that led to it,
+/// so that responses which vary by it answer the client's requests.
+const NEGOTIATED: [HeaderName; 3] =
+    [header::ACCEPT_ENCODING, header::ACCEPT_LANGUAGE, header::USER_AGENT];
+
+/// A URI with the port of another of the same host: responses are kept by host alone.
+fn at_port_of(asked: &Uri, uri: &Uri) -> Uri {
+    let mut parts = uri.clone().into_parts();
+    if uri.host() == asked.host() {
+        parts.authority = asked.authority().cloned();
+    }
+    Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
 }
 
 /// N of `/N`.

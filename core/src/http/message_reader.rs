@@ -8,10 +8,12 @@ use super::connection::Http3Connection;
 use super::error::{Fault, Http3Code};
 use super::frame::{FrameParser, Part, Treatment, frame_type};
 use super::message_body::BodyLength;
+use super::push::Promise;
 use super::transport::Transport;
 use crate::error::StreamError;
 use crate::qpack::{Decoded, Field};
 use crate::types::{Role, StreamId};
+use crate::wire::Reader;
 
 /// What a message consists of, in order of arrival.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,7 +39,9 @@ pub(super) struct MessageReader {
     /// Everything has been read from the stream, its end too.
     at_end: bool,
     /// A section that waits for entries of the dynamic table (RFC 9204 §2.1.2).
-    blocked: Option<Bytes>,
+    blocked: Option<Section>,
+    /// This is a push stream.
+    is_push: bool,
     body: BodyLength,
     /// What the connection was told we keep.
     accounted: usize,
@@ -63,9 +67,15 @@ impl MessageReader {
             chunk: Bytes::new(),
             at_end: false,
             blocked: None,
+            is_push: false,
             body: BodyLength::new(None),
             accounted: 0,
         }
+    }
+
+    /// Reads a pushed response: these bytes, and what the stream still has unless it is at its end.
+    pub(super) fn pushed(id: StreamId, start: Bytes, at_end: bool) -> Self {
+        Self { chunk: start, at_end, is_push: true, ..Self::new(id) }
     }
 
     /// The header section that was just handed out was the final one: body and trailers follow.
@@ -84,7 +94,8 @@ impl MessageReader {
         if result.is_err() {
             self.give_up(http);
         }
-        let kept = self.parser.buffered() + self.blocked.as_ref().map_or(0, Bytes::len);
+        let kept =
+            self.parser.buffered() + self.blocked.as_ref().map_or(0, |section| section.bytes.len());
         let within = http.account_sections(self.accounted, kept);
         self.accounted = kept;
         if !within {
@@ -121,14 +132,17 @@ impl MessageReader {
                 return Ok(None);
             }
             if let Some(section) = self.blocked.take() {
-                return self.decode(section, http);
+                match self.decode(section, http)? {
+                    Decoding::Done(incoming) => return Ok(incoming),
+                    Decoding::Promised => continue,
+                }
             }
             if self.chunk.is_empty() && !self.refill(io)? {
                 return if self.at_end { self.end(http.role()).map(Some) } else { Ok(None) };
             }
             if let Some(incoming) = self.parse(http)? {
                 match incoming {
-                    Parsed::Section(section) => return self.decode(section, http),
+                    Parsed::Section(section) => self.blocked = Some(section),
                     Parsed::Incoming(incoming) => return Ok(Some(incoming)),
                 }
             }
@@ -160,40 +174,48 @@ impl MessageReader {
 
     fn parse(&mut self, http: &mut Http3Connection) -> Result<Option<Parsed>, Fault> {
         let mut too_large = false;
-        let Self { parser, chunk, phase, body, .. } = self;
-        let part =
-            parser.next(chunk, |ty, len| decide(http, *phase, body, &mut too_large, ty, len))?;
+        let Self { parser, chunk, phase, body, is_push, .. } = self;
+        let part = parser.next(chunk, |ty, len| {
+            if ty == frame_type::PUSH_PROMISE && http.role().is_client() && !*is_push {
+                return Ok(collect(http, 8, &mut too_large, len));
+            }
+            decide(http, *phase, body, &mut too_large, ty, len)
+        })?;
         if too_large {
             self.give_up(http);
             return Ok(Some(Parsed::Incoming(Incoming::TooLarge)));
         }
-        Ok(part.map(|part| match part {
-            Part::Piece(piece) => Parsed::Incoming(Incoming::Data(piece)),
-            Part::Whole(_, section) => Parsed::Section(section),
-        }))
+        Ok(match part {
+            Some(Part::Piece(piece)) => Some(Parsed::Incoming(Incoming::Data(piece))),
+            Some(Part::Whole(frame_type::PUSH_PROMISE, payload)) => {
+                Some(Parsed::Section(on_promise(payload, http)?))
+            }
+            Some(Part::Whole(_, bytes)) => Some(Parsed::Section(Section { push: None, bytes })),
+            None => None,
+        })
     }
 
-    fn decode(
-        &mut self,
-        section: Bytes,
-        http: &mut Http3Connection,
-    ) -> Result<Option<Incoming>, Fault> {
-        match http.decode(self.id, section.clone())? {
-            Decoded::Fields(fields) => {
+    fn decode(&mut self, section: Section, http: &mut Http3Connection) -> Result<Decoding, Fault> {
+        Ok(Decoding::Done(match (http.decode(self.id, section.bytes.clone())?, section.push) {
+            (Decoded::Fields(fields), Some(push)) => {
+                http.promises.on_promise(Promise { push, fields })?;
+                return Ok(Decoding::Promised);
+            }
+            (Decoded::Fields(fields), None) => {
                 if self.phase == Phase::Body {
                     self.phase = Phase::Trailers;
                 }
-                Ok(Some(Incoming::Fields(fields)))
+                Some(Incoming::Fields(fields))
             }
-            Decoded::Blocked => {
+            (Decoded::Blocked, _) => {
                 self.blocked = Some(section);
-                Ok(None)
+                None
             }
-            Decoded::TooLarge => {
+            (Decoded::TooLarge, _) => {
                 self.give_up(http);
-                Ok(Some(Incoming::TooLarge))
+                Some(Incoming::TooLarge)
             }
-        }
+        }))
     }
 
     /// The stream has ended.
@@ -223,8 +245,43 @@ impl MessageReader {
 
 /// What a chunk yields.
 enum Parsed {
-    Section(Bytes),
+    Section(Section),
     Incoming(Incoming),
+}
+
+/// An encoded field section: of the message, or of a promised request.
+#[derive(Debug)]
+struct Section {
+    push: Option<u64>,
+    bytes: Bytes,
+}
+
+/// What a section yields.
+enum Decoding {
+    Done(Option<Incoming>),
+    /// It was a promise, and is no part of the message.
+    Promised,
+}
+
+/// Takes the push ID from the front of a PUSH_PROMISE frame.
+fn on_promise(payload: Bytes, http: &mut Http3Connection) -> Result<Section, Fault> {
+    let mut reader = Reader::new(&payload);
+    // RFC 9114 §7.1
+    let push = reader.varint().ok_or_else(|| {
+        Fault::connection(Http3Code::FRAME_ERROR, "PUSH_PROMISE ends in its push ID")
+    })?;
+    // RFC 9114 §7.2.5
+    http.promises.on_id(push, "PUSH_PROMISE")?;
+    // Promises of what is promised already cost us work and the server nothing.
+    http.on_glitch()?;
+    let bytes = payload.slice(reader.position()..);
+    Ok(Section { push: Some(push), bytes })
+}
+
+/// A section is never larger encoded than we let it be decoded; with so many bytes in front of it.
+fn collect(http: &Http3Connection, before: u64, too_large: &mut bool, len: u64) -> Treatment {
+    *too_large = len.saturating_sub(before) > http.config().max_field_section_size;
+    if *too_large { Treatment::Skip } else { Treatment::Collect }
 }
 
 /// Whether this frame may come now, and what to do with its payload.
@@ -244,17 +301,10 @@ fn decide(
             body.on_data_frame(len)?;
             Ok(Treatment::Pass)
         }
-        (frame_type::HEADERS, Phase::Head | Phase::Body) => {
-            // A section is never larger encoded than we let it be decoded.
-            *too_large = len > http.config().max_field_section_size;
-            Ok(if *too_large { Treatment::Skip } else { Treatment::Collect })
-        }
-        // RFC 9114 §7.2.5: we allowed no push, so any push ID is too large.
-        (frame_type::PUSH_PROMISE, _) if http.role().is_client() => {
-            Err(Fault::connection(Http3Code::ID_ERROR, "PUSH_PROMISE where no push is allowed"))
-        }
+        (frame_type::HEADERS, Phase::Head | Phase::Body) => Ok(collect(http, 0, too_large, len)),
         // RFC 9114 §4.1: DATA before HEADERS, anything after the trailers; §7.2 and
-        // RFC 9218 §7.2: frames of the control stream, frames of HTTP/2.
+        // RFC 9218 §7.2: frames of the control stream, frames of HTTP/2; PUSH_PROMISE to a server
+        // or on a push stream.
         (
             frame_type::DATA
             | frame_type::HEADERS

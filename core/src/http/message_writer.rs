@@ -76,6 +76,23 @@ impl MessageWriter {
         self.source.is_some() || !self.chunk.is_empty()
     }
 
+    /// Promises a push, between two frames of the message (RFC 9114 §4.1).
+    pub(super) fn promise(
+        &mut self,
+        push: u64,
+        fields: FieldList<'_>,
+        http: &mut Http3Connection,
+        io: &mut dyn Transport,
+    ) -> Result<(), ExchangeError> {
+        match self.phase {
+            Phase::Over => return Err(ExchangeError::StreamClosed),
+            _ if self.frame_left > 0 => return Err(ExchangeError::WrongState),
+            _ => {}
+        }
+        let frame = http.encode_promise(self.id, push, fields)?;
+        self.check_io(io.write_all(self.id, frame))
+    }
+
     /// Sends an interim header section.
     pub(super) fn interim(
         &mut self,

@@ -6,6 +6,7 @@
 //! ```text
 //!  Http3ServerSession / Http3ClientSession       (Session: streams made, handshake, shutdown)
 //!    RequestStream / ResponseStream / UniStream  (Stream: one exchange, or a critical stream)
+//!    PushStream / PushedStream                   (Stream: a pushed response)
 //!      MessageReader, MessageWriter, ControlReader      (pure: bytes in, events out)
 //!        FrameParser, headers, Settings, BodyLength     (pure: formats and their rules)
 //!    Http3Connection                             (what the streams share)
@@ -29,9 +30,11 @@ mod memory_backend;
 mod message_body;
 mod message_reader;
 mod message_writer;
+mod pending_request;
 mod plumbing;
 mod prioritize;
 mod priority;
+mod push;
 mod request_stream;
 mod response_handler;
 mod response_stream;
@@ -52,6 +55,7 @@ pub use error::{ExchangeError, Http3Code, Http3Error, RequestFailure};
 pub use exchange::{ClientExchange, ClientSide, Exchange, ServerExchange, ServerSide};
 pub use factory::Http3ServerFactory;
 pub use memory_backend::{CachedResponse, MemoryBackend, SpecialResponse};
+pub use push::{PromiseAnswer, PushDropped, PushError, PushHandler, PushId, PushInfo};
 pub use response_handler::ResponseHandler;
 pub use server::{Http3ServerSession, Http3ServerStream};
 pub use settings::Settings;

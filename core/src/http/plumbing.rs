@@ -16,6 +16,11 @@ pub(super) trait Http3Session: Session {
     /// The object for a unidirectional stream of ours.
     fn outgoing_stream(kind: UniKind) -> Self::Stream;
 
+    /// What the session itself wants done at the end of every callback.
+    fn on_settle(&mut self, cx: &mut SessionContext<'_, Self>) {
+        let _ = cx;
+    }
+
     /// The peer will not process what begins with this ID.
     fn on_goaway(&mut self, id: u64, cx: &mut SessionContext<'_, Self>) {
         let _ = (id, cx);
@@ -29,12 +34,13 @@ pub(super) fn begin<S: Http3Session>(session: &mut S, cx: &SessionContext<'_, S>
 
 /// To be called last in every callback.
 pub(super) fn settle<S: Http3Session>(session: &mut S, cx: &mut SessionContext<'_, S>) {
+    session.on_settle(cx);
     let http = session.http();
     http.flush(cx.connection());
     for id in http.wakes.drain(..) {
         cx.wake_stream(id);
     }
-    if matches!(http.shutdown, Shutdown::Draining { .. }) && http.active() == 0 {
+    if matches!(http.shutdown, Shutdown::Draining { .. }) && http.is_quiet() {
         http.shutdown = Shutdown::Over;
         cx.close(Http3Code::NO_ERROR.into(), "");
     }
@@ -94,8 +100,10 @@ pub(super) fn shut_down<S: Http3Session>(session: &mut S, cx: &mut SessionContex
             Shutdown::Announced { grace_ends, deadline }
         }
         Role::Client => {
-            // A push ID: no push was ever allowed.
-            http.send_control(cx.connection(), |out| emit::goaway(out, 0));
+            // A push ID: those that we do not know of yet are refused.
+            let end = http.promises.end;
+            http.promises.refused_from = Some(end);
+            http.send_control(cx.connection(), |out| emit::goaway(out, end));
             Shutdown::Draining { deadline }
         }
     };

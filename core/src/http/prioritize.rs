@@ -33,20 +33,23 @@ pub(super) struct PriorityUpdate {
 impl PriorityUpdate {
     /// Reads the payload of the frame for requests (RFC 9218 §7.2).
     pub(super) fn parse(payload: &[u8]) -> Result<Self, Http3Error> {
-        let mut reader = Reader::new(payload);
-        let Some(id) = reader.varint() else {
-            return Err(Http3Error::new(
-                Http3Code::FRAME_ERROR,
-                "PRIORITY_UPDATE without a stream",
-            ));
-        };
+        let (id, priority) = parse_update(payload)?;
         let stream = StreamId::from_raw(id);
         // RFC 9218 §7.2: it must be a request stream.
         if !stream.initiator().is_client() || stream.direction() != Direction::Bidirectional {
             return Err(id_error(format!("PRIORITY_UPDATE of {stream}, which is no request")));
         }
-        Ok(Self { stream, priority: priority::parse(&payload[reader.position()..]) })
+        Ok(Self { stream, priority })
     }
+}
+
+/// The ID and the priority in the payload of a frame for requests or pushes.
+pub(super) fn parse_update(payload: &[u8]) -> Result<(u64, Option<Priority>), Http3Error> {
+    let mut reader = Reader::new(payload);
+    let Some(id) = reader.varint() else {
+        return Err(Http3Error::new(Http3Code::FRAME_ERROR, "PRIORITY_UPDATE without an ID"));
+    };
+    Ok((id, priority::parse(&payload[reader.position()..])))
 }
 
 impl Http3Connection {
@@ -99,18 +102,33 @@ impl Http3Connection {
         priority: Priority,
         io: &mut dyn Transport,
     ) {
-        let value = priority::emit(priority);
-        let len = varint_len(id.as_u64()) + value.len();
-        self.send_control(io, |out| {
-            emit::header(out, frame_type::PRIORITY_UPDATE, len as u64);
-            emit::varint(out, id.as_u64());
-            out.extend_from_slice(value.as_bytes());
-        });
+        self.send_update(frame_type::PRIORITY_UPDATE, id.as_u64(), priority, io);
         // An error: what we send is all sent.
         let _ = io.set_priority(id, priority);
     }
 
-    fn count_glitch(&mut self) -> Result<(), Http3Error> {
+    /// Asks the server for another priority of a push (RFC 9218 §7.2).
+    pub(super) fn send_push_priority(
+        &mut self,
+        push: u64,
+        priority: Priority,
+        io: &mut dyn Transport,
+    ) {
+        self.send_update(frame_type::PRIORITY_UPDATE_PUSH, push, priority, io);
+    }
+
+    fn send_update(&mut self, ty: u64, id: u64, priority: Priority, io: &mut dyn Transport) {
+        let value = priority::emit(priority);
+        let len = varint_len(id) + value.len();
+        self.send_control(io, |out| {
+            emit::header(out, ty, len as u64);
+            emit::varint(out, id);
+            out.extend_from_slice(value.as_bytes());
+        });
+    }
+
+    /// Counts something legal and useless on the control stream.
+    pub(super) fn count_glitch(&mut self) -> Result<(), Http3Error> {
         match self.on_glitch() {
             Err(Fault::Connection(error)) => Err(error),
             _ => Ok(()),

@@ -1,7 +1,8 @@
 //! [`ResponseStream`]: a client's side of one exchange: request out, responses in, handler fed, the
 //! end seen to. It must not know the session: it is lent what it needs.
 
-use http::{Method, Request, StatusCode};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::body::Body;
 use super::connection::Http3Connection;
@@ -9,18 +10,22 @@ use super::error::{ExchangeError, Fault, Http3Code, Http3Error, RequestFailure};
 use super::exchange::{ClientExchange, Exchange, ExchangeState, parse_length};
 use super::headers::{parse_response, request_fields};
 use super::message_reader::Incoming;
+use super::pending_request::PendingRequest;
 use super::priority;
+use super::push::serves;
 use super::response_handler::ResponseHandler;
 use super::transport::Transport;
-use crate::types::StreamId;
+use crate::types::{Direction, StreamId};
 
-/// A request that has no stream yet.
-pub(super) struct PendingRequest {
-    pub(super) head: Request<()>,
-    pub(super) body: Body,
-    pub(super) handler: Box<dyn ResponseHandler>,
-    /// The server would not serve it in early data.
-    pub(super) was_too_early: bool,
+/// A pushed response, as far as it is known.
+pub(super) struct Pushed {
+    pub(super) id: StreamId,
+    /// The promised request's method and headers.
+    pub(super) method: Method,
+    pub(super) promised: HeaderMap,
+    /// What was read of the stream after its header, and whether that is all.
+    pub(super) start: Bytes,
+    pub(super) at_end: bool,
 }
 
 /// One request and the response to it.
@@ -30,8 +35,11 @@ pub(super) struct ResponseStream {
     unsent: Option<(Request<()>, Body)>,
     /// Until it was told the end.
     handler: Option<Box<dyn ResponseHandler>>,
-    /// The head of a request that was sent early: it has no body, and may be sent again.
-    sent_early: Option<Request<()>>,
+    /// The head of a request without a body that may be sent (again): it was sent early, or not at
+    /// all because of a push.
+    fallback: Option<Request<()>>,
+    /// The headers of the promised request, in whose place `fallback` was asked.
+    promised: Option<HeaderMap>,
     /// It is to be sent again.
     refused: Option<PendingRequest>,
     has_head: bool,
@@ -51,11 +59,42 @@ impl ResponseStream {
             state: ExchangeState::new(id, request.head.method().clone()),
             unsent: Some((request.head, request.body)),
             handler: Some(request.handler),
-            sent_early: None,
+            fallback: None,
+            promised: None,
             refused: None,
             has_head: false,
             is_counted: true,
         }
+    }
+
+    /// A pushed response, for this handler.
+    pub(super) fn pushed(pushed: Pushed, handler: Box<dyn ResponseHandler>) -> Self {
+        let Pushed { id, method, start, at_end, .. } = pushed;
+        Self {
+            state: ExchangeState::pushed(id, method, start, at_end),
+            unsent: None,
+            handler: Some(handler),
+            fallback: None,
+            promised: None,
+            refused: None,
+            has_head: false,
+            is_counted: true,
+        }
+    }
+
+    /// A pushed response in answer to a request that was not sent.
+    pub(super) fn instead(mut pushed: Pushed, request: PendingRequest) -> Self {
+        let promised = std::mem::take(&mut pushed.promised);
+        Self {
+            fallback: Some(request.head),
+            promised: Some(promised),
+            ..Self::pushed(pushed, request.handler)
+        }
+    }
+
+    /// Whether the handler has been told the end, or has none.
+    pub(super) fn is_over(&self) -> bool {
+        self.handler.is_none()
     }
 
     /// There is room to write, or the stream was opened or woken.
@@ -63,7 +102,7 @@ impl ResponseStream {
         let sent = match self.unsent.take() {
             Some((head, body)) => {
                 let sent = self.send(&head, body, http, io);
-                self.sent_early = io.is_early().then_some(head);
+                self.fallback = io.is_early().then_some(head);
                 sent
             }
             None if self.state.writer.is_over() => return,
@@ -82,7 +121,8 @@ impl ResponseStream {
 
     /// There is something to read, or the stream was woken.
     pub(super) fn on_data_available(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) {
-        let gone = http.peer_goaway();
+        let is_request = self.state.id.direction() == Direction::Bidirectional;
+        let gone = http.peer_goaway().filter(|_| is_request);
         if gone.is_some_and(|first| self.state.id.as_u64() >= first) {
             return self.fail(&RequestFailure::NotProcessed, http, io);
         }
@@ -174,10 +214,7 @@ impl ResponseStream {
                             Err(fault) => fault,
                         }
                     }
-                    Ok(head)
-                        if head.response.status() == StatusCode::TOO_EARLY
-                            && self.sent_early.is_some() =>
-                    {
+                    Ok(head) if self.must_be_asked(&head.response) => {
                         self.refuse();
                         return false;
                     }
@@ -205,9 +242,17 @@ impl ResponseStream {
         false
     }
 
+    /// Whether this is no answer and the request is to be sent (again).
+    fn must_be_asked(&self, response: &Response<()>) -> bool {
+        let Some(asked) = &self.fallback else { return false };
+        let is_other = |promised| !serves(response, promised, asked.headers());
+        // RFC 8470 §5.2, RFC 9111 §4.1
+        response.status() == StatusCode::TOO_EARLY || self.promised.as_ref().is_some_and(is_other)
+    }
+
     /// RFC 8470 §5.2: the handler hears of the second answer only.
     fn refuse(&mut self) {
-        if let (Some(head), Some(handler)) = (self.sent_early.take(), self.handler.take()) {
+        if let (Some(head), Some(handler)) = (self.fallback.take(), self.handler.take()) {
             let body = Body::Empty;
             self.refused = Some(PendingRequest { head, body, handler, was_too_early: true });
         }
@@ -234,6 +279,12 @@ impl ResponseStream {
 
     /// Deals with what the callback left behind.
     fn settle(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) {
+        let is_own_loss = matches!(self.state.fault, Some(Fault::Reset(_) | Fault::Stream(_)));
+        if is_own_loss && self.promised.is_some() && self.fallback.is_some() && !self.has_head {
+            // The push has failed; the request has not been sent.
+            self.state.fault = None;
+            self.refuse();
+        }
         if let Some(code) = self.state.cancelled {
             self.handler = None;
             return self.end(code, http, io);
@@ -293,9 +344,4 @@ impl ResponseStream {
             http.on_request_over(self.state.id);
         }
     }
-}
-
-/// Whether a request of this method says content-length even if it has no body (RFC 9110 §8.6).
-pub(super) fn expects_body(method: &Method) -> bool {
-    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }

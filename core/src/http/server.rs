@@ -8,6 +8,7 @@ use super::config::Http3Config;
 use super::connection::Http3Connection;
 use super::error::Http3Code;
 use super::plumbing::{self, Http3Session};
+use super::push::PushStream;
 use super::request_stream::RequestStream;
 use super::settings::Settings;
 use super::transport::Transport;
@@ -112,6 +113,19 @@ impl<B: Backend + 'static> Http3Session for Http3ServerSession<B> {
     fn outgoing_stream(kind: UniKind) -> Http3ServerStream {
         Http3ServerStream(Kind::Uni(UniStream::Outgoing(kind)))
     }
+
+    fn on_settle(&mut self, cx: &mut SessionContext<'_, Self>) {
+        let http = &mut self.http;
+        while http.pushes.has_waiting() && http.has_critical_streams() {
+            let opened = cx.open_stream(Direction::Unidirectional, |id| {
+                let push = PushStream::for_next(id, http).expect("one is waiting");
+                Http3ServerStream(Kind::Push(Box::new(push)))
+            });
+            if opened.is_err() {
+                break; // on_can_create_outgoing_stream tells when to go on
+            }
+        }
+    }
 }
 
 /// A stream of a server's session.
@@ -121,6 +135,7 @@ pub struct Http3ServerStream(Kind);
 #[derive(Debug)]
 enum Kind {
     Request(Box<RequestStream>),
+    Push(Box<PushStream>),
     Uni(UniStream),
 }
 
@@ -142,6 +157,7 @@ impl<B: Backend + 'static> Stream<Http3ServerSession<B>> for Http3ServerStream {
             Kind::Request(stream) => with_parts(cx, |http, backend, io| {
                 stream.on_data_available(http, backend, io);
             }),
+            Kind::Push(_) => {}
         }
     }
 
@@ -149,6 +165,7 @@ impl<B: Backend + 'static> Stream<Http3ServerSession<B>> for Http3ServerStream {
         match &mut self.0 {
             Kind::Uni(_) => UniStream::on_can_write(cx),
             Kind::Request(stream) => with_parts(cx, |http, _, io| stream.on_can_write(http, io)),
+            Kind::Push(stream) => with_parts(cx, |http, _, io| stream.on_can_write(http, io)),
         }
     }
 
@@ -162,6 +179,7 @@ impl<B: Backend + 'static> Stream<Http3ServerSession<B>> for Http3ServerStream {
             Kind::Request(stream) => with_parts(cx, |http, _, io| {
                 stream.on_reset(code.into(), http, io);
             }),
+            Kind::Push(_) => {}
         }
     }
 
@@ -175,18 +193,23 @@ impl<B: Backend + 'static> Stream<Http3ServerSession<B>> for Http3ServerStream {
             Kind::Request(stream) => with_parts(cx, |http, _, io| {
                 stream.on_stop_sending(code.into(), http, io);
             }),
+            Kind::Push(stream) => with_parts(cx, |http, _, _| stream.on_over(http)),
         }
     }
 
     fn on_all_data_acked(&mut self, cx: &mut StreamContext<'_, Http3ServerSession<B>>) {
-        if let Kind::Request(stream) = &mut self.0 {
-            with_parts(cx, |http, _, _| stream.on_all_data_acked(http));
+        match &mut self.0 {
+            Kind::Request(stream) => with_parts(cx, |http, _, _| stream.on_all_data_acked(http)),
+            Kind::Push(stream) => with_parts(cx, |http, _, _| stream.on_over(http)),
+            Kind::Uni(_) => {}
         }
     }
 
     fn on_close(&mut self, session: &mut Http3ServerSession<B>) {
-        if let Kind::Request(stream) = &mut self.0 {
-            stream.on_close(&mut session.http);
+        match &mut self.0 {
+            Kind::Request(stream) => stream.on_close(&mut session.http),
+            Kind::Push(stream) => stream.on_over(&mut session.http),
+            Kind::Uni(_) => {}
         }
     }
 }

@@ -10,7 +10,7 @@ use super::plumbing::{self, Http3Session};
 use super::transport::Transport;
 use crate::error::{ApplicationError, StreamError};
 use crate::session::StreamContext;
-use crate::types::{Role, StreamId};
+use crate::types::StreamId;
 use crate::wire::Reader;
 
 /// What a unidirectional stream is for.
@@ -80,6 +80,14 @@ impl UniStream {
         plumbing::settle(session, scx);
     }
 
+    /// The push that an incoming stream turned out to be, and its first bytes. Once.
+    pub(super) fn take_push(&mut self) -> Option<(u64, Bytes)> {
+        match self {
+            Self::Incoming(stream) => stream.take_push(),
+            Self::Outgoing(_) => None,
+        }
+    }
+
     /// There is room on a stream of ours: for what QPACK could not write before.
     pub(super) fn on_can_write<S: Http3Session>(cx: &mut StreamContext<'_, S>) {
         let (session, scx) = cx.split();
@@ -125,6 +133,13 @@ enum State {
     Control(Box<ControlReader>),
     QpackEncoder,
     QpackDecoder,
+    /// The push ID is cut off, likewise.
+    Push {
+        bytes: [u8; 8],
+        len: usize,
+    },
+    /// A push, and the first bytes after its ID.
+    Pushed(u64, Bytes),
     Ignored,
 }
 
@@ -147,7 +162,7 @@ impl IncomingUni {
                 Ok(None) if io.is_finished(id) => return self.on_end(),
                 Ok(None) | Err(_) => return Ok(()),
             }
-            if matches!(self.state, State::Ignored) {
+            if matches!(self.state, State::Ignored | State::Pushed(..)) {
                 return Ok(());
             }
         }
@@ -160,7 +175,9 @@ impl IncomingUni {
             State::QpackEncoder => UniKind::QpackEncoder,
             State::QpackDecoder => UniKind::QpackDecoder,
             // RFC 9114 §6.2: a stream may end before its type is known.
-            State::Type { .. } | State::Ignored => return Ok(()),
+            State::Type { .. } | State::Push { .. } | State::Pushed(..) | State::Ignored => {
+                return Ok(());
+            }
         };
         Err(closed_critical(kind))
     }
@@ -190,7 +207,25 @@ impl IncomingUni {
             }
             State::QpackEncoder => http.on_encoder_stream(&chunk),
             State::QpackDecoder => http.on_decoder_stream(&chunk),
-            State::Type { .. } | State::Ignored => Ok(()),
+            State::Push { bytes, len } => {
+                if let Some(push) = read_type(bytes, len, &mut chunk) {
+                    self.state = State::Pushed(push, chunk);
+                }
+                Ok(())
+            }
+            State::Type { .. } | State::Pushed(..) | State::Ignored => Ok(()),
+        }
+    }
+
+    /// The push ID of a stream that is a push, and what was read after it. To be asked once; who
+    /// asks reads the rest.
+    pub(super) fn take_push(&mut self) -> Option<(u64, Bytes)> {
+        match std::mem::replace(&mut self.state, State::Ignored) {
+            State::Pushed(push, rest) => Some((push, rest)),
+            state => {
+                self.state = state;
+                None
+            }
         }
     }
 
@@ -205,7 +240,17 @@ impl IncomingUni {
             UniKind::Control => State::Control(Box::new(ControlReader::new(http.role()))),
             UniKind::QpackEncoder => State::QpackEncoder,
             UniKind::QpackDecoder => State::QpackDecoder,
-            UniKind::Push => return Err(push_stream(http.role())),
+            // RFC 9114 §6.2.2: clients cannot push.
+            UniKind::Push if http.role().is_server() => {
+                return Err(Http3Error::new(
+                    Http3Code::STREAM_CREATION_ERROR,
+                    "a push stream from a client",
+                ));
+            }
+            UniKind::Push => {
+                self.state = State::Push { bytes: [0; 8], len: 0 };
+                return Ok(());
+            }
             UniKind::Reserved => {
                 // RFC 9114 §6.2: unknown types are no error; reading of them may be given up.
                 io.stop_sending(id, Http3Code::STREAM_CREATION_ERROR);
@@ -228,19 +273,6 @@ fn read_type(bytes: &mut [u8; 8], len: &mut usize, chunk: &mut Bytes) -> Option<
         }
     }
     None
-}
-
-fn push_stream(reader: Role) -> Http3Error {
-    match reader {
-        // RFC 9114 §6.2.2: clients cannot push.
-        Role::Server => {
-            Http3Error::new(Http3Code::STREAM_CREATION_ERROR, "a push stream from a client")
-        }
-        // RFC 9114 §4.6: no push ID was allowed.
-        Role::Client => {
-            Http3Error::new(Http3Code::ID_ERROR, "a push stream where no push is allowed")
-        }
-    }
 }
 
 /// RFC 9114 §6.2.1, RFC 9204 §4.2.

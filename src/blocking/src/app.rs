@@ -2,26 +2,19 @@
 //! how it is done is in the objects' files.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use protoquic_core::{ApplicationError, Direction};
-use protoquic_readers::connectable_from;
-use rustls_pki_types::ServerName;
+use protoquic_io_thread::{
+    Deadline, Patience, Ports, SharedConnection, SharedStream, Wait, finished, open_socket, park,
+};
 
-use crate::client_port::{self, ConnectOrder};
-use crate::connection::SharedConnection;
 use crate::handle::{Fresh, Handle, Object, Table};
-use crate::listener::{ListenerState, SharedListener};
 use crate::poll::{PollEntry, Watch, look};
-use crate::port::{self, Port};
-use crate::settings::Settings;
-use crate::stream::SharedStream;
 use crate::uri::Place;
-use crate::wait::{Deadline, Patience, Watched};
-use crate::{Error, Result, server_port};
+use crate::{Error, Result, Settings};
 
 /// An application: its handles and its I/O threads. Clones are the same application. When the last
 /// is dropped, with all that was made of it, its connections deliver what was written, as long as
@@ -34,35 +27,12 @@ pub struct App {
 #[derive(Debug, Default)]
 struct Inner {
     table: Table,
-    ports: Mutex<Ports>,
-    /// Numbers the connections of clients.
-    connections: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Ports {
-    ipv4_clients: Option<Arc<Port>>,
-    ipv6_clients: Option<Arc<Port>>,
-    /// Every thread that may still run.
-    threads: Vec<(Arc<Port>, JoinHandle<()>)>,
-}
-
-impl Ports {
-    fn add(&mut self, port: Arc<Port>, thread: JoinHandle<()>) {
-        self.threads.retain(|(_, thread)| !thread.is_finished());
-        self.threads.push((port, thread));
-    }
+    ports: Ports,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        let ports = std::mem::take(self.ports.get_mut().unwrap_or_else(PoisonError::into_inner));
-        for (port, _) in &ports.threads {
-            port.stop();
-        }
-        for (_, thread) in ports.threads {
-            let _ = thread.join(); // one that panicked has said so
-        }
+        self.ports.stop_and_join();
     }
 }
 
@@ -86,7 +56,7 @@ impl App {
     /// Sets the certificate chain, in PEM, of a handle that is neither connected nor listening.
     pub fn add_cert(&self, handle: Handle, pem: &[u8]) -> Result<()> {
         self.fresh(handle, |fresh| {
-            fresh.settings.certificate = pem.to_vec();
+            fresh.settings.set_certificate(pem);
             Ok(())
         })
     }
@@ -94,7 +64,7 @@ impl App {
     /// Likewise the private key.
     pub fn add_key(&self, handle: Handle, pem: &[u8]) -> Result<()> {
         self.fresh(handle, |fresh| {
-            fresh.settings.key = pem.to_vec();
+            fresh.settings.set_key(pem);
             Ok(())
         })
     }
@@ -122,7 +92,7 @@ impl App {
     pub fn bind(&self, handle: Handle, uri: &str) -> Result<SocketAddr> {
         let address = Place::parse(uri)?.resolve()?;
         self.fresh(handle, |fresh| {
-            let socket = port::open_socket(address)?;
+            let socket = open_socket(address)?;
             let address = socket.local_addr().map_err(|error| Error::system(&error))?;
             fresh.bound = Some(socket);
             Ok(address)
@@ -136,10 +106,9 @@ impl App {
             .bound
             .clone()
             .ok_or(Error::Unsuitable("the handle is not bound to an address"))?;
-        let (listener, port, thread) = listen(&fresh, socket, backlog)?;
-        let mut ports = self.inner.ports.lock().unwrap_or_else(PoisonError::into_inner);
-        ports.add(Arc::clone(&port), thread);
-        drop(ports);
+        let ports = &self.inner.ports;
+        let listener = ports.listen(&fresh.settings, fresh.patience, socket, backlog)?;
+        let port = Arc::clone(&listener.port);
         let became = self.turn_into(handle, Object::Listener(listener));
         if became.is_err() {
             port.close();
@@ -172,18 +141,13 @@ impl App {
         let Fresh { settings, patience, .. } = self.look_fresh(handle)?;
         let place = Place::parse(uri)?;
         let server = place.resolve()?;
-        let (config, tls) = settings.client()?;
-        let name = settings.server_name.unwrap_or(place.host);
-        let server_name = ServerName::try_from(name)
-            .map_err(|error| Error::Invalid(format!("that is no name of a server: {error}")))?;
-        let port = self.client_port(server)?;
-        let number = self.inner.connections.fetch_add(1, Ordering::Relaxed);
-        let (owner, linger) = (Arc::clone(&port), settings.linger);
-        let connection = SharedConnection::new(number, owner, server, linger, patience);
+        let client = settings.client()?;
+        let name = settings.expected_name().unwrap_or(&place.host);
+        let order = self.inner.ports.prepare(&client, server, name, patience)?;
+        let connection = Arc::clone(&order.connection);
         self.turn_into(handle, Object::Connection(Arc::clone(&connection)))?;
-        let shared = Arc::clone(&connection);
-        port.connect(ConnectOrder { connection: shared, config, tls, server_name, server });
-        or_later(connection.wait_established())
+        order.begin();
+        or_later(finished(connection.wait_established(patience.for_writing())))
     }
 
     /// Makes of a handle a stream of the connection, which carries data both ways, and waits until
@@ -202,21 +166,28 @@ impl App {
     ) -> Result<()> {
         let connection = self.connection(connection)?;
         self.look_fresh(handle)?;
-        let stream = connection.open(direction)?;
+        let patience = connection.state.with(|state| state.patience);
+        let stream = connection.open(direction, patience)?;
         let became = self.turn_into(handle, Object::Stream(Arc::clone(&stream)));
         if became.is_err() {
             stream.close();
         }
         became?;
-        or_later(stream.wait_open())
+        or_later(finished(stream.wait_open(patience.for_writing())).map(drop))
     }
 
     /// Takes what waits: a connection from a listener, a stream that the peer has opened from a
     /// connection.
     pub fn accept(&self, handle: Handle) -> Result<Handle> {
         let object = match self.inner.table.get(handle)? {
-            Object::Listener(listener) => Object::Connection(listener.accept()?),
-            Object::Connection(connection) => Object::Stream(connection.accept()?),
+            Object::Listener(listener) => {
+                let wait = listener.state.with(|state| state.patience.for_reading());
+                Object::Connection(finished(listener.accept(wait))?)
+            }
+            Object::Connection(connection) => {
+                let wait = reading(&connection);
+                Object::Stream(finished(connection.accept(wait, None))?)
+            }
             Object::Stream(_) | Object::Fresh(_) => {
                 return Err(Error::Unsuitable("nothing can be accepted from this handle"));
             }
@@ -231,12 +202,16 @@ impl App {
 
     /// Reads from a stream what has come, at least a byte; 0 at its end.
     pub fn read(&self, handle: Handle, buffer: &mut [u8]) -> Result<usize> {
-        self.stream(handle)?.read(buffer)
+        let stream = self.stream(handle)?;
+        let wait = stream.state.with(|state| state.patience.for_reading());
+        finished(stream.read(wait, buffer))
     }
 
     /// Writes to a stream as much as there is room for, at least a byte.
     pub fn write(&self, handle: Handle, data: &[u8]) -> Result<usize> {
-        self.stream(handle)?.write(data)
+        let stream = self.stream(handle)?;
+        let wait = stream.state.with(|state| state.patience.for_writing());
+        finished(stream.write(wait, data))
     }
 
     /// Ends a stream's sending part: the peer reads to the end of what was written.
@@ -247,7 +222,9 @@ impl App {
     /// Waits until the peer has all of a stream that was finished. (Its QUIC has it; whether its
     /// application has read it, only the peer's answer can tell.)
     pub fn wait_delivered(&self, handle: Handle) -> Result<()> {
-        self.stream(handle)?.wait_delivered()
+        let stream = self.stream(handle)?;
+        let wait = stream.state.with(|state| state.patience.for_writing());
+        finished(stream.wait_delivered(wait))
     }
 
     /// Abandons a stream's sending part.
@@ -262,13 +239,16 @@ impl App {
 
     /// Sends a datagram on a connection. It may be lost.
     pub fn send_datagram(&self, handle: Handle, data: &[u8]) -> Result<()> {
-        self.connection(handle)?.send_datagram(data)
+        let connection = self.connection(handle)?;
+        let wait = connection.state.with(|state| state.patience.for_writing());
+        finished(connection.send_datagram(wait, &Bytes::copy_from_slice(data)))
     }
 
     /// Receives a datagram of a connection into the buffer; what does not fit is cut off. Returns its
     /// length.
     pub fn receive_datagram(&self, handle: Handle, buffer: &mut [u8]) -> Result<usize> {
-        let data = self.connection(handle)?.receive_datagram()?;
+        let connection = self.connection(handle)?;
+        let data = finished(connection.receive_datagram(reading(&connection)))?;
         let len = data.len().min(buffer.len());
         buffer[..len].copy_from_slice(&data[..len]);
         Ok(data.len())
@@ -312,7 +292,8 @@ impl App {
 
     /// Waits until a connection is over, and says why it is.
     pub fn wait_closed(&self, handle: Handle) -> Result<Error> {
-        self.connection(handle)?.wait_closed()
+        let connection = self.connection(handle)?;
+        finished(connection.wait_closed(reading(&connection)))
     }
 
     /// The peer's address.
@@ -371,13 +352,13 @@ impl App {
             return Ok(ready);
         }
         let deadline = Deadline::new(timeout);
-        let watch = Watch::new(&objects);
+        let mut watch = Watch::new(&objects);
         loop {
-            // After the watch has begun: a change before it is seen, one after it is signalled.
+            watch.arm(); // a change before this is seen, one after it ends the sleep
             let ready = look(entries, &objects);
             match deadline.left() {
                 _ if ready > 0 => return Ok(ready),
-                Ok(left) => watch.wait(left),
+                Ok(left) => park(left),
                 Err(_) => return Ok(0),
             }
         }
@@ -401,21 +382,10 @@ impl App {
             _ => Err(Error::Unsuitable("the handle is not a connection")),
         }
     }
+}
 
-    /// The port from which this server can be reached, started if it is the first.
-    fn client_port(&self, server: SocketAddr) -> Result<Arc<Port>> {
-        let mut ports = self.inner.ports.lock().unwrap_or_else(PoisonError::into_inner);
-        let known =
-            if server.is_ipv4() { &mut ports.ipv4_clients } else { &mut ports.ipv6_clients };
-        if let Some(port) = known {
-            return Ok(Arc::clone(port));
-        }
-        let socket = port::open_socket(connectable_from(server))?;
-        let (port, thread) = port::start("clients", socket, client_port::run)?;
-        *known = Some(Arc::clone(&port));
-        ports.add(Arc::clone(&port), thread);
-        Ok(port)
-    }
+fn reading(connection: &SharedConnection) -> Wait {
+    connection.state.with(|state| state.patience.for_reading())
 }
 
 /// A handle is used once.
@@ -427,27 +397,4 @@ fn or_later(result: Result<()>) -> Result<()> {
         Err(Error::WouldBlock) => Ok(()),
         other => other,
     }
-}
-
-/// Starts a listener's thread.
-fn listen(
-    fresh: &Fresh,
-    socket: Arc<std::net::UdpSocket>,
-    backlog: usize,
-) -> Result<(Arc<SharedListener>, Arc<Port>, JoinHandle<()>)> {
-    let config = fresh.settings.server()?;
-    let (linger, patience) = (fresh.settings.linger, fresh.patience);
-    let address = socket.local_addr().map_err(|error| Error::system(&error))?;
-    let (tell, told) = std::sync::mpsc::sync_channel::<Arc<SharedListener>>(1);
-    let main = move |equipment| {
-        if let Ok(listener) = told.recv() {
-            server_port::run(equipment, listener, config, linger);
-        }
-    };
-    let (port, thread) = port::start("listener", socket, main)?;
-    let state = Watched::new(ListenerState { patience, ..ListenerState::default() });
-    let owner = Arc::clone(&port);
-    let listener = Arc::new(SharedListener { port: owner, address, backlog, state });
-    let _ = tell.send(Arc::clone(&listener)); // its thread waits for it
-    Ok((listener, port, thread))
 }

@@ -4,14 +4,10 @@
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use protoquic_io_thread::{Patience, SharedConnection, SharedListener, SharedStream};
 use slab::Slab;
 
-use crate::connection::SharedConnection;
-use crate::listener::SharedListener;
-use crate::settings::Settings;
-use crate::stream::SharedStream;
-use crate::wait::Patience;
-use crate::{Error, Result};
+use crate::{Error, Result, Settings};
 
 /// Names a listener, a connection or a stream of an [`App`](crate::App).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,8 +7,8 @@
 //! have a timeout or be none at all.
 //!
 //! An I/O thread for each listener, and one for all client connections of an address family, run
-//! the same event loop, dispatcher and sessions as the rest of protoquic. This crate must not know
-//! packets.
+//! the same event loop, dispatcher and sessions as the rest of protoquic: `protoquic-io-thread` is
+//! that. This crate must not know packets or sockets.
 //!
 //! ```no_run
 //! use std::io::{Read, Write};
@@ -29,28 +29,14 @@
 #![forbid(unsafe_code)]
 
 mod app;
-mod client_port;
-mod connection;
-mod error;
 mod handle;
-mod listener;
 mod owned;
 mod poll;
-mod port;
-mod server_port;
-mod session;
-mod settings;
-mod stream;
 mod uri;
-mod wait;
 
 pub use app::App;
-pub use error::Error;
 pub use handle::Handle;
 pub use owned::{Connection, Listener, Stream};
 pub use poll::{Interest, PollEntry, Readiness};
 pub use protoquic_core::{ApplicationError, CloseReason, Direction};
-pub use settings::{DEFAULT_ALPN, Settings};
-
-/// The result of a call.
-pub type Result<T> = std::result::Result<T, Error>;
+pub use protoquic_io_thread::{DEFAULT_ALPN, Error, Result, Settings};

@@ -8,8 +8,7 @@ use protoquic_core::{ApplicationError, Direction};
 
 use crate::app::App;
 use crate::handle::Handle;
-use crate::settings::Settings;
-use crate::{Error, Result};
+use crate::{Error, Result, Settings};
 
 /// A handle and its application.
 #[derive(Debug)]

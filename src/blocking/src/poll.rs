@@ -1,10 +1,14 @@
 //! Readiness: what a handle can do without waiting, and what [`App::poll`](crate::App::poll) is
 //! asked about many of them.
 
-use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use protoquic_io_thread::{
+    Error, MAX_UNSENT, News, Phase, ReadEnd, Seat, SharedConnection, SharedListener, SharedStream,
+    thread_waker,
+};
 
 use crate::handle::{Handle, Object};
-use crate::wait::Signal;
 
 /// What a handle can do now without waiting. A call that would fail at once does not wait either.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,46 +89,80 @@ pub(crate) fn look(entries: &mut [PollEntry], objects: &[Object]) -> usize {
 fn readiness(object: &Object) -> Readiness {
     match object {
         Object::Fresh(_) => Readiness::default(),
-        Object::Listener(listener) => listener.readiness(),
-        Object::Connection(connection) => connection.readiness(),
-        Object::Stream(stream) => stream.readiness(),
+        Object::Listener(listener) => of_listener(listener),
+        Object::Connection(connection) => of_connection(connection),
+        Object::Stream(stream) => of_stream(stream),
     }
 }
 
-/// Has every change of these objects set the signal, as long as this lives.
+fn of_listener(listener: &SharedListener) -> Readiness {
+    listener.state.with(|state| {
+        let closed = state.end.is_some();
+        let readable = closed || !state.pending.is_empty();
+        Readiness { readable, writable: false, datagram: false, closed }
+    })
+}
+
+fn of_connection(connection: &SharedConnection) -> Readiness {
+    connection.state.with(|state| {
+        let closed = matches!(state.phase, Phase::Over(_));
+        Readiness {
+            readable: closed || state.has_incoming(),
+            writable: !matches!(state.phase, Phase::Connecting | Phase::Early),
+            datagram: closed || !state.datagrams.is_empty(),
+            closed,
+        }
+    })
+}
+
+fn of_stream(stream: &SharedStream) -> Readiness {
+    stream.state.with(|state| {
+        let is_open = state.id.is_some();
+        let failed = state.write_end.as_ref().is_some_and(|error| *error != Error::Finished);
+        Readiness {
+            readable: stream.receives() && (!state.received.is_empty() || state.read_end.is_some()),
+            writable: stream.sends()
+                && (state.write_end.is_some() || is_open && state.unsent.len() < MAX_UNSENT),
+            datagram: false,
+            closed: failed || matches!(state.read_end, Some(ReadEnd::Failed(_))),
+        }
+    })
+}
+
+/// Seats at all of these objects, as long as this lives.
 pub(crate) struct Watch<'a> {
-    objects: &'a [Object],
-    signal: Arc<Signal>,
+    seats: Vec<(&'a Object, Seat)>,
+    waker: Waker,
 }
 
 impl<'a> Watch<'a> {
     pub(crate) fn new(objects: &'a [Object]) -> Self {
-        let signal = Arc::new(Signal::default());
-        for object in objects {
-            match object {
-                Object::Fresh(_) => {}
-                Object::Listener(listener) => listener.state.watch(&signal),
-                Object::Connection(connection) => connection.state.watch(&signal),
-                Object::Stream(stream) => stream.state.watch(&signal),
-            }
-        }
-        Self { objects, signal }
+        let seats = objects.iter().map(|object| (object, Seat::default())).collect();
+        Self { seats, waker: thread_waker() }
     }
 
-    /// Waits for a change, at most so long.
-    pub(crate) fn wait(&self, timeout: Option<std::time::Duration>) {
-        self.signal.wait(timeout);
+    /// Has the next change of any of them end this thread's next sleep.
+    pub(crate) fn arm(&mut self) {
+        let waker = &self.waker;
+        for (object, seat) in &mut self.seats {
+            let _: Poll<()> = match object {
+                Object::Fresh(_) => Poll::Pending,
+                Object::Listener(shared) => shared.state.poll(waker, seat, News::ALL, |_| None),
+                Object::Connection(shared) => shared.state.poll(waker, seat, News::ALL, |_| None),
+                Object::Stream(shared) => shared.state.poll(waker, seat, News::ALL, |_| None),
+            };
+        }
     }
 }
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        for object in self.objects {
+        for (object, seat) in &mut self.seats {
             match object {
                 Object::Fresh(_) => {}
-                Object::Listener(listener) => listener.state.unwatch(&self.signal),
-                Object::Connection(connection) => connection.state.unwatch(&self.signal),
-                Object::Stream(stream) => stream.state.unwatch(&self.signal),
+                Object::Listener(listener) => listener.state.leave(seat),
+                Object::Connection(connection) => connection.state.leave(seat),
+                Object::Stream(stream) => stream.state.leave(seat),
             }
         }
     }

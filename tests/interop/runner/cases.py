@@ -44,6 +44,12 @@ def on(scenario, options):
     return f"{scenario} {LINK} {options}"
 
 
+def rough(scenario, percent):
+    """So many of a hundred packets suffer each way, three in a row at the most."""
+    rates = f"--rate_to_client={percent} --rate_to_server={percent}"
+    return on(scenario, f"{rates} --burst_to_client=3 --burst_to_server=3")
+
+
 ONE = [checks.no_retry, checks.handshakes(1)]
 CASES = [
     transfer("handshake", "H", [KB], server="handshake", client="handshake", checks=ONE),
@@ -120,20 +126,14 @@ CASES = [
         server="multiconnect",
         client="multiconnect",
         checks=[checks.handshakes(50)],
-        scenario=on(
-            "drop-rate",
-            "--rate_to_client=30 --rate_to_server=30 --burst_to_client=3 --burst_to_server=3",
-        ),
+        scenario=rough("drop-rate", 30),
         seconds=300,
     ),
     transfer(
         "transferloss",
         "L2",
         [2 * MB],
-        scenario=on(
-            "drop-rate",
-            "--rate_to_client=2 --rate_to_server=2 --burst_to_client=3 --burst_to_server=3",
-        ),
+        scenario=rough("drop-rate", 2),
     ),
     transfer(
         "handshakecorruption",
@@ -142,20 +142,14 @@ CASES = [
         server="multiconnect",
         client="multiconnect",
         checks=[checks.handshakes(50)],
-        scenario=on(
-            "corrupt-rate",
-            "--rate_to_client=30 --rate_to_server=30 --burst_to_client=3 --burst_to_server=3",
-        ),
+        scenario=rough("corrupt-rate", 30),
         seconds=300,
     ),
     transfer(
         "transfercorruption",
         "C2",
         [2 * MB],
-        scenario=on(
-            "corrupt-rate",
-            "--rate_to_client=2 --rate_to_server=2 --burst_to_client=3 --burst_to_server=3",
-        ),
+        scenario=rough("corrupt-rate", 2),
     ),
     transfer("ipv6", "6", [5 * KB, 10 * KB], host="server6", more_checks=[checks.no_ipv4]),
     transfer("v2", "V2", [KB], server="v2", client="v2", checks=[checks.version_2]),

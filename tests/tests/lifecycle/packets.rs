@@ -33,6 +33,24 @@ fn a_path_that_shrinks_is_noticed() {
 }
 
 #[test]
+fn many_losses_in_a_row_do_not_shrink_packets_that_arrive_again() {
+    // RFC 8899 §4.3: a queue that overflows is no black hole.
+    let mut net = net();
+    connect(&mut net, Config::default(), patient(1, 40_000_000));
+    net.run_for(SECOND / 5);
+    for _ in 0..3 {
+        net.link.loss = 1000;
+        net.run_for(SECOND / 100);
+        net.link.loss = 0;
+        net.run_for(SECOND / 20);
+    }
+    let stats = net.clients[0].host().connection().stats();
+    assert!(stats.packets_lost >= 100, "{} were lost", stats.packets_lost);
+    assert!(!is_done(&net), "there is something left to do");
+    assert_eq!(stats.packet_size, 1452);
+}
+
+#[test]
 fn an_end_that_reports_no_marks_gets_none() {
     // RFC 9000 §13.4.2
     let (mut net, mut evil) = evil_server();

@@ -107,6 +107,11 @@ struct Arguments {
     /// tickets are kept for this run only, where --one_connection_per_request uses them.
     #[arg(long)]
     session_cache: Option<PathBuf>,
+    /// Lets the server push responses that were not asked for, so many at a time. They are shown on
+    /// standard error; their bodies go where --output is a folder.
+    #[arg(long, default_value_t = 0, value_name = "N",
+          value_parser = clap::value_parser!(u64).range(0..=1000))]
+    push: u64,
     /// Sends requests without side effects in early data, where a session is resumed. Others can
     /// replay them.
     #[arg(long)]
@@ -254,6 +259,7 @@ fn options(
         quiet: arguments.quiet,
         timeout: arguments.timeout.map(Duration::from_secs),
         update_keys: false,
+        pushes: arguments.push,
     })
 }
 

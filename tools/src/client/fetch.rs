@@ -1,7 +1,7 @@
 //! [`fetch_all`]: runs a list of requests on one connection, to the end or to the first reason why
 //! there can be none.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -18,6 +18,7 @@ use protoquic_qlog::QlogDirectory;
 use rustls_pki_types::ServerName;
 
 use super::output::{Destination, Progress};
+use super::pushes::Pushes;
 use super::upload::RequestBody;
 use crate::endpoint::{ClientEndpoint, ClientOptions};
 
@@ -50,6 +51,8 @@ pub struct FetchOptions {
     pub timeout: Option<Duration>,
     /// Whether to update the keys as soon as they may be.
     pub update_keys: bool,
+    /// How many pushes the server may have under way at a time.
+    pub pushes: u64,
 }
 
 /// How one request ended: with this status, its response whole, or with this failure.
@@ -72,8 +75,18 @@ pub fn fetch_all(urls: &[Uri], options: &FetchOptions) -> Result<Vec<Outcome>, S
         tls: options.tls.clone(),
         qlog: options.qlog.clone(),
     };
-    let http = Http3Config { max_queued_requests: urls.len(), ..Http3Config::default() };
-    let session = |_| Http3ClientSession::new(http);
+    let http = Http3Config {
+        max_queued_requests: urls.len(),
+        max_pushes: options.pushes,
+        ..Http3Config::default()
+    };
+    let pushes = Pushes::new(options.destination.clone(), options.quiet);
+    let under_way = pushes.under_way();
+    let session = |_| {
+        let mut session = Http3ClientSession::new(http);
+        session.set_push_handler(Box::new(pushes));
+        session
+    };
     let mut client = match options.local {
         Some(local) => ClientEndpoint::connect_from(local, connect, session)?,
         None => ClientEndpoint::connect(connect, session)?,
@@ -100,7 +113,7 @@ pub fn fetch_all(urls: &[Uri], options: &FetchOptions) -> Result<Vec<Outcome>, S
             .enter(|session, cx| session.send_request(cx, request, Box::new(handler)))
             .map_err(|error| format!("{url} cannot be asked for: {error}"))?;
     }
-    let ending = run(&mut client, options, &board)?;
+    let ending = run(&mut client, options, &board, &under_way)?;
     let mut board = board.borrow_mut();
     board.progress.finish();
     let unfinished = || Err(format!("the response is not whole: {ending}"));
@@ -122,6 +135,7 @@ fn run(
     client: &mut ClientEndpoint<Http3ClientSession>,
     options: &FetchOptions,
     board: &RefCell<Board>,
+    pushes: &Cell<usize>,
 ) -> Result<String, String> {
     let mut closing = None;
     let mut update_keys = options.update_keys;
@@ -147,7 +161,7 @@ fn run(
             continue;
         }
         let elapsed = board.borrow().progress.elapsed();
-        if board.borrow().outcomes.iter().all(Option::is_some) {
+        if pushes.get() == 0 && board.borrow().outcomes.iter().all(Option::is_some) {
             closing = Some(String::new());
             client.close(ApplicationError(Http3Code::NO_ERROR.0), "");
         } else if let Some(timeout) = options.timeout.filter(|timeout| elapsed >= *timeout) {

@@ -3,6 +3,7 @@
 
 mod fetch;
 mod output;
+mod pushes;
 mod session_file;
 mod upload;
 

@@ -153,6 +153,7 @@ impl<'a> Client<'a> {
             destination: Destination::at(&self.plan.downloads.folder, urls.len())?,
             quiet: true,
             timeout: None,
+            pushes: 0,
             update_keys: self.plan.case == ClientCase::KeyUpdate,
         };
         for (url, outcome) in urls.iter().zip(fetch_all(&urls, &options)?) {

@@ -1,6 +1,6 @@
 //! Recorded sites: a tree as `wget -p --save-headers` leaves it, each file with the response's head
 //! in front (Chromium: QuicMemoryCacheBackend). The first folder is the host, unless the head's
-//! X-Original-Url says otherwise.
+//! X-Original-Url says otherwise; X-Push-Url names what is pushed with it, once for each.
 
 use std::path::{Path, PathBuf};
 
@@ -80,6 +80,7 @@ fn parse(relative: &Path, bytes: &[u8]) -> Option<Recorded> {
     if let Some(folder) = path.strip_suffix("/index.html") {
         path = format!("{folder}/");
     }
+    let mut pushes = Vec::new();
     for line in lines {
         let (name, value) = line.split_once(':')?;
         let value = value.trim();
@@ -87,14 +88,26 @@ fn parse(relative: &Path, bytes: &[u8]) -> Option<Recorded> {
             let url: Uri = value.parse().ok()?;
             url.host()?.clone_into(&mut host);
             url.path_and_query()?.as_str().clone_into(&mut path);
+        } else if name.eq_ignore_ascii_case("x-push-url") {
+            pushes.push(value);
         } else if !CONNECTION_HEADERS.iter().any(|known| name.eq_ignore_ascii_case(known)) {
             let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
             response.headers_mut().append(name, HeaderValue::from_str(value).ok()?);
         }
     }
     let body = Bytes::copy_from_slice(&bytes[end + 4..]);
-    let response = CachedResponse { head: response, body, ..CachedResponse::default() };
+    let pushes = pushes.into_iter().map(|url| push_url(&host, url)).collect::<Option<_>>()?;
+    let response = CachedResponse { head: response, body, pushes, ..CachedResponse::default() };
     Some(Recorded { host, path, response })
+}
+
+/// What an X-Push-Url names: a URL, or a path on the same host. It is pushed as https, which is what
+/// the client speaks, whatever it was recorded by.
+fn push_url(host: &str, url: &str) -> Option<Uri> {
+    let url: Uri = url.parse().ok()?;
+    let path = url.path_and_query()?.clone();
+    let authority = url.authority().map_or(host, |authority| authority.as_str());
+    Uri::builder().scheme("https").authority(authority).path_and_query(path).build().ok()
 }
 
 const HEAD_START: &[u8; 5] = b"HTTP/";
@@ -124,5 +137,15 @@ mod tests {
         let recorded = parse(Path::new("elsewhere/z"), file).unwrap();
         assert_eq!((recorded.host.as_str(), recorded.path.as_str()), ("www.example.org", "/x?y=1"));
         assert_eq!(recorded.response.head.status(), 404);
+    }
+
+    #[test]
+    fn a_recorded_file_tells_what_is_pushed_with_it() {
+        let file =
+            b"HTTP/1.1 200 OK\r\nX-Push-Url: /style.css\r\nx-push-url: http://b.example/x\r\n\r\n";
+        let recorded = parse(Path::new("a.example/index.html"), file).unwrap();
+        let pushes: Vec<_> = recorded.response.pushes.iter().map(ToString::to_string).collect();
+        assert_eq!(pushes, ["https://a.example/style.css", "https://b.example/x"]);
+        assert!(recorded.response.head.headers().is_empty());
     }
 }

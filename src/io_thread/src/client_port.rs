@@ -16,27 +16,41 @@ use rustls_pki_types::ServerName;
 use crate::Error;
 use crate::connection::{Phase, SharedConnection};
 use crate::port::{Equipment, Port};
-use crate::session::{BlockingSession, Obituaries};
+use crate::session::{CarrierSession, Obituaries};
 use crate::settings::CLIENT_ID_LENGTH;
 
 /// A connection to be begun.
 #[derive(Debug)]
-pub(crate) struct ConnectOrder {
-    pub(crate) connection: Arc<SharedConnection>,
-    pub(crate) config: Arc<Config>,
-    pub(crate) tls: Arc<rustls::ClientConfig>,
-    pub(crate) server_name: ServerName<'static>,
-    pub(crate) server: SocketAddr,
+pub struct ConnectOrder {
+    /// What is known of it.
+    pub connection: Arc<SharedConnection>,
+    /// The transport's settings.
+    pub config: Arc<Config>,
+    /// TLS's settings.
+    pub tls: Arc<rustls::ClientConfig>,
+    /// The name that the server must prove.
+    pub server_name: ServerName<'static>,
+    /// Where the server is.
+    pub server: SocketAddr,
+}
+
+impl ConnectOrder {
+    /// Begins the connection.
+    pub fn begin(self) {
+        let port = Arc::clone(&self.connection.port);
+        port.connect(self);
+    }
 }
 
 struct ClientPort {
-    pool: ClientPool<BlockingSession>,
+    pool: ClientPool<CarrierSession>,
     port: Arc<Port>,
     local: SocketAddr,
     /// Connections by their numbers.
     keys: HashMap<u64, usize>,
     obituaries: Obituaries,
-    stopping: bool,
+    /// No more connections are made; when the last has ended, so does the thread.
+    closing: bool,
 }
 
 /// Runs until it is stopped and every connection has ended.
@@ -48,9 +62,9 @@ pub(crate) fn run(equipment: Equipment) {
         local,
         keys: HashMap::new(),
         obituaries: Obituaries::default(),
-        stopping: false,
+        closing: false,
     };
-    while !(clients.stopping && clients.pool.is_empty()) {
+    while !(clients.closing && clients.pool.is_empty()) {
         if let Err(error) = event_loop.run_once(&mut clients, None) {
             log::error!("the clients' socket failed: {error}");
             break;
@@ -74,7 +88,7 @@ impl ClientPort {
             Ok(made) => {
                 let number = connection.number;
                 let obituaries = Rc::clone(&self.obituaries);
-                let session = BlockingSession::new(connection, None, obituaries);
+                let session = CarrierSession::new(connection, None, obituaries);
                 let mut host = SessionHost::new(made, session);
                 host.wake(); // there may be orders already
                 self.keys.insert(number, self.pool.add(host));
@@ -82,6 +96,7 @@ impl ClientPort {
             Err(error) => {
                 let error = Error::Invalid(error.to_string());
                 connection.state.change(|state| state.phase = Phase::Over(error));
+                self.port.count_deaths(1);
             }
         }
     }
@@ -112,16 +127,21 @@ impl EventLoopVisitor for ClientPort {
                 self.pool.wake(*key);
             }
         }
+        self.closing |= inbox.close || inbox.stop;
+        if let Some((code, reason)) = inbox.close_all {
+            self.pool.enter_all(now, |_, cx| cx.close(code, &reason));
+        }
         if inbox.stop {
-            self.stopping = true;
-            self.pool.enter_all(now, BlockingSession::on_shutdown);
+            self.pool.enter_all(now, CarrierSession::on_shutdown);
         }
     }
 
     fn on_turn_end(&mut self, now: Time, alarms: &mut dyn AlarmFactory) {
         self.pool.on_turn_end(now, alarms);
         self.pool.take_ended();
-        for number in self.obituaries.borrow_mut().drain(..) {
+        let mut obituaries = self.obituaries.borrow_mut();
+        self.port.count_deaths(obituaries.len());
+        for number in obituaries.drain(..) {
             self.keys.remove(&number);
         }
     }

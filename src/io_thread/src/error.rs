@@ -27,6 +27,8 @@ pub enum Error {
     Reset(ApplicationError),
     /// The peer wants no more of our data.
     Stopped(ApplicationError),
+    /// There is more to read than this many bytes, the limit that was given.
+    TooLong(usize),
     /// The connection is over.
     Closed(CloseReason),
     /// The datagram was not taken.
@@ -36,7 +38,8 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn system(error: &io::Error) -> Self {
+    /// What the system said.
+    pub fn system(error: &io::Error) -> Self {
         Self::System(error.kind(), error.to_string())
     }
 
@@ -54,6 +57,7 @@ impl Error {
             }
             Self::Datagram(_) => io::ErrorKind::Unsupported,
             Self::System(kind, _) => *kind,
+            Self::TooLong(_) => io::ErrorKind::InvalidData,
             Self::BadHandle | Self::Unsuitable(_) | Self::Invalid(_) | Self::WrongDirection => {
                 io::ErrorKind::InvalidInput
             }
@@ -73,6 +77,7 @@ impl fmt::Display for Error {
             Self::Finished => f.write_str("the stream's sending part is finished"),
             Self::Reset(code) => write!(f, "the peer reset the stream: {code}"),
             Self::Stopped(code) => write!(f, "the peer wants no more: {code}"),
+            Self::TooLong(limit) => write!(f, "more than {limit} bytes came"),
             Self::Closed(reason) => write!(f, "the connection is over: {reason}"),
             Self::Datagram(error) => write!(f, "{error}"),
         }

@@ -1,5 +1,5 @@
-//! [`BlockingSession`] and [`BlockingStream`]: the I/O thread's side. They carry bytes between the
-//! connection and what the threads share, in whichever direction there is room.
+//! [`CarrierSession`] and [`CarrierStream`]: the I/O thread's side. They carry bytes between the
+//! connection and what is shared with the application, in whichever direction there is room.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -13,15 +13,19 @@ use protoquic_core::{
 };
 
 use crate::Error;
-use crate::connection::{ConnectionState, MAX_DATAGRAMS, Order, Phase, SharedConnection};
+use crate::connection::{
+    ConnectionState, EarlyOutcome, MAX_DATAGRAMS, Order, Phase, SharedConnection, slot,
+};
 use crate::listener::SharedListener;
-use crate::stream::{MAX_RECEIVED, Origin, ReadEnd, SharedStream};
+use crate::port::thread_ended;
+use crate::stream::{MAX_RECEIVED, MAX_UNSENT, Origin, ReadEnd, SharedStream, StreamState};
+use crate::wait::News;
 
 /// The numbers of connections that have ended, for who routes orders to them.
 pub(crate) type Obituaries = Rc<RefCell<Vec<u64>>>;
 
 /// One connection.
-pub(crate) struct BlockingSession {
+pub(crate) struct CarrierSession {
     connection: Arc<SharedConnection>,
     /// Who waits for it, until its handshake is complete.
     listener: Option<Arc<SharedListener>>,
@@ -35,14 +39,16 @@ pub(crate) struct BlockingSession {
 }
 
 /// One stream.
-pub(crate) struct BlockingStream {
+pub(crate) struct CarrierStream {
     stream: Arc<SharedStream>,
     /// Nothing is owed to the peer any more.
     is_sent: bool,
     finished: bool,
+    /// It has ended as it should.
+    is_closed: bool,
 }
 
-impl BlockingSession {
+impl CarrierSession {
     pub(crate) fn new(
         connection: Arc<SharedConnection>,
         listener: Option<Arc<SharedListener>>,
@@ -70,6 +76,13 @@ impl BlockingSession {
                 // If it finds no room now it is dropped, as any datagram may be.
                 let _ = cx.send_datagram(data, protoquic_core::DatagramOptions::default());
             }
+            Order::Stats => {
+                let stats = cx.connection().stats();
+                self.connection.state.report(|state| {
+                    state.stats = (state.stats.0 + 1, stats);
+                    (News::OUT, ())
+                });
+            }
             Order::Close { code, reason, at_once: true } => cx.close(code, &reason),
             Order::Close { code, reason, at_once: false } => self.begin_closing(code, reason, cx),
         }
@@ -81,9 +94,20 @@ impl BlockingSession {
             return self.fail_unopened(&Error::Finished);
         }
         while let Some(stream) = self.unopened[slot(direction)].pop_front() {
-            let object = BlockingStream::new(Arc::clone(&stream));
-            match cx.open_stream(direction, |_| object) {
-                Ok(id) => stream.state.change(|state| state.id = Some(id)),
+            if stream.state.with(|state| state.is_abandoned) {
+                continue;
+            }
+            let made = |_| CarrierStream::new(Arc::clone(&stream));
+            match cx.open_stream(direction, made) {
+                Ok(id) => {
+                    let is_abandoned = stream.state.change(|state| {
+                        state.id = Some(id);
+                        state.is_abandoned
+                    });
+                    if is_abandoned {
+                        self.connection.keep(stream); // just now
+                    }
+                }
                 Err(StreamError::LimitReached) => {
                     self.unopened[slot(direction)].push_front(stream);
                     return; // on_can_create_outgoing_stream will tell
@@ -135,14 +159,58 @@ impl BlockingSession {
         }
     }
 
+    /// Has somebody accept the connection, once.
+    fn offer(&mut self, cx: &mut SessionContext<'_, Self>) {
+        if let Some(listener) = self.listener.take()
+            && !listener.offer(Arc::clone(&self.connection))
+        {
+            cx.close(ApplicationError(0), "nobody accepts it");
+        }
+    }
+
+    /// The connection is over: everybody who waits for anything of it is told.
+    fn end(&mut self, error: &Error) {
+        if let Some(listener) = self.listener.take() {
+            listener.state.with(|state| state.handshaking -= 1);
+        }
+        let (orders, _kept) = self.connection.state.change(|state| {
+            state.phase = Phase::Over(error.clone());
+            (std::mem::take(&mut state.orders), std::mem::take(&mut state.kept))
+        });
+        for order in orders {
+            if let Order::Open(stream) = order {
+                self.orphans.push(stream);
+            }
+        }
+        self.fail_unopened(error);
+        for stream in self.orphans.drain(..) {
+            stream.state.change(|state| state.fail(error));
+        }
+        self.obituaries.borrow_mut().push(self.connection.number);
+    }
+
     fn note_datagram_size(&self, cx: &SessionContext<'_, Self>) {
         let max = cx.max_datagram_size();
         self.connection.state.with(|state| state.max_datagram = max);
     }
 }
 
-impl Session for BlockingSession {
-    type Stream = BlockingStream;
+impl Session for CarrierSession {
+    type Stream = CarrierStream;
+
+    fn on_early_data_ready(&mut self, cx: &mut SessionContext<'_, Self>) {
+        self.connection.state.change(|state| {
+            state.phase = Phase::Early;
+            state.early = EarlyOutcome::Undecided;
+        });
+        self.open(Direction::Bidirectional, cx);
+        self.open(Direction::Unidirectional, cx);
+    }
+
+    fn on_early_data_settled(&mut self, accepted: bool, _cx: &mut SessionContext<'_, Self>) {
+        let outcome = if accepted { EarlyOutcome::Accepted } else { EarlyOutcome::Rejected };
+        self.connection.state.change(|state| state.early = outcome);
+    }
 
     fn on_handshake_complete(&mut self, cx: &mut SessionContext<'_, Self>) {
         let (peer, alpn) = (cx.connection().peer_address(), cx.connection().alpn());
@@ -152,19 +220,7 @@ impl Session for BlockingSession {
             (state.peer, state.alpn, state.max_datagram) = (peer, alpn, max_datagram);
             state.phase = Phase::Established;
         });
-        if let Some(listener) = self.listener.take() {
-            let connection = Arc::clone(&self.connection);
-            let is_welcome = listener.state.change(|state| {
-                state.handshaking -= 1;
-                if state.end.is_none() {
-                    state.pending.push_back(connection);
-                }
-                state.end.is_none()
-            });
-            if !is_welcome {
-                cx.close(ApplicationError(0), "nobody accepts it");
-            }
-        }
+        self.offer(cx);
         self.open(Direction::Bidirectional, cx);
         self.open(Direction::Unidirectional, cx);
     }
@@ -172,27 +228,38 @@ impl Session for BlockingSession {
     fn create_incoming_stream(
         &mut self,
         id: StreamId,
-        _cx: &mut SessionContext<'_, Self>,
-    ) -> Result<BlockingStream, Refuse> {
+        cx: &mut SessionContext<'_, Self>,
+    ) -> Result<CarrierStream, Refuse> {
         if self.closing.is_some() {
             return Err(Refuse::default());
         }
+        if self.listener.is_some() {
+            // Early data, which the settings allow: who accepts it need not wait for the handshake.
+            self.connection.state.change(|state| state.phase = Phase::Early);
+            self.offer(cx);
+        }
         // A stream that is read to its end makes room for another. So those that nobody accepts
         // stay unread, and their number is bounded.
-        let queue = |state: &mut ConnectionState| (state.patience, state.incoming.len());
+        let at = slot(id.direction());
+        let queue = |state: &mut ConnectionState| (state.patience, state.incoming[at].len());
         let (patience, queued) = self.connection.state.with(queue);
         let origin = Origin::Peers { id, may_read: queued < MAX_READ_AHEAD };
         let connection = Arc::clone(&self.connection);
         let stream = SharedStream::new(connection, id.direction(), patience, origin);
-        self.connection.state.change(|state| state.incoming.push_back(Arc::clone(&stream)));
-        Ok(BlockingStream::new(stream))
+        self.connection.state.report(|state| {
+            state.arrivals += 1;
+            state.incoming[at].push_back((state.arrivals, Arc::clone(&stream)));
+            (News::IN, ())
+        });
+        Ok(CarrierStream::new(stream))
     }
 
     fn on_wake(&mut self, cx: &mut SessionContext<'_, Self>) {
-        let orders = self.connection.state.change(|state| {
+        let orders = self.connection.state.report(|state| {
             state.is_woken = false;
+            let news = if state.waiting_datagrams > 0 { News::OUT } else { News::NONE };
             state.waiting_datagrams = 0;
-            std::mem::take(&mut state.orders)
+            (news, std::mem::take(&mut state.orders))
         });
         for order in orders {
             self.obey(order, cx);
@@ -210,11 +277,12 @@ impl Session for BlockingSession {
 
     fn on_datagram_received(&mut self, data: Bytes, cx: &mut SessionContext<'_, Self>) {
         let data = Bytes::copy_from_slice(&data); // it may wait for long
-        self.connection.state.change(|state| {
+        self.connection.state.report(|state| {
             if state.datagrams.len() >= MAX_DATAGRAMS {
                 state.datagrams.pop_front();
             }
             state.datagrams.push_back(data);
+            (News::IN, ())
         });
         self.note_datagram_size(cx);
     }
@@ -232,78 +300,64 @@ impl Session for BlockingSession {
     }
 
     fn on_connection_closed(&mut self, why: &CloseReason) {
-        let error = Error::Closed(why.clone());
-        if let Some(listener) = self.listener.take() {
-            listener.state.with(|state| state.handshaking -= 1);
-        }
-        let orders = self.connection.state.change(|state| {
-            state.phase = Phase::Over(error.clone());
-            std::mem::take(&mut state.orders)
-        });
-        for order in orders {
-            if let Order::Open(stream) = order {
-                self.orphans.push(stream);
-            }
-        }
-        self.fail_unopened(&error);
-        for stream in self.orphans.drain(..) {
-            stream.state.change(|state| state.fail(&error));
-        }
-        self.obituaries.borrow_mut().push(self.connection.number);
+        self.end(&Error::Closed(why.clone()));
     }
 }
 
-impl BlockingStream {
+impl Drop for CarrierSession {
+    fn drop(&mut self) {
+        // Its I/O thread has failed, or else nobody shall find out by waiting.
+        let is_over = |state: &mut ConnectionState| matches!(state.phase, Phase::Over(_));
+        if !self.connection.state.with(is_over) {
+            self.end(&thread_ended());
+        }
+    }
+}
+
+impl CarrierStream {
     fn new(stream: Arc<SharedStream>) -> Self {
         let is_sent = !stream.sends();
-        Self { stream, is_sent, finished: false }
+        Self { stream, is_sent, finished: false, is_closed: false }
     }
 
-    fn receive(&mut self, cx: &mut StreamContext<'_, BlockingSession>) {
-        self.stream.state.change(|state| {
+    fn receive(&mut self, cx: &mut StreamContext<'_, CarrierSession>) {
+        self.stream.state.report(|state| {
             state.is_ordered = false;
             if let Some(code) = state.stop.take() {
                 let _ = cx.stop_sending(code); // fails if the stream is over, which is as good
             }
             if state.read_end.is_some() || !state.may_read {
-                return;
+                return (News::NONE, ());
             }
-            state.is_starved = false;
-            loop {
-                let room = MAX_RECEIVED - state.received.len().min(MAX_RECEIVED);
-                if room == 0 {
-                    state.is_starved = true;
-                    break;
-                }
-                let Some(data) = cx.read_up_to(room) else { break };
-                state.received.extend(&data[..]);
-            }
+            let before = state.received.len();
+            fetch(state, cx);
             if cx.is_read_finished() {
                 state.read_end = Some(ReadEnd::Finished);
             }
+            let is_news = state.received.len() > before || state.read_end.is_some();
+            (if is_news { News::IN } else { News::NONE }, ())
         });
     }
 
-    fn send(&mut self, cx: &mut StreamContext<'_, BlockingSession>) {
-        let is_reset = self.stream.state.change(|state| {
+    fn send(&mut self, cx: &mut StreamContext<'_, CarrierSession>) {
+        let is_reset = self.stream.state.report(|state| {
             state.is_ordered = false;
             if let Some(code) = state.reset.take() {
                 let _ = cx.reset(code); // likewise
-                return true;
+                return (News::OUT, true);
             }
-            while !state.unsent.is_empty() {
-                let room = cx.writable().min(state.unsent.len());
-                if room == 0 {
-                    break; // on_can_write, or on_stop_sending, will tell
-                }
-                let piece = state.unsent.split_to(room).freeze();
-                let _ = cx.write_all(piece); // there is room
+            if let Some(priority) = state.priority.take() {
+                let _ = cx.set_priority(priority); // likewise
             }
+            let before = state.unsent.len();
+            pass_on(state, cx);
             if state.finish && state.unsent.is_empty() && !self.finished {
                 self.finished = true;
                 let _ = cx.finish(); // an error: the peer wants no more
             }
-            false
+            // Who waits for room found none. Much room at once costs fewer wakes than a little often.
+            let has_room = before > MAX_UNSENT / 2 && state.unsent.len() <= MAX_UNSENT / 2;
+            (if has_room { News::OUT } else { News::NONE }, false)
         });
         if is_reset {
             self.on_sent(cx);
@@ -311,27 +365,29 @@ impl BlockingStream {
     }
 
     /// Nothing is owed to the peer any more.
-    fn on_sent(&mut self, cx: &mut StreamContext<'_, BlockingSession>) {
+    fn on_sent(&mut self, cx: &mut StreamContext<'_, CarrierSession>) {
         self.is_sent = true;
         let (session, cx) = cx.split();
         session.close_if_done(cx);
     }
 }
 
-impl Stream<BlockingSession> for BlockingStream {
-    fn on_data_available(&mut self, cx: &mut StreamContext<'_, BlockingSession>) {
+impl Stream<CarrierSession> for CarrierStream {
+    fn on_data_available(&mut self, cx: &mut StreamContext<'_, CarrierSession>) {
         self.receive(cx);
     }
 
-    fn on_can_write(&mut self, cx: &mut StreamContext<'_, BlockingSession>) {
+    fn on_can_write(&mut self, cx: &mut StreamContext<'_, CarrierSession>) {
         self.send(cx);
     }
 
-    fn on_reset(&mut self, code: ApplicationError, cx: &mut StreamContext<'_, BlockingSession>) {
+    fn on_reset(&mut self, code: ApplicationError, cx: &mut StreamContext<'_, CarrierSession>) {
         if !self.stream.sends() {
             // It is over, which makes room for another: nobody shall have to accept it.
-            let is_another = |stream: &Arc<SharedStream>| !Arc::ptr_eq(stream, &self.stream);
-            cx.session().connection.state.with(|state| state.incoming.retain(is_another));
+            let is_another =
+                |(_, stream): &(u64, Arc<SharedStream>)| !Arc::ptr_eq(stream, &self.stream);
+            let at = slot(self.stream.direction);
+            cx.session().connection.state.with(|state| state.incoming[at].retain(is_another));
         }
         self.stream.state.change(|state| {
             state.read_end.get_or_insert(ReadEnd::Failed(Error::Reset(code)));
@@ -341,7 +397,7 @@ impl Stream<BlockingSession> for BlockingStream {
     fn on_stop_sending(
         &mut self,
         code: ApplicationError,
-        cx: &mut StreamContext<'_, BlockingSession>,
+        cx: &mut StreamContext<'_, CarrierSession>,
     ) {
         self.stream.state.change(|state| {
             state.write_end = Some(Error::Stopped(code));
@@ -350,12 +406,14 @@ impl Stream<BlockingSession> for BlockingStream {
         self.on_sent(cx);
     }
 
-    fn on_all_data_acked(&mut self, cx: &mut StreamContext<'_, BlockingSession>) {
+    fn on_all_data_acked(&mut self, cx: &mut StreamContext<'_, CarrierSession>) {
         self.stream.state.change(|state| state.is_delivered = true);
         self.on_sent(cx);
     }
 
-    fn on_close(&mut self, session: &mut BlockingSession) {
+    /// What has been handed on outlives it: nothing more can come or go.
+    fn on_close(&mut self, session: &mut CarrierSession) {
+        self.is_closed = true;
         let is_orphan = self.stream.state.with(|state| {
             let reads = self.stream.receives() && state.read_end.is_none();
             reads || self.stream.sends() && !self.is_sent
@@ -366,12 +424,45 @@ impl Stream<BlockingSession> for BlockingStream {
     }
 }
 
-fn slot(direction: Direction) -> usize {
-    match direction {
-        Direction::Bidirectional => 0,
-        Direction::Unidirectional => 1,
+/// Takes what has come, as far as there is room.
+fn fetch(state: &mut StreamState, cx: &mut StreamContext<'_, CarrierSession>) {
+    state.is_starved = false;
+    loop {
+        let room = MAX_RECEIVED - state.received.len().min(MAX_RECEIVED);
+        if room == 0 {
+            state.is_starved = true;
+            return;
+        }
+        let Some(data) = cx.read_up_to(room) else { return };
+        state.received.extend_from_slice(&data);
+    }
+}
+
+/// Gives the transport what was written, as far as it has room.
+fn pass_on(state: &mut StreamState, cx: &mut StreamContext<'_, CarrierSession>) {
+    while !state.unsent.is_empty() {
+        let room = cx.writable();
+        if room == 0 {
+            return; // on_can_write, or on_stop_sending, will tell
+        }
+        let _ = cx.write_all(state.unsent.pop(room)); // there is room
     }
 }
 
 /// How many streams of a connection are read before they are accepted.
 const MAX_READ_AHEAD: usize = 128;
+
+impl Drop for CarrierStream {
+    fn drop(&mut self) {
+        // As for the session.
+        if self.is_closed {
+            return;
+        }
+        let receives = self.stream.receives();
+        self.stream.state.change(|state| {
+            if receives && state.read_end.is_none() || !self.is_sent {
+                state.fail(&thread_ended());
+            }
+        });
+    }
+}

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protoquic_core::crypto::{ClientTls, Identity, ServerTls, ServerTrust};
-use protoquic_core::{Config, DatagramConfig, ServerConfig};
+use protoquic_core::crypto::{ClientTls, Identity, ServerTls, ServerTrust, offer_early_data};
+use protoquic_core::{Config, DatagramConfig, MemorySessionCache, ServerConfig};
 use rustls::RootCertStore;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -24,6 +24,17 @@ pub struct Settings {
     pub(crate) server_name: Option<String>,
     pub(crate) config: Config,
     pub(crate) linger: Duration,
+}
+
+/// What clients connect with.
+#[derive(Clone, Debug)]
+pub struct ClientSettings {
+    /// The transport's settings.
+    pub config: Arc<Config>,
+    /// TLS's settings.
+    pub tls: Arc<rustls::ClientConfig>,
+    /// How long a connection that was closed goes on delivering.
+    pub linger: Duration,
 }
 
 impl Default for Settings {
@@ -91,12 +102,40 @@ impl Settings {
         self
     }
 
+    /// Lets clients that remember a session send early data (0-RTT), and servers take it. Clients
+    /// remember sessions in memory unless [`config`](Self::config) has a cache of its own, as long as
+    /// the settings are the same object or a clone of it. Early data can be replayed: see
+    /// [`Config::early_data`].
+    #[must_use]
+    pub fn early_data(mut self) -> Self {
+        self.config.early_data = true;
+        if self.config.session_cache.is_none() {
+            self.config.session_cache = Some(Arc::new(MemorySessionCache::new()));
+        }
+        self
+    }
+
     /// How long a connection that was closed goes on delivering what was written to its streams.
     /// Default 3 s.
     #[must_use]
     pub fn linger(mut self, time: Duration) -> Self {
         self.linger = time;
         self
+    }
+
+    /// Sets the certificate chain alone, in PEM.
+    pub fn set_certificate(&mut self, pem: &[u8]) {
+        self.certificate = pem.to_vec();
+    }
+
+    /// Sets the private key alone, in PEM.
+    pub fn set_key(&mut self, pem: &[u8]) {
+        self.key = pem.to_vec();
+    }
+
+    /// The name that a server must prove, if one was given.
+    pub fn expected_name(&self) -> Option<&str> {
+        self.server_name.as_deref()
     }
 
     fn identity_of(&self) -> Result<Option<Identity>> {
@@ -129,24 +168,27 @@ impl Settings {
     }
 
     /// What a client connects with.
-    pub(crate) fn client(&self) -> Result<(Arc<Config>, Arc<rustls::ClientConfig>)> {
+    pub fn client(&self) -> Result<ClientSettings> {
         let (trust, identity, alpn) = (self.trust()?, self.identity_of()?, self.alpn.clone());
         let tls = ClientTls { provider: None, trust, alpn, identity, key_log: true };
         let tls = tls.build().map_err(|error| unusable(&error))?;
         // All clients of a family share a socket, and their IDs are all that tells them apart.
         let config = Config { client_connection_id_length: CLIENT_ID_LENGTH, ..self.checked()? };
-        Ok((Arc::new(config), Arc::new(tls)))
+        Ok(ClientSettings { config: Arc::new(config), tls: Arc::new(tls), linger: self.linger })
     }
 
     /// What a listener serves with.
-    pub(crate) fn server(&self) -> Result<ServerConfig> {
+    pub fn server(&self) -> Result<ServerConfig> {
         let Some(identity) = self.identity_of()? else {
             return Err(Error::Invalid("a listener needs a certificate and its key".to_owned()));
         };
         let alpn = self.alpn.clone();
         let tls =
             ServerTls { provider: None, identity, alpn, client_verifier: None, key_log: true };
-        let tls = tls.build().map_err(|error| unusable(&error))?;
+        let mut tls = tls.build().map_err(|error| unusable(&error))?;
+        if self.config.early_data {
+            offer_early_data(&mut tls, MAX_TICKETS);
+        }
         Ok(ServerConfig { transport: Arc::new(self.checked()?), tls: Arc::new(tls) })
     }
 
@@ -169,5 +211,7 @@ fn unusable(error: &rustls::Error) -> Error {
 
 /// The application protocol that is spoken if no other is named: streams without further rules.
 pub const DEFAULT_ALPN: &[u8] = b"protoquic-streams";
+/// How many tickets for early data a listener keeps.
+const MAX_TICKETS: usize = 10_000;
 /// The length of every client's connection IDs, in bytes.
 pub(crate) const CLIENT_ID_LENGTH: usize = 8;

@@ -1,4 +1,4 @@
-//! [`Port`]: a socket with an I/O thread of its own, as other threads see it: a bounded number of
+//! [`Port`]: a socket with an I/O thread of its own, as an application sees it: a bounded number of
 //! kinds of orders, and a way to wake it. What the thread does is in `client_port.rs` and
 //! `server_port.rs`.
 
@@ -6,55 +6,96 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::thread::JoinHandle;
 
-use protoquic_core::{PacketReader, PacketWriter};
+use protoquic_core::{ApplicationError, PacketReader, PacketWriter};
 use protoquic_readers::{BatchReader, EventLoop, SocketOptions, SystemClock, Waker, bind};
 use protoquic_writers::GsoBatchWriter;
 
 use crate::client_port::ConnectOrder;
+use crate::connection::Phase;
+use crate::wait::{News, Waiter, Watched};
 use crate::{Error, Result};
 
 /// An I/O thread, from outside.
 #[derive(Debug)]
-pub(crate) struct Port {
+pub struct Port {
     waker: Waker,
     inbox: Mutex<Inbox>,
     /// The thread has been woken and has not yet looked.
     is_woken: AtomicBool,
+    /// How many connections have not ended.
+    live: Watched<usize>,
 }
 
+/// What an I/O thread has been told.
 #[derive(Debug, Default)]
-pub(crate) struct Inbox {
+pub struct Inbox {
     /// Connections to begin.
-    pub(crate) connects: Vec<ConnectOrder>,
+    pub connects: Vec<ConnectOrder>,
     /// Connections that have orders.
-    pub(crate) wakes: Vec<u64>,
-    /// No new connections are accepted.
-    pub(crate) close: bool,
+    pub wakes: Vec<u64>,
+    /// All connections are to end at once, with this.
+    pub close_all: Option<(ApplicationError, String)>,
+    /// No new connections are made; when the last has ended, so does the thread.
+    pub close: bool,
     /// Everything is to end.
-    pub(crate) stop: bool,
+    pub stop: bool,
+    /// The thread has ended.
+    is_over: bool,
 }
 
 impl Port {
     fn new(waker: Waker) -> Arc<Self> {
-        Arc::new(Self { waker, inbox: Mutex::default(), is_woken: AtomicBool::new(false) })
+        let (inbox, is_woken) = (Mutex::default(), AtomicBool::new(false));
+        Arc::new(Self { waker, inbox, is_woken, live: Watched::new(0) })
     }
 
     pub(crate) fn wake_connection(&self, number: u64) {
         self.tell(|inbox| inbox.wakes.push(number));
     }
 
-    pub(crate) fn connect(&self, order: ConnectOrder) {
+    /// Begins a connection.
+    pub fn connect(&self, order: ConnectOrder) {
+        self.count_birth();
         self.tell(|inbox| inbox.connects.push(order));
+        self.fail_if_over();
     }
 
-    pub(crate) fn close(&self) {
+    /// Makes no more connections; the thread ends with the last of those there are.
+    pub fn close(&self) {
         self.tell(|inbox| inbox.close = true);
     }
 
-    pub(crate) fn stop(&self) {
+    /// Ends all connections at once.
+    pub fn close_all(&self, code: ApplicationError, reason: &str) {
+        self.tell(|inbox| inbox.close_all = Some((code, reason.to_owned())));
+    }
+
+    /// Ends everything, connections in order.
+    pub fn stop(&self) {
         self.tell(|inbox| inbox.stop = true);
+    }
+
+    /// Waits until every connection has ended, and its peer has been told.
+    pub fn wait_idle(&self, waiter: impl Waiter) -> Poll<Result<()>> {
+        waiter.until(&self.live, News::ALL, |live| (*live == 0).then_some(Ok(())))
+    }
+
+    /// How many connections have not ended: what [`wait_idle`](Self::wait_idle) waits at.
+    pub fn live(&self) -> &Watched<usize> {
+        &self.live
+    }
+
+    pub(crate) fn count_birth(&self) {
+        self.live.with(|live| *live += 1);
+    }
+
+    pub(crate) fn count_deaths(&self, deaths: usize) {
+        if deaths > 0 {
+            self.live.change(|live| *live -= deaths.min(*live));
+        }
     }
 
     /// What was told since the last time. For the I/O thread.
@@ -71,6 +112,30 @@ impl Port {
             log::error!("an I/O thread cannot be woken: {error}");
         }
     }
+
+    /// The thread has ended, perhaps for an error: nobody shall wait for it.
+    fn on_thread_end(&self) {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).is_over = true;
+        self.fail_if_over();
+        self.live.change(|live| *live = 0);
+    }
+
+    fn fail_if_over(&self) {
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if !inbox.is_over {
+            return;
+        }
+        let orders = std::mem::take(&mut inbox.connects);
+        drop(inbox);
+        for order in orders {
+            order.connection.state.change(|state| state.phase = Phase::Over(thread_ended()));
+        }
+    }
+}
+
+/// What becomes of connections whose I/O thread has failed.
+pub(crate) fn thread_ended() -> Error {
+    Error::System(std::io::ErrorKind::BrokenPipe, "its I/O thread has ended".to_owned())
 }
 
 /// What an I/O thread works with.
@@ -82,9 +147,18 @@ pub(crate) struct Equipment {
 }
 
 /// Opens a socket.
-pub(crate) fn open_socket(address: SocketAddr) -> Result<Arc<UdpSocket>> {
+pub fn open_socket(address: SocketAddr) -> Result<Arc<UdpSocket>> {
     let socket = bind(address, &SocketOptions::default());
     Ok(Arc::new(socket.map_err(|error| Error::system(&error))?))
+}
+
+/// Tells the port when its thread is at its end, even if that is a panic.
+struct Farewell(Arc<Port>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.0.on_thread_end();
+    }
 }
 
 /// Starts an I/O thread on this socket, which runs `main`.
@@ -96,6 +170,7 @@ pub(crate) fn start(
     let (tell, told) = sync_channel(1);
     let run = move || match equip(socket) {
         Ok(equipment) => {
+            let _farewell = Farewell(Arc::clone(&equipment.port));
             let _ = tell.send(Ok(Arc::clone(&equipment.port))); // who started us waits for it
             main(equipment);
         }

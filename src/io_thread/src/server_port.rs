@@ -18,8 +18,8 @@ use protoquic_readers::SystemHelper;
 use crate::Error;
 use crate::connection::SharedConnection;
 use crate::listener::SharedListener;
-use crate::port::{Equipment, Port};
-use crate::session::{BlockingSession, Obituaries};
+use crate::port::{Equipment, Port, thread_ended};
+use crate::session::{CarrierSession, Obituaries};
 use crate::wait::Patience;
 
 /// Sessions that were made in this turn: their numbers, and an ID that leads to each.
@@ -66,6 +66,7 @@ pub(crate) fn run(
     });
     let keys = HashMap::new();
     let closing = false;
+    let _end = End(Arc::clone(&listener));
     let mut server = ServerPort { dispatcher, listener, port, keys, births, obituaries, closing };
     while !(server.closing && server.dispatcher.is_idle()) {
         if let Err(error) = event_loop.run_once(&mut server, None) {
@@ -73,6 +74,15 @@ pub(crate) fn run(
             server.listener.close(Error::system(&error));
             break;
         }
+    }
+}
+
+/// Nobody shall wait for a listener whose thread has ended, even by a panic.
+struct End(Arc<SharedListener>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.close(thread_ended());
     }
 }
 
@@ -108,6 +118,7 @@ impl SessionFactory for Factory {
             return Err(Reject("the connection has no ID".to_owned()));
         };
         self.made += 1;
+        self.port.count_birth();
         self.births.borrow_mut().push((self.made, id));
         let patience = self.listener.state.with(|state| {
             state.handshaking += 1;
@@ -116,7 +127,7 @@ impl SessionFactory for Factory {
         let (port, peer) = (Arc::clone(&self.port), connection.peer_address());
         let shared = SharedConnection::new(self.made, port, peer, self.linger, patience);
         let listener = Some(Arc::clone(&self.listener));
-        let session = BlockingSession::new(shared, listener, Rc::clone(&self.obituaries));
+        let session = CarrierSession::new(shared, listener, Rc::clone(&self.obituaries));
         Ok(Box::new(SessionHost::new(connection, session)))
     }
 }
@@ -144,6 +155,9 @@ impl EventLoopVisitor for ServerPort {
             }
         }
         self.closing |= inbox.close || inbox.stop;
+        if let Some((code, reason)) = inbox.close_all {
+            self.dispatcher.close_all(now, code, &reason);
+        }
         if inbox.stop {
             self.dispatcher.stop_accepting_new_connections(now);
         }
@@ -157,7 +171,9 @@ impl EventLoopVisitor for ServerPort {
                 self.dispatcher.wake_session(key); // there may be orders already
             }
         }
-        for number in self.obituaries.borrow_mut().drain(..) {
+        let mut obituaries = self.obituaries.borrow_mut();
+        self.port.count_deaths(obituaries.len());
+        for number in obituaries.drain(..) {
             self.keys.remove(&number);
         }
     }

@@ -1,0 +1,387 @@
+//! [`SharedStream`]: what an application and the I/O thread know of a stream. The application takes
+//! from `received` and adds to `unsent`; the I/O thread does the opposite when it is told that there is
+//! reason to.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use protoquic_core::streams::Priority;
+use protoquic_core::{ApplicationError, Direction, StreamId};
+
+use crate::buffers::SendQueue;
+use crate::connection::{Order, SharedConnection};
+use crate::wait::{News, Patience, Waiter, Watched};
+use crate::{Error, Result};
+
+/// One stream.
+#[derive(Debug)]
+pub struct SharedStream {
+    /// Its connection.
+    pub connection: Arc<SharedConnection>,
+    /// Whether data goes both ways.
+    pub direction: Direction,
+    /// Whether we opened it.
+    pub is_ours: bool,
+    /// What changes.
+    pub state: Watched<StreamState>,
+}
+
+/// What changes about a stream.
+#[derive(Debug, Default)]
+pub struct StreamState {
+    /// How long calls of threads wait.
+    pub patience: Patience,
+    /// Once it is open.
+    pub id: Option<StreamId>,
+    /// Nobody waits for it to be opened any more.
+    pub is_abandoned: bool,
+    /// Read, and not yet taken.
+    pub received: BytesMut,
+    /// Whether anything is to be read yet.
+    pub may_read: bool,
+    /// There was more to read than found room here.
+    pub is_starved: bool,
+    /// What follows when `received` is empty.
+    pub read_end: Option<ReadEnd>,
+    /// Written, and not yet passed on.
+    pub unsent: SendQueue,
+    /// Why nothing more can be written.
+    pub write_end: Option<Error>,
+    /// The end is to follow what was written.
+    pub finish: bool,
+    /// The peer has everything, the end included.
+    pub is_delivered: bool,
+    /// To be told to the peer.
+    pub reset: Option<ApplicationError>,
+    /// Likewise.
+    pub stop: Option<ApplicationError>,
+    /// To be told to the transport.
+    pub priority: Option<Priority>,
+    /// The I/O thread has been told to look at this stream and has not yet done so.
+    pub is_ordered: bool,
+}
+
+/// Who has opened a stream.
+#[derive(Clone, Copy, Debug)]
+pub enum Origin {
+    /// We shall.
+    Ours,
+    /// The peer has.
+    Peers {
+        /// What it is called.
+        id: StreamId,
+        /// Whether it is read before it is accepted.
+        may_read: bool,
+    },
+}
+
+/// What follows the last byte.
+#[derive(Clone, Debug)]
+pub enum ReadEnd {
+    /// Nothing: that was all, or we wanted no more.
+    Finished,
+    /// What would follow is lost.
+    Failed(Error),
+}
+
+impl StreamState {
+    /// Nothing more will come or go.
+    pub fn fail(&mut self, error: &Error) {
+        self.read_end.get_or_insert_with(|| ReadEnd::Failed(error.clone()));
+        if !self.is_delivered {
+            self.write_end = Some(error.clone());
+        }
+        self.unsent.clear();
+    }
+
+    /// Whether the I/O thread is to be told now.
+    fn order(&mut self) -> bool {
+        self.id.is_some() && !std::mem::replace(&mut self.is_ordered, true)
+    }
+
+    /// What a read finds where no data is.
+    fn end(&self) -> Option<Result<()>> {
+        match self.read_end.clone()? {
+            ReadEnd::Finished => Some(Ok(())),
+            ReadEnd::Failed(error) => Some(Err(error)),
+        }
+    }
+
+    /// After data was taken: whether the I/O thread is to fetch more now.
+    fn fetch(&mut self) -> bool {
+        self.is_starved && self.received.len() <= MAX_RECEIVED / 2 && self.order()
+    }
+
+    /// How many bytes may be written now; none if one has to wait.
+    fn room(&self) -> Option<Result<usize>> {
+        if let Some(error) = &self.write_end {
+            return Some(Err(error.clone()));
+        }
+        let room = MAX_UNSENT - self.unsent.len().min(MAX_UNSENT);
+        (room > 0).then_some(Ok(room))
+    }
+}
+
+impl SharedStream {
+    /// A stream that waits to be opened, or that the peer has opened.
+    pub fn new(
+        connection: Arc<SharedConnection>,
+        direction: Direction,
+        patience: Patience,
+        origin: Origin,
+    ) -> Arc<Self> {
+        let (is_ours, id, may_read) = match origin {
+            Origin::Ours => (true, None, true),
+            Origin::Peers { id, may_read } => (false, Some(id), may_read),
+        };
+        let state = StreamState { patience, id, may_read, ..StreamState::default() };
+        let state = Watched::new(state);
+        Arc::new(Self { connection, direction, is_ours, state })
+    }
+
+    /// Whether we can write to it.
+    pub fn sends(&self) -> bool {
+        self.is_ours || self.direction == Direction::Bidirectional
+    }
+
+    /// Whether we can read from it.
+    pub fn receives(&self) -> bool {
+        !self.is_ours || self.direction == Direction::Bidirectional
+    }
+
+    /// Waits until it is open.
+    pub fn wait_open(&self, waiter: impl Waiter) -> Poll<Result<StreamId>> {
+        waiter.until(&self.state, News::OUT, |state| match (state.id, &state.write_end) {
+            (Some(id), _) => Some(Ok(id)),
+            (None, Some(error)) => Some(Err(error.clone())),
+            (None, None) => None,
+        })
+    }
+
+    /// Takes what has come, at least a byte; 0 at the end.
+    pub fn read(&self, waiter: impl Waiter, buffer: &mut [u8]) -> Poll<Result<usize>> {
+        if !self.receives() {
+            return Poll::Ready(Err(Error::WrongDirection));
+        }
+        if buffer.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let read = waiter.until(&self.state, News::IN, |state| {
+            if state.received.is_empty() {
+                return state.end().map(|end| end.map(|()| (0, false)));
+            }
+            let len = buffer.len().min(state.received.len());
+            state.received.copy_to_slice(&mut buffer[..len]);
+            Some(Ok((len, state.fetch())))
+        });
+        read.map_ok(|(len, order)| {
+            if order {
+                self.tell();
+            }
+            len
+        })
+    }
+
+    /// Exchanges an empty buffer for what has come, at least a byte. False at the end.
+    pub fn take(&self, waiter: impl Waiter, buffer: &mut BytesMut) -> Poll<Result<bool>> {
+        if !self.receives() {
+            return Poll::Ready(Err(Error::WrongDirection));
+        }
+        let taken = waiter.until(&self.state, News::IN, |state| {
+            if state.received.is_empty() {
+                return state.end().map(|end| end.map(|()| (false, false)));
+            }
+            std::mem::swap(&mut state.received, buffer);
+            Some(Ok((true, state.fetch())))
+        });
+        taken.map_ok(|(more, order)| {
+            if order {
+                self.tell();
+            }
+            more
+        })
+    }
+
+    /// Waits until there is something to read, or the end.
+    pub fn wait_readable(&self, waiter: impl Waiter) -> Poll<Result<()>> {
+        waiter.until(&self.state, News::IN, |state| {
+            if state.received.is_empty() { state.end() } else { Some(Ok(())) }
+        })
+    }
+
+    /// Adds what there is room for, at least a byte.
+    pub fn write(&self, waiter: impl Waiter, data: &[u8]) -> Poll<Result<usize>> {
+        self.write_with(waiter, data.is_empty(), |queue, room| {
+            let len = data.len().min(room);
+            queue.extend_from_slice(&data[..len]);
+            len
+        })
+    }
+
+    /// Takes from the front of `data` what there is room for, at least a byte, without a copy.
+    pub fn write_piece(&self, waiter: impl Waiter, data: &mut Bytes) -> Poll<Result<usize>> {
+        self.write_with(waiter, data.is_empty(), |queue, room| {
+            let piece = data.split_to(data.len().min(room));
+            let len = piece.len();
+            queue.push(piece);
+            len
+        })
+    }
+
+    fn write_with(
+        &self,
+        waiter: impl Waiter,
+        is_empty: bool,
+        mut f: impl FnMut(&mut SendQueue, usize) -> usize,
+    ) -> Poll<Result<usize>> {
+        if !self.sends() {
+            return Poll::Ready(Err(Error::WrongDirection));
+        }
+        let written = waiter.until(&self.state, News::OUT, |state| {
+            let room = match state.room() {
+                Some(Ok(room)) => room,
+                Some(Err(error)) => return Some(Err(error)),
+                None if is_empty => 0,
+                None => return None,
+            };
+            let len = f(&mut state.unsent, room);
+            Some(Ok((len, len > 0 && state.order())))
+        });
+        written.map_ok(|(len, order)| {
+            if order {
+                self.tell();
+            }
+            len
+        })
+    }
+
+    /// Waits until the peer has everything that was written, and the end.
+    pub fn wait_delivered(&self, waiter: impl Waiter) -> Poll<Result<()>> {
+        waiter.until(&self.state, News::OUT, |state| match &state.write_end {
+            _ if state.is_delivered => Some(Ok(())),
+            Some(Error::Finished) if state.finish => None,
+            Some(error) => Some(Err(error.clone())),
+            None => Some(Err(Error::Unsuitable("a stream that is not finished has no end"))),
+        })
+    }
+
+    /// Waits until the peer wants no more, and says with which code; none if it has everything, the
+    /// end included.
+    pub fn wait_stopped(&self, waiter: impl Waiter) -> Poll<Result<Option<ApplicationError>>> {
+        waiter.until(&self.state, News::OUT, |state| match &state.write_end {
+            _ if state.is_delivered => Some(Ok(None)),
+            None => None,
+            Some(Error::Finished) if state.finish => None,
+            Some(Error::Stopped(code)) => Some(Ok(Some(*code))),
+            Some(error) => Some(Err(error.clone())),
+        })
+    }
+
+    /// No more will be written.
+    pub fn finish(&self) -> Result<()> {
+        if !self.sends() {
+            return Err(Error::WrongDirection);
+        }
+        self.ask(|state| {
+            if let Some(error) = &state.write_end {
+                return Err(error.clone());
+            }
+            state.write_end = Some(Error::Finished);
+            state.finish = true;
+            Ok(())
+        })
+    }
+
+    /// What was written and not delivered is dropped.
+    pub fn reset(&self, code: ApplicationError) -> Result<()> {
+        if !self.sends() {
+            return Err(Error::WrongDirection);
+        }
+        self.ask(|state| {
+            match &state.write_end {
+                Some(error) if *error != Error::Finished => return Err(error.clone()),
+                _ => state.write_end = Some(Error::Finished),
+            }
+            state.unsent.clear();
+            state.finish = false;
+            state.reset = Some(code);
+            Ok(())
+        })
+    }
+
+    /// No more will be read.
+    pub fn stop(&self, code: ApplicationError) -> Result<()> {
+        if !self.receives() {
+            return Err(Error::WrongDirection);
+        }
+        self.ask(|state| {
+            state.received = BytesMut::new();
+            if state.read_end.is_none() {
+                state.stop = Some(code);
+            }
+            state.read_end = Some(ReadEnd::Finished);
+            Ok(())
+        })
+    }
+
+    /// Ranks its data against that of other streams.
+    pub fn set_priority(&self, priority: Priority) -> Result<()> {
+        if !self.sends() {
+            return Err(Error::WrongDirection);
+        }
+        self.ask(|state| {
+            state.priority = Some(priority);
+            Ok(())
+        })
+    }
+
+    /// The owner is gone: what was written is still delivered, nothing more is read.
+    pub fn close(&self) {
+        if self.sends() {
+            let _ = self.finish(); // an error: it has ended otherwise
+        }
+        if self.receives() {
+            let _ = self.stop(ApplicationError(0));
+        }
+    }
+
+    /// Nobody waits for it to be opened any more. If it is open already, the next who opens one
+    /// gets it.
+    pub fn abandon(self: &Arc<Self>) {
+        let is_open = self.state.with(|state| {
+            state.is_abandoned = true;
+            state.id.is_some()
+        });
+        if is_open {
+            self.connection.keep(Arc::clone(self));
+        }
+    }
+
+    /// Somebody has taken it from the queue.
+    pub fn on_accepted(&self) {
+        let was_unread = |state: &mut StreamState| !std::mem::replace(&mut state.may_read, true);
+        if self.state.with(|state| was_unread(state) && state.order()) {
+            self.tell();
+        }
+    }
+
+    /// Changes what the I/O thread is to carry out, and tells it.
+    fn ask(&self, f: impl FnOnce(&mut StreamState) -> Result<()>) -> Result<()> {
+        if self.state.change(|state| f(state).map(|()| state.order()))? {
+            self.tell();
+        }
+        Ok(())
+    }
+
+    fn tell(&self) {
+        if let Some(id) = self.state.with(|state| state.id) {
+            self.connection.order(Order::Look(id));
+        }
+    }
+}
+
+/// How much of a stream is read ahead of who reads it, in bytes.
+pub const MAX_RECEIVED: usize = 256 * 1024;
+/// How much may be written ahead of the transport, in bytes.
+pub const MAX_UNSENT: usize = 256 * 1024;
