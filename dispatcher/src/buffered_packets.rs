@@ -124,11 +124,17 @@ impl BufferedPackets {
         self.waiting.insert(id, waiting);
     }
 
+    /// Whether [`push`](Self::push) has room for a further packet of a waiting connection.
+    pub(crate) fn keeps_more_of(&self, id: &ConnectionId) -> bool {
+        let waiting = self.waiting.get(&self.first_name(id));
+        waiting.is_some_and(|waiting| waiting.packets.len() < self.max_packets)
+    }
+
     /// Keeps a further packet of a waiting connection, if it has room for it.
     pub(crate) fn push(&mut self, id: &ConnectionId, packet: ReceivedPacket) {
         let id = self.first_name(id);
-        if let Some(waiting) = self.waiting.get_mut(&id)
-            && waiting.packets.len() < self.max_packets
+        if self.keeps_more_of(&id)
+            && let Some(waiting) = self.waiting.get_mut(&id)
         {
             waiting.packets.push(own(packet));
             if waiting.hello.is_none() && !std::mem::replace(&mut waiting.listed, true) {
@@ -151,8 +157,9 @@ impl BufferedPackets {
     /// The next connection whose session can be made.
     pub(crate) fn pop_ready(&mut self) -> Option<Waiting> {
         while let Some(id) = self.ready.pop_front() {
-            if let Some(waiting) = self.take(&id) {
-                return Some(waiting);
+            // The same ID may have come back since, and be incomplete.
+            if self.waiting.get(&id).is_some_and(|waiting| waiting.hello.is_some()) {
+                return self.take(&id);
             }
         }
         None

@@ -10,12 +10,13 @@ use protoquic_core::{
 };
 use slab::Slab;
 
+use crate::turns::{Listed, Turns};
+
 /// Connections that share a writer and an event loop.
 pub struct ClientPool<S: Session> {
     members: Slab<Member<S>>,
     routes: HashMap<ConnectionId, usize>,
-    touched: Vec<usize>,
-    blocked: Vec<usize>,
+    turns: Turns<usize>,
     ended: Vec<Ended<S>>,
     writer: Box<dyn PacketWriter>,
     id_length: usize,
@@ -24,7 +25,7 @@ pub struct ClientPool<S: Session> {
 struct Member<S: Session> {
     host: SessionHost<S>,
     alarm: Option<Alarm>,
-    touched: bool,
+    listed: Listed,
 }
 
 /// A connection that is over.
@@ -50,8 +51,7 @@ impl<S: Session> ClientPool<S> {
         Self {
             members: Slab::new(),
             routes: HashMap::new(),
-            touched: Vec::new(),
-            blocked: Vec::new(),
+            turns: Turns::default(),
             ended: Vec::new(),
             writer,
             id_length,
@@ -61,8 +61,10 @@ impl<S: Session> ClientPool<S> {
     /// Adds a connection; it sends at the end of the next turn.
     pub fn add(&mut self, host: SessionHost<S>) -> usize {
         let ids: Vec<_> = host.connection().local_connection_ids().collect();
-        let key = self.members.insert(Member { host, alarm: None, touched: false });
-        self.routes.extend(ids.into_iter().map(|id| (id, key)));
+        let key = self.members.insert(Member { host, alarm: None, listed: Listed::default() });
+        for id in ids {
+            self.routes.entry(id).or_insert(key);
+        }
         self.touch(key);
         key
     }
@@ -106,37 +108,46 @@ impl<S: Session> ClientPool<S> {
     }
 
     fn touch(&mut self, key: usize) {
-        if let Some(member) = self.members.get_mut(key)
-            && !std::mem::replace(&mut member.touched, true)
-        {
-            self.touched.push(key);
+        if let Some(member) = self.members.get_mut(key) {
+            self.turns.touch(key, &mut member.listed);
         }
     }
 
     fn run(&mut self, now: Time, key: usize, alarms: &mut dyn AlarmFactory) {
         let Some(member) = self.members.get_mut(key) else { return };
-        member.touched = false;
+        member.listed.on_run();
         member.host.run_turn(now, &mut *self.writer);
         if member.host.is_write_blocked() {
-            self.blocked.push(key);
+            self.turns.block(key, &mut member.listed);
         }
         let owner = AlarmOwner(key as u64);
         let alarm = *member.alarm.get_or_insert_with(|| alarms.create_alarm(owner));
         alarms.set_alarm(alarm, member.host.next_deadline());
         while let Some(notice) = self.members.get_mut(key).and_then(|m| m.host.pop_notice()) {
             match notice {
-                Notice::ConnectionIdIssued(id) => drop(self.routes.insert(id, key)),
-                Notice::ConnectionIdRetired(id) => drop(self.routes.remove(&id)),
+                Notice::ConnectionIdIssued(id) => {
+                    self.routes.entry(id).or_insert(key);
+                }
+                Notice::ConnectionIdRetired(id) => self.remove_route(&id, key),
                 Notice::PathDegrading => {} // all share one socket
                 Notice::Closed { reason, .. } => {
                     let host = self.members.remove(key).host;
                     for id in host.connection().local_connection_ids() {
-                        self.routes.remove(&id);
+                        self.remove_route(&id, key);
                     }
                     alarms.remove_alarm(alarm);
                     self.ended.push(Ended { host, reason });
                 }
             }
+        }
+    }
+}
+
+impl<S: Session> ClientPool<S> {
+    /// Short IDs of many connections may meet: the first keeps the route, and loses it alone.
+    fn remove_route(&mut self, id: &ConnectionId, key: usize) {
+        if self.routes.get(id) == Some(&key) {
+            self.routes.remove(id);
         }
     }
 }
@@ -163,18 +174,19 @@ impl<S: Session> EventLoopVisitor for ClientPool<S> {
     fn on_can_write(&mut self, _now: Time) {
         self.writer.set_writable();
         let _ = self.writer.flush();
-        for key in std::mem::take(&mut self.blocked) {
-            self.touch(key);
+        for key in self.turns.take_blocked() {
+            if let Some(member) = self.members.get_mut(key) {
+                self.turns.unblock(key, &mut member.listed);
+            }
         }
     }
 
     fn on_turn_end(&mut self, now: Time, alarms: &mut dyn AlarmFactory) {
-        let mut touched = std::mem::take(&mut self.touched);
-        for key in touched.drain(..) {
-            self.run(now, key, alarms);
+        let touched = self.turns.begin();
+        for key in &touched {
+            self.run(now, *key, alarms);
         }
-        touched.append(&mut self.touched);
-        self.touched = touched;
+        self.turns.end(touched);
         let _ = self.writer.flush();
     }
 
@@ -183,6 +195,6 @@ impl<S: Session> EventLoopVisitor for ClientPool<S> {
     }
 
     fn has_work(&self) -> bool {
-        !self.touched.is_empty()
+        self.turns.has_work()
     }
 }

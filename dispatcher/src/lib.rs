@@ -20,6 +20,7 @@ mod rate_limit;
 mod session_table;
 mod stateless;
 mod time_wait;
+mod turns;
 
 pub use address_validation::AddressValidation;
 pub use client_pool::{ClientPool, Ended};

@@ -8,6 +8,8 @@ use protoquic_core::session::Host;
 use protoquic_core::{Alarm, AlarmOwner, ConnectionId};
 use slab::Slab;
 
+use crate::turns::Listed;
+
 /// Names a session of a dispatcher; once that has ended, nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionKey {
@@ -29,8 +31,8 @@ pub(crate) struct Entry {
     pub(crate) host: Box<dyn Host>,
     pub(crate) alarm: Alarm,
     pub(crate) ids: Vec<ConnectionId>,
-    /// It is in the list of sessions to run this turn.
-    pub(crate) touched: bool,
+    /// In which lists of sessions it is.
+    pub(crate) listed: Listed,
     pub(crate) handshaking: bool,
     generation: u32,
 }
@@ -64,7 +66,7 @@ impl SessionTable {
             host,
             alarm: make_alarm(key),
             ids: Vec::new(),
-            touched: false,
+            listed: Listed::default(),
             handshaking: true,
             generation,
         });

@@ -171,7 +171,8 @@ impl EchoClient {
         Self { early: true, ..Self::new(streams, total) }
     }
 
-    fn open_streams(&mut self, cx: &mut SessionContext<'_, Self>) {
+    /// Opens its streams, once more if it has done so before.
+    pub fn open_streams(&mut self, cx: &mut SessionContext<'_, Self>) {
         self.opened = true;
         for _ in 0..self.streams {
             let (total, downloads) = (self.total, self.downloads);

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protoquic::congestion::{
-    AlgorithmParams, CongestionEvent, SendAlgorithm, SendAlgorithmFactory,
+    AlgorithmParams, CongestionEvent, FixedWindow, SendAlgorithm, SendAlgorithmFactory,
 };
 use protoquic::connection::Config;
+use protoquic::crypto::offer_early_data;
 use protoquic::dispatcher::DispatcherConfig;
 use protoquic::wire::Frame;
-use protoquic::{ServerConfig, SessionFactory, StreamId, Time};
+use protoquic::{MemorySessionCache, ServerConfig, SessionFactory, StreamId, Time};
 use protoquic_tests::evil::{Evil, unchanged};
 use protoquic_tests::evil_hello::parameters;
 use protoquic_tests::net::{Link, Net};
-use protoquic_tests::protocols::{EchoClient, echo_factory, pattern};
+use protoquic_tests::protocols::{EchoClient, echo_factory, pattern, source_factory};
 use protoquic_tests::sim::{ClientSpec, LinkConfig, Simulator};
 use protoquic_tests::tls;
 
@@ -100,6 +101,53 @@ fn probes_of_the_mtu_fit_in_the_window() {
     assert!(sim.run_until(SECOND * 60, |sim| sim.get(client).visitor().session().is_done()));
     let size = sim.get(client).visitor().host().connection().stats().packet_size;
     assert!(size > 4900, "data does not keep probes from being sent: {size}");
+}
+
+/// For one packet, half a packet more, and no probe of the MTU beside that.
+#[derive(Debug)]
+struct Small;
+
+impl SendAlgorithmFactory for Small {
+    fn create(&self, _params: &AlgorithmParams) -> Box<dyn SendAlgorithm> {
+        Box::new(FixedWindow::new(2300))
+    }
+}
+
+#[test]
+fn a_probe_of_the_mtu_does_not_wait_for_an_ack_that_nothing_asks_for() {
+    // A resumed handshake is short enough for the client's answer to be one datagram. If 1-RTT
+    // packets have overtaken it, their ACK is in it, padded: half a window in flight, which nobody
+    // acknowledges (RFC 9002 §2). The client issues no connection IDs, and its early data is
+    // acknowledged before.
+    let mut tls = (*tls::server(&[b"echo"])).clone();
+    offer_early_data(&mut tls, 4);
+    let transport = Arc::new(Config { early_data: true, max_packet_size: 1200, ..strict() });
+    let server = ServerConfig { transport, tls: Arc::new(tls) };
+    let tls = tls::client(&[b"echo"]);
+    for seed in 0..40 {
+        let link = Link { reorder: 300, ..Link::default() };
+        let mut net: Net<EchoClient> = Net::new(seed, link, source_factory(server.clone()));
+        let config = Arc::new(Config {
+            congestion: Arc::new(Small),
+            client_connection_id_length: 0,
+            session_cache: Some(Arc::new(MemorySessionCache::new())),
+            early_data: true,
+            ack_threshold: 2,
+            ..Config::default()
+        });
+        for _ in 0..2 {
+            let mut session = EchoClient::early(1, 3000);
+            session.downloads = true;
+            session.close_when_done = false;
+            net.connect(config.clone(), tls.clone(), session, |writer| Box::new(writer));
+            net.run_for(SECOND);
+        }
+        let now = net.now;
+        net.clients[1].enter(now, EchoClient::open_streams);
+        net.kick();
+        let done = net.run_until(SECOND * 20, |net| net.clients[1].session().done == 2);
+        assert!(done, "seed {seed}");
+    }
 }
 
 #[test]

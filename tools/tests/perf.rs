@@ -73,6 +73,11 @@ fn handshakes_are_counted() {
     let server = Server::start();
     let json = server.measure(&["--mode", "hs", "--secs", "0.3", "--connections", "8"]);
     assert!(number(&json, "handshakes") >= 8.0, "{json}");
+    assert!(json.contains("\"resumed\":0,"), "{json}");
+    let options = ["--mode", "hs", "--resume", "--secs", "0.3", "--connections", "1"];
+    let json = server.measure(&options);
+    let (all, resumed) = (number(&json, "handshakes"), number(&json, "resumed"));
+    assert!(all > 1.0 && resumed >= all - 1.0, "all but the first resume: {json}");
 }
 
 #[test]

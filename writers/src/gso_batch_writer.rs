@@ -58,12 +58,12 @@ impl<S: DatagramSocket> GsoBatchWriter<S> {
 
     /// Where the next packet goes.
     fn end(&self) -> usize {
-        self.batch.map_or(0, |batch| batch.len)
+        self.batch.as_ref().map_or(0, |batch| batch.len)
     }
 
     /// Whether a packet of at most `size` bytes can join the batch.
     fn has_room(&self, path: &PathAddress, size: usize) -> bool {
-        self.batch.is_none_or(|batch| {
+        self.batch.as_ref().is_none_or(|batch| {
             !batch.ended
                 && batch.path == *path
                 && batch.packets < self.max_segments()
@@ -90,17 +90,16 @@ impl<S: DatagramSocket> GsoBatchWriter<S> {
             });
             false
         };
-        if full || self.batch.is_some_and(|batch| batch.packets >= self.max_segments()) {
+        if full || self.batch.as_ref().is_some_and(|batch| batch.packets >= self.max_segments()) {
             return self.flush();
         }
         WriteResult::Ok
     }
 
-    /// Whether a packet that was built at the batch's end is of its kind.
+    /// Whether a packet is of the batch's kind and has room in it.
     fn joins(&self, packet: &OutgoingPacket<'_>, len: usize) -> bool {
-        self.batch.is_none_or(|batch| {
-            batch.ecn == packet.ecn && batch.path == *packet.path && len <= batch.segment
-        })
+        let of_its_kind = |batch: &Batch| batch.ecn == packet.ecn && len <= batch.segment;
+        self.batch.as_ref().is_none_or(of_its_kind) && self.has_room(packet.path, len)
     }
 
     /// Sends the batch, and moves what lies behind it to the front.
@@ -154,7 +153,7 @@ impl<S: DatagramSocket> PacketWriter for GsoBatchWriter<S> {
             Payload::InPlace(len) => len,
             Payload::Borrowed(data) => data.len(),
         };
-        let joins = self.joins(packet, len) && self.has_room(packet.path, len);
+        let joins = self.joins(packet, len);
         match packet.payload {
             Payload::InPlace(_) if joins => {}
             Payload::InPlace(_) => {

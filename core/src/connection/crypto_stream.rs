@@ -62,6 +62,11 @@ impl CryptoStream {
         Ok(())
     }
 
+    /// Bytes that are kept and not consumed.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.waiting.values().map(Vec::len).sum()
+    }
+
     /// Whether bytes up to here have been consumed already.
     pub(super) fn has_consumed(&self, end: u64) -> bool {
         end <= self.received
@@ -192,7 +197,7 @@ fn subtract(ranges: &mut Vec<Range<u64>>, gone: &Range<u64>) {
 }
 
 /// How far ahead of the awaited byte CRYPTO data is kept; RFC 9000 §7.5 asks for at least 4096.
-const MAX_AHEAD: u64 = 64 * 1024;
+pub(super) const MAX_AHEAD: u64 = 64 * 1024;
 /// In how many pieces.
 const MAX_FRAGMENTS: usize = 256;
 

@@ -290,6 +290,11 @@ impl Datagrams {
         self.notices.clear();
     }
 
+    /// What waits for the application, each datagram with its overhead.
+    pub(super) const fn received_bytes(&self) -> usize {
+        self.received_bytes
+    }
+
     pub(super) const fn stats(&self) -> DatagramStats {
         self.stats
     }

@@ -85,7 +85,7 @@ impl Fates<'_> {
             SentFrame::Ack { largest } => {
                 self.spaces[space as usize].acks.on_ack_acked(largest);
             }
-            SentFrame::RetireConnectionId { .. } => self.peer_cids.on_acked(),
+            SentFrame::RetireConnectionId { sequence } => self.peer_cids.on_acked(sequence),
             SentFrame::MtuProbe => self.mtu_changed |= self.mtu.on_probe_acked(number),
             SentFrame::Datagram(id) => self.datagrams.on_acked(id),
             SentFrame::AckFrequency { sequence } => self.ack_frequency.on_acked(sequence),

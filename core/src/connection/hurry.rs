@@ -55,10 +55,10 @@ impl Connection {
     }
 
     /// RFC 9002 §6.2.4: with a probe goes what the oldest packets of the other spaces hold, in the
-    /// same datagram if there is room.
-    pub(super) fn take_along_with_probes(&mut self, now: Time) {
+    /// same datagram if there is room. Whether there may be more to say now.
+    pub(super) fn take_along_with_probes(&mut self, now: Time) -> bool {
         if self.handshake_confirmed || self.probes == [0; 3] {
-            return;
+            return false;
         }
         for space in Space::ALL {
             let is_saying = self.spaces[space as usize].crypto.wants_to_send();
@@ -66,6 +66,7 @@ impl Connection {
                 self.requeue_oldest(now, space, 1);
             }
         }
+        true
     }
 }
 

@@ -34,13 +34,15 @@ pub(super) struct LocalConnectionIds {
     /// How many the peer keeps, as far as we go along.
     limit: usize,
     pending: usize,
+    /// Those below were told to the peer, once at least.
+    first_unsent: u64,
 }
 
 impl LocalConnectionIds {
     /// Starts with the ID of the handshake, sequence number 0 (RFC 9000 §5.1.1).
     pub(super) fn new(first: ConnectionId, generator: Box<dyn ConnectionIdGenerator>) -> Self {
         let issued = VecDeque::from([Issued { sequence: 0, id: first, pending: false }]);
-        Self { generator, issued, next_sequence: 1, limit: 1, pending: 0 }
+        Self { generator, issued, next_sequence: 1, limit: 1, pending: 0, first_unsent: 1 }
     }
 
     /// The ID of the handshake.
@@ -67,6 +69,7 @@ impl LocalConnectionIds {
         debug_assert_eq!(self.next_sequence, 1, "it comes before all others");
         self.issued.push_back(Issued { sequence: 1, id, pending: false });
         self.next_sequence = 2;
+        self.first_unsent = 2;
         events.push_back(Event::ConnectionIdIssued(id));
     }
 
@@ -103,9 +106,11 @@ impl LocalConnectionIds {
         random: &mut dyn RandomGenerator,
         events: &mut VecDeque<Event>,
     ) -> Result<(), TransportError> {
-        if sequence >= self.next_sequence {
+        // RFC 9000 §19.16: one greater than any that was sent. It would also have us make new IDs as
+        // fast as it guesses numbers.
+        if sequence >= self.first_unsent {
             return Err(TransportError::protocol_violation(format!(
-                "RETIRE_CONNECTION_ID for sequence {sequence}, which was never issued"
+                "RETIRE_CONNECTION_ID for sequence {sequence}, which was never sent"
             )));
         }
         if self.is_empty_id() {
@@ -138,7 +143,9 @@ impl LocalConnectionIds {
         let issued = self.issued.iter_mut().find(|issued| issued.pending)?;
         issued.pending = false;
         self.pending -= 1;
-        Some(Announcement { sequence: issued.sequence, id: issued.id })
+        let Issued { sequence, id, .. } = *issued;
+        self.first_unsent = self.first_unsent.max(sequence + 1);
+        Some(Announcement { sequence, id })
     }
 
     pub(super) fn on_lost(&mut self, sequence: u64) {
@@ -195,6 +202,19 @@ mod tests {
         let (mut ids, mut random, mut events) = ids();
         let error = ids.on_retire(1, &ConnectionId::EMPTY, &mut random, &mut events).unwrap_err();
         assert_eq!(error.code(), crate::TransportErrorCode::PROTOCOL_VIOLATION);
+    }
+
+    #[test]
+    fn retiring_what_was_issued_and_not_sent_is_a_violation() {
+        // RFC 9000 §19.16
+        let (mut ids, mut random, mut events) = ids();
+        ids.set_peer_limit(3, &mut random, &mut events);
+        assert_eq!(ids.next_announcement().map(|a| a.sequence), Some(1));
+        let mut retire = |ids: &mut LocalConnectionIds, sequence| {
+            ids.on_retire(sequence, &ConnectionId::EMPTY, &mut random, &mut events)
+        };
+        assert!(retire(&mut ids, 1).is_ok());
+        assert!(retire(&mut ids, 2).is_err());
     }
 
     #[test]

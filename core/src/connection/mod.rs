@@ -33,6 +33,7 @@ mod frames;
 mod glitches;
 mod handshake;
 mod header_bits;
+mod holdings;
 mod hurry;
 mod idle;
 mod initial_keys;
@@ -75,6 +76,7 @@ pub use datagrams::{
 };
 pub use event::Event;
 pub use first_flight::{EarlyAcks, FirstFlight, refusal};
+pub use holdings::Holdings;
 pub use migration::MigrationError;
 pub use observer::{
     Change, ConnectionStart, DropReason, Metrics, Observer, ObserverFactory, Origin, PacketInfo,

@@ -25,10 +25,16 @@ pub(super) struct PeerConnectionIds {
     /// How many we advertised to keep.
     limit: usize,
     retire_prior_to: u64,
-    /// Sequence numbers below `retire_prior_to` that were never seen and need no frame any more.
-    owed: VecDeque<u64>,
-    /// RETIRE_CONNECTION_ID frames sent and not yet acknowledged.
-    unacked: usize,
+    /// What is retired and of which the peer is not known to have heard.
+    retired: VecDeque<Retired>,
+    seen: SeenSequences,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Retired {
+    sequence: u64,
+    /// A RETIRE_CONNECTION_ID is to be sent, for the first time or again.
+    owed: bool,
 }
 
 impl PeerConnectionIds {
@@ -38,8 +44,8 @@ impl PeerConnectionIds {
             active: 0,
             limit: limit as usize,
             retire_prior_to: 0,
-            owed: VecDeque::new(),
-            unacked: 0,
+            retired: VecDeque::new(),
+            seen: SeenSequences::default(),
         }
     }
 
@@ -90,7 +96,7 @@ impl PeerConnectionIds {
             && sequence != self.active
         {
             self.known.remove(at);
-            self.owed.push_back(sequence);
+            self.retired.push_back(Retired { sequence, owed: true });
         }
     }
 
@@ -110,6 +116,7 @@ impl PeerConnectionIds {
 
     /// The ID of the server's preferred address has sequence number 1 (RFC 9000 §5.1.1).
     pub(super) fn add_preferred(&mut self, id: ConnectionId, token: ResetToken) {
+        self.seen.insert(1);
         self.known.push_back(Known { sequence: 1, id, token: Some(token), used: false });
     }
 
@@ -137,16 +144,17 @@ impl PeerConnectionIds {
             ));
         }
         self.check_not_reused(sequence, &id, &token)?;
-        let seen = self.known.iter().any(|known| known.sequence == sequence)
-            || self.owed.contains(&sequence);
-        if sequence < self.retire_prior_to && !seen {
+        // A frame that comes again, late, must not bring an ID back that was retired meanwhile.
+        let is_new = self.seen.insert(sequence);
+        if sequence < self.retire_prior_to && is_new {
             // RFC 9000 §19.15: below what is retired already: retire it at once.
             self.owe(sequence)?;
-        } else if !seen {
+        } else if is_new {
             let at = self.known.partition_point(|known| known.sequence < sequence);
             self.known.insert(at, Known { sequence, id, token: Some(token), used: false });
         }
         self.retire_prior(retire_prior_to)?;
+        self.check_retired()?;
         if self.known.len() > self.limit {
             return Err(TransportError::connection_id_limit(format!(
                 "{} connection IDs issued, {} allowed",
@@ -203,38 +211,100 @@ impl PeerConnectionIds {
         Ok(())
     }
 
+    /// How many IDs are kept: to be used, or because the peer has still to hear that they are not.
+    pub(super) fn kept(&self) -> usize {
+        self.known.len() + self.retired.len()
+    }
+
+    /// The most that are kept: what may be retired, the last that came, and those given up since.
+    pub(super) fn most_kept(&self) -> usize {
+        (MAX_RETIRED_PER_ID + 2) * self.limit
+    }
+
+    /// RFC 9000 §5.1.2: whoever gives new IDs for those that paths have used up, and never
+    /// acknowledges that they are retired, would have us remember more and more of them.
+    fn check_retired(&self) -> Result<(), TransportError> {
+        let retired = self.retired.len();
+        if retired <= MAX_RETIRED_PER_ID * self.limit {
+            return Ok(());
+        }
+        Err(TransportError::connection_id_limit(format!(
+            "a new connection ID while {retired} retirements are not acknowledged"
+        )))
+    }
+
     fn owe(&mut self, sequence: u64) -> Result<(), TransportError> {
         // RFC 9000 §5.1.2: the number of unacknowledged retirements may be limited.
-        if self.owed.len() + self.unacked >= 2 * self.limit {
+        if self.retired.len() >= 2 * self.limit {
             return Err(TransportError::connection_id_limit(format!(
                 "{} retirements are still unacknowledged",
-                self.owed.len() + self.unacked
+                self.retired.len()
             )));
         }
-        self.owed.push_back(sequence);
+        self.retired.push_back(Retired { sequence, owed: true });
         Ok(())
     }
 
     pub(super) fn wants_to_send(&self) -> bool {
-        !self.owed.is_empty()
+        self.retired.iter().any(|retired| retired.owed)
     }
 
     /// The next sequence number to retire; the frame counts as sent.
     pub(super) fn next_retirement(&mut self) -> Option<u64> {
-        let sequence = self.owed.pop_front()?;
-        self.unacked += 1;
-        Some(sequence)
+        let retired = self.retired.iter_mut().find(|retired| retired.owed)?;
+        retired.owed = false;
+        Some(retired.sequence)
     }
 
-    pub(super) fn on_acked(&mut self) {
-        self.unacked = self.unacked.saturating_sub(1);
+    pub(super) fn on_acked(&mut self, sequence: u64) {
+        self.retired.retain(|retired| retired.sequence != sequence);
     }
 
+    /// A frame was lost, or is repeated by a probe. Of several copies one that arrives is enough.
     pub(super) fn on_lost(&mut self, sequence: u64) {
-        self.unacked = self.unacked.saturating_sub(1);
-        self.owed.push_back(sequence);
+        let lost = self.retired.iter_mut().find(|retired| retired.sequence == sequence);
+        if let Some(lost) = lost {
+            lost.owed = true;
+        }
     }
 }
+
+/// Which sequence numbers have come. Far fewer are under way at a time than it tells apart: what is
+/// older counts as seen.
+#[derive(Debug)]
+struct SeenSequences {
+    newest: u64,
+    /// Bit n: `newest` - n has come.
+    before: u128,
+}
+
+impl Default for SeenSequences {
+    /// The first ID comes with the handshake.
+    fn default() -> Self {
+        Self { newest: 0, before: 1 }
+    }
+}
+
+impl SeenSequences {
+    /// Whether it is new.
+    fn insert(&mut self, sequence: u64) -> bool {
+        if sequence > self.newest {
+            let shift = u32::try_from(sequence - self.newest).unwrap_or(u32::MAX);
+            self.before = self.before.checked_shl(shift).unwrap_or(0) | 1;
+            self.newest = sequence;
+            return true;
+        }
+        let age = self.newest - sequence;
+        let bit = if age < 128 { 1 << age } else { 0 };
+        let is_new = bit != 0 && self.before & bit == 0;
+        self.before |= bit;
+        is_new
+    }
+}
+
+/// How many retirements may be unacknowledged when a new ID comes, for each ID that we may have at a
+/// time. RFC 9000 §5.1.2 asks for twice as many at least.
+const MAX_RETIRED_PER_ID: usize = 3;
 
 #[cfg(test)]
 mod tests {
@@ -264,6 +334,13 @@ mod tests {
         assert_eq!(ids.next_retirement(), Some(0));
         ids.on_lost(0);
         assert_eq!(ids.next_retirement(), Some(0), "a lost frame is repeated");
+        ids.on_lost(0);
+        ids.on_lost(0);
+        assert_eq!(ids.next_retirement(), Some(0));
+        assert_eq!(ids.next_retirement(), None, "once for two lost copies");
+        ids.on_acked(0);
+        ids.on_lost(0);
+        assert!(!ids.wants_to_send(), "one of the copies has arrived");
         assert!(ids.is_reset_token(&token(1)) && !ids.is_reset_token(&token(2)));
     }
 
@@ -291,6 +368,22 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_that_comes_again_does_not_bring_a_retired_id_back() {
+        // RFC 9000 §5.1.2
+        let mut ids = PeerConnectionIds::new(id(0), 4);
+        give(&mut ids, 2, 0).unwrap();
+        assert_eq!(ids.take_unused(), Some(2));
+        ids.release(2);
+        assert_eq!(ids.next_retirement(), Some(2));
+        give(&mut ids, 2, 0).unwrap();
+        ids.on_acked(2);
+        give(&mut ids, 2, 0).unwrap();
+        assert_eq!(ids.take_unused(), None);
+        give(&mut ids, 1, 0).unwrap();
+        assert_eq!(ids.take_unused(), Some(1), "an older one that was only late is as good");
+    }
+
+    #[test]
     fn a_flood_of_retirements_is_cut_off() {
         // RFC 9000 §5.1.2, on both ways to owe a frame
         let mut ids = PeerConnectionIds::new(id(0), 4);
@@ -301,6 +394,23 @@ mod tests {
         give(&mut ids, 100, 100).unwrap();
         let below = (1..20).map(|n| give(&mut ids, n, 0)).find_map(Result::err);
         assert_eq!(below.unwrap().code(), Code::CONNECTION_ID_LIMIT_ERROR);
+    }
+
+    #[test]
+    fn ids_that_paths_use_up_are_not_kept_without_end() {
+        // RFC 9000 §5.1.2, with a peer that acknowledges nothing
+        let mut ids = PeerConnectionIds::new(id(0), 4);
+        let use_up = |ids: &mut PeerConnectionIds, n| -> Result<(), TransportError> {
+            give(ids, n, 0)?;
+            let taken = ids.take_unused().unwrap();
+            ids.release(taken);
+            assert!(ids.kept() <= ids.most_kept());
+            Ok(())
+        };
+        let refused = (1..100).find_map(|n| use_up(&mut ids, n).err().map(|error| (n, error)));
+        let (at, error) = refused.unwrap();
+        assert_eq!(error.code(), Code::CONNECTION_ID_LIMIT_ERROR);
+        assert!(at > 2 * 4, "after {at}");
     }
 
     #[test]

@@ -270,4 +270,4 @@ impl Connection {
 /// The smallest datagram that can be a stateless reset (RFC 9000 §10.3).
 const MIN_STATELESS_RESET: usize = 21;
 /// How many packets wait for their keys, at most.
-const MAX_EARLY_PACKETS: usize = 16;
+pub(super) const MAX_EARLY_PACKETS: usize = 16;

@@ -44,6 +44,8 @@ struct Allowance {
     size: usize,
     /// Whether frames that elicit an acknowledgement may be sent.
     eliciting: bool,
+    /// Which spaces have something to say.
+    wanted: [bool; 3],
     /// It is to be filled up, to probe for this path's MTU.
     probe: bool,
     /// What it is marked with. Decided before it is filled: each packet changes what the next
@@ -166,13 +168,17 @@ impl Connection {
         let largest = if limit == usize::MAX { writer.max_packet_size(peer) } else { 0 };
         let mtu_probe = self.mtu.next_probe().filter(|size| room && !probing && *size <= largest);
         if let Some(size) = mtu_probe.filter(|size| self.recovery.can_send(*size as u64)) {
-            return Some(Allowance { size, eliciting: true, probe: true, ecn: Ecn::NotEct });
+            let (wanted, ecn) = ([false, false, true], Ecn::NotEct);
+            return Some(Allowance { size, eliciting: true, wanted, probe: true, ecn });
         }
         // It has to fit in the window too (RFC 9002 §7); data waits until it does.
-        let makes_room = mtu_probe.is_some_and(|size| self.recovery.may_ever_send(size as u64));
+        let makes_room = mtu_probe.is_some_and(|size| self.recovery.may_ever_send(size as u64))
+            && self.recovery.has_ack_eliciting_in_flight(Space::Application);
         let eliciting = probing || (room && !makes_room);
-        if Space::ALL.into_iter().any(|space| self.wants(now, space, eliciting)) {
-            return Some(Allowance { size, eliciting, probe: false, ecn: self.mark(eliciting) });
+        let wanted = Space::ALL.map(|space| self.wants(now, space, eliciting));
+        if wanted != [false; 3] {
+            let ecn = self.mark(eliciting);
+            return Some(Allowance { size, eliciting, wanted, probe: false, ecn });
         }
         if makes_room {
             return None; // until an ACK has made it
@@ -192,8 +198,10 @@ impl Connection {
         if allowance.probe {
             return self.fill_packet(now, buffer, Space::Application, allowance, buffer_full());
         }
-        self.take_along_with_probes(now);
-        let wanted = Space::ALL.map(|space| self.wants(now, space, allowance.eliciting));
+        let mut wanted = allowance.wanted;
+        if self.take_along_with_probes(now) {
+            wanted = Space::ALL.map(|space| self.wants(now, space, allowance.eliciting));
+        }
         let last = wanted.iter().rposition(|wanted| *wanted);
         // RFC 9000 §14.1: a client's datagrams with Initial packets, and a server's with ones that
         // must be acknowledged, fill 1200 bytes.

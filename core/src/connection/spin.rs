@@ -37,11 +37,13 @@ impl SpinBit {
         bits: &mut RandomBits,
         random: &mut dyn RandomGenerator,
     ) -> bool {
-        if self.place.is_none_or(|(known, _)| known != *path) {
+        let here = self.place.as_ref().filter(|(known, _)| known == path);
+        if here.is_none() {
             let disabled = random.next_u64().is_multiple_of(DISABLED_PATHS);
             self.spins = self.allowed && !disabled;
         }
-        if self.place.replace((*path, peer_id)) != Some((*path, peer_id)) {
+        if here.is_none_or(|(_, id)| *id != peer_id) {
+            self.place = Some((*path, peer_id));
             self.value = false;
         }
         if self.spins { self.value } else { bits.next(random) }

@@ -174,6 +174,11 @@ impl RemoteStreams {
         Some(self.announced - 1)
     }
 
+    /// How many are open, those included that no frame has named.
+    pub(super) const fn open(&self) -> u64 {
+        self.opened - self.released
+    }
+
     /// Counts a stream that is closed and that the application has let go. Returns whether the peer
     /// should hear of the new limit.
     pub(super) fn release(&mut self) -> bool {

@@ -232,6 +232,16 @@ impl Streams {
         self.recv_window.held()
     }
 
+    /// Streams that the peer has opened and that are not over.
+    pub fn opened_by_peer(&self) -> u64 {
+        self.remote.iter().map(RemoteStreams::open).sum()
+    }
+
+    /// Gaps in the received data of all streams.
+    pub const fn gaps(&self) -> usize {
+        self.gaps
+    }
+
     fn keys(&self) -> Vec<usize> {
         self.table.slab.iter().map(|(key, _)| key).collect()
     }

@@ -36,19 +36,16 @@ impl Dispatcher {
 
     fn create_session(&mut self, now: Time, waiting: Waiting, alarms: &mut dyn AlarmFactory) {
         let Waiting { admission, hello, packets, flight, local_id, .. } = waiting;
+        if let Some(why) = self.reason_to_refuse() {
+            // It was not so when its first packet came.
+            return self.reject(now, &admission, why.into());
+        }
         let hello = hello.unwrap_or_default();
         let local_id = local_id.unwrap_or_else(|| self.ids.generate(&mut *self.random));
         let early_acks = flight.acknowledged();
         let host = match self.make_host(now, &admission, &hello, local_id, early_acks) {
             Ok(host) => host,
-            Err(reject) => {
-                log::debug!("{} refused: {}", admission.path.peer, reject.0);
-                let code = TransportErrorCode::CONNECTION_REFUSED;
-                let error = TransportError::new(code, reject.0);
-                let ids = (admission.version, &admission.destination, &admission.source);
-                let writer = &mut *self.writer;
-                return self.stateless.refuse(now, &admission.path, ids, &error, writer);
-            }
+            Err(reject) => return self.reject(now, &admission, reject.0),
         };
         self.stats.sessions_created += 1;
         self.handshaking += 1;
@@ -61,6 +58,13 @@ impl Dispatcher {
             }
         }
         self.touch(key);
+    }
+
+    fn reject(&mut self, now: Time, admission: &Admission, why: String) {
+        log::debug!("{} refused: {why}", admission.path.peer);
+        let error = TransportError::new(TransportErrorCode::CONNECTION_REFUSED, why);
+        let ids = (admission.version, &admission.destination, &admission.source);
+        self.stateless.refuse(now, &admission.path, ids, &error, &mut *self.writer);
     }
 
     fn make_host(

@@ -23,6 +23,7 @@ use crate::early_packets::EarlyPackets;
 use crate::session_table::{SessionKey, SessionTable};
 use crate::stateless::{StatelessAnswers, is_blocked_port};
 use crate::time_wait::TimeWaitList;
+use crate::turns::Turns;
 
 /// What a dispatcher has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,10 +58,7 @@ pub struct Dispatcher {
     early: EarlyPackets,
     time_wait: TimeWaitList,
     stateless: StatelessAnswers,
-    /// Sessions to run at the end of the turn.
-    touched: Vec<SessionKey>,
-    /// Sessions that wait for the writer.
-    blocked: Vec<SessionKey>,
+    turns: Turns<SessionKey>,
     accepting: bool,
     handshaking: usize,
     stats: DispatcherStats,
@@ -100,8 +98,7 @@ impl Dispatcher {
             factories,
             observers,
             sessions: SessionTable::default(),
-            touched: Vec::new(),
-            blocked: Vec::new(),
+            turns: Turns::default(),
             accepting: true,
             handshaking: 0,
             stats: DispatcherStats::default(),
@@ -181,24 +178,33 @@ impl Dispatcher {
         self.sessions.len() == 0
     }
 
+    /// Why no further session is made now.
+    fn reason_to_refuse(&self) -> Option<&'static str> {
+        if !self.accepting {
+            Some("the server is stopping")
+        } else if self.sessions.len() >= self.config.max_sessions {
+            Some("the server is full")
+        } else {
+            None
+        }
+    }
+
     fn touch(&mut self, key: SessionKey) {
-        if let Some(entry) = self.sessions.get_mut(key)
-            && !std::mem::replace(&mut entry.touched, true)
-        {
-            self.touched.push(key);
+        if let Some(entry) = self.sessions.get_mut(key) {
+            self.turns.touch(key, &mut entry.listed);
         }
     }
 
     fn run(&mut self, now: Time, key: SessionKey, alarms: &mut dyn AlarmFactory) {
         let Some(entry) = self.sessions.get_mut(key) else { return };
-        entry.touched = false;
+        entry.listed.on_run();
         entry.host.run_turn(now, &mut *self.writer);
         if entry.handshaking && entry.host.connection().is_established() {
             entry.handshaking = false;
             self.handshaking -= 1;
         }
         if entry.host.is_write_blocked() {
-            self.blocked.push(key);
+            self.turns.block(key, &mut entry.listed);
         }
         alarms.set_alarm(entry.alarm, entry.host.next_deadline());
         while let Some(notice) = self.sessions.get_mut(key).and_then(|e| e.host.pop_notice()) {
@@ -246,9 +252,7 @@ impl PacketSink for Dispatcher {
             Some(key) => {
                 if let Some(entry) = self.sessions.get_mut(key) {
                     entry.host.process_packet(packet);
-                    if !std::mem::replace(&mut entry.touched, true) {
-                        self.touched.push(key);
-                    }
+                    self.turns.touch(key, &mut entry.listed);
                 }
             }
             None => self.on_unrouted(packet),
@@ -268,8 +272,10 @@ impl EventLoopVisitor for Dispatcher {
     fn on_can_write(&mut self, _now: Time) {
         self.writer.set_writable();
         let _ = self.writer.flush();
-        for key in std::mem::take(&mut self.blocked) {
-            self.touch(key);
+        for key in self.turns.take_blocked() {
+            if let Some(entry) = self.sessions.get_mut(key) {
+                self.turns.unblock(key, &mut entry.listed);
+            }
         }
     }
 
@@ -285,13 +291,11 @@ impl EventLoopVisitor for Dispatcher {
     fn on_turn_end(&mut self, now: Time, alarms: &mut dyn AlarmFactory) {
         self.acknowledge_hellos();
         self.process_buffered_hellos(now, self.config.max_sessions_per_turn, alarms);
-        let mut touched = std::mem::take(&mut self.touched);
-        for key in touched.drain(..) {
-            self.run(now, key, alarms);
+        let touched = self.turns.begin();
+        for key in &touched {
+            self.run(now, *key, alarms);
         }
-        // Sessions that were touched meanwhile wait for the next turn; keep the allocation.
-        touched.append(&mut self.touched);
-        self.touched = touched;
+        self.turns.end(touched);
         let _ = self.writer.flush();
     }
 
@@ -300,6 +304,6 @@ impl EventLoopVisitor for Dispatcher {
     }
 
     fn has_work(&self) -> bool {
-        !self.touched.is_empty() || self.has_hellos_buffered()
+        self.turns.has_work() || self.has_hellos_buffered()
     }
 }

@@ -94,8 +94,7 @@ impl Dispatcher {
             self.stats.dropped += 1;
             return;
         }
-        if !self.accepting || self.sessions.len() >= self.config.max_sessions {
-            let why = if self.accepting { "the server is full" } else { "the server is stopping" };
+        if let Some(why) = self.reason_to_refuse() {
             let error = TransportError::new(TransportErrorCode::CONNECTION_REFUSED, why);
             return self.refuse(now, header, &packet.path, &error);
         }
@@ -168,6 +167,11 @@ impl Dispatcher {
     }
 
     fn on_more_of_a_hello(&mut self, id: &ConnectionId, packet: ReceivedPacket) {
+        // RFC 9000 §14.1; and what is read is acknowledged, so it has to be kept too.
+        if packet.data.len() < MIN_PACKET_SIZE || !self.buffered.keeps_more_of(id) {
+            self.stats.dropped += 1;
+            return;
+        }
         let Some(waiting) = self.buffered.get_mut(id) else { return };
         if waiting.hello.is_none() {
             match waiting.flight.read(&packet) {

@@ -1,13 +1,16 @@
 //! [`Queue`]: what waits for a line, and who is dropped or marked because of it: limits in packets
-//! and bytes, CoDel (RFC 8289), and the step marking of DCTCP and L4S (RFC 8257, RFC 9332). This
-//! file must not know lines or delays.
+//! and bytes, CoDel (RFC 8289), FQ-CoDel (RFC 8290), DualPI2 (RFC 9332), and the step marking of
+//! DCTCP (RFC 8257). This file must not know lines or delays.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use protoquic::{Ecn, Time};
 
+use super::codel::CoDel;
 use super::datagram::Datagram;
+use super::dual_pi2::DualPi2;
+use super::fifo::Fifo;
+use super::fq_codel::FqCodel;
 
 /// What a queue holds, and how it tells its senders that they are too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +37,54 @@ pub enum Aqm {
         /// Of the order of a round trip. RFC 8289 §4.3: 100 ms.
         interval: Duration,
     },
+    /// RFC 8290: a queue with [CoDel](Self::CoDel) for each flow (addresses and ports), which take
+    /// turns by bytes; flows that send little go first. When there is no room the longest queue
+    /// loses its first datagram.
+    FqCoDel {
+        /// As with CoDel.
+        target: Duration,
+        /// As with CoDel.
+        interval: Duration,
+    },
+    /// RFC 9332: a short queue for L4S traffic, that is ECT(1) and CE, and one for all other. The
+    /// other's congestion is felt in both: twice as hard by L4S traffic, whose response to a mark is
+    /// that much weaker.
+    DualPi2 {
+        /// The wait that the classic queue is led to. RFC 9332 §A.1: 15 ms.
+        target: Duration,
+        /// The wait from which on all L4S traffic is marked. RFC 9332 §A.1: 1 ms or so.
+        step: Duration,
+    },
     /// Everything ECN-capable that waited longer than this is marked.
     Step {
         /// The longest wait without a mark.
         threshold: Duration,
     },
+}
+
+impl Aqm {
+    /// CoDel with the values of RFC 8289 §4.3.
+    pub const CODEL: Self =
+        Self::CoDel { target: Duration::from_millis(5), interval: Duration::from_millis(100) };
+    /// FQ-CoDel with the values of RFC 8290 §5.2.
+    pub const FQ_CODEL: Self =
+        Self::FqCoDel { target: Duration::from_millis(5), interval: Duration::from_millis(100) };
+    /// DualPI2 with the values of RFC 9332 §A.1.
+    pub const DUAL_PI2: Self =
+        Self::DualPi2 { target: Duration::from_millis(15), step: Duration::from_millis(1) };
+
+    /// By its name, with its usual values: `droptail`, `codel`, `fq-codel`, `dualpi2`, `step` (which
+    /// marks above 1 ms).
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "droptail" => Self::DropTail,
+            "codel" => Self::CODEL,
+            "fq-codel" => Self::FQ_CODEL,
+            "dualpi2" => Self::DUAL_PI2,
+            "step" => Self::Step { threshold: Duration::from_millis(1) },
+            _ => return None,
+        })
+    }
 }
 
 impl Default for QueueConfig {
@@ -63,9 +109,15 @@ impl QueueConfig {
 #[derive(Debug)]
 pub struct Queue {
     config: QueueConfig,
-    waiting: VecDeque<(Time, Box<Datagram>)>,
-    bytes: usize,
-    codel: CoDel,
+    discipline: Discipline,
+}
+
+/// What waits, in the order that its management needs.
+#[derive(Debug)]
+enum Discipline {
+    Fifo(Fifo, CoDel),
+    Fair(FqCodel),
+    Dual(Box<DualPi2>),
 }
 
 /// What came out of a queue.
@@ -79,128 +131,128 @@ pub struct Dequeued {
     pub marked: bool,
 }
 
+impl Dequeued {
+    /// A datagram leaves the queue: marked or, where it cannot be, dropped if that is to `signal`
+    /// congestion. Returns whether it goes on.
+    pub(super) fn leave(&mut self, mut datagram: Box<Datagram>, signal: bool) -> bool {
+        if signal && datagram.ecn == Ecn::NotEct {
+            self.dropped.push(datagram);
+            return false;
+        }
+        if signal {
+            datagram.ecn = Ecn::Ce;
+            self.marked = true;
+        }
+        self.next = Some(datagram);
+        true
+    }
+}
+
 impl Queue {
     /// An empty queue.
     pub fn new(config: QueueConfig) -> Self {
-        Self { config, waiting: VecDeque::new(), bytes: 0, codel: CoDel::default() }
+        Self { config, discipline: Discipline::new(config.aqm) }
     }
 
-    /// Other limits from now on; what waits stays.
+    /// Other limits and management from now on; what waits stays.
     pub fn set_config(&mut self, config: QueueConfig) {
+        if config.aqm != self.config.aqm {
+            let waiting = self.discipline.drain();
+            self.discipline = Discipline::new(config.aqm);
+            for (since, datagram) in waiting {
+                self.discipline.push(since, datagram);
+            }
+        }
         self.config = config;
     }
 
     /// Bytes that wait.
     pub fn len_bytes(&self) -> usize {
-        self.bytes
+        self.discipline.size().1
     }
 
-    /// Takes a datagram, or gives it back if there is no room.
+    /// Takes a datagram, or gives one back for which there is no room: this one or, where each flow
+    /// has a queue, the first of the longest (RFC 8290 §4.1.3).
     pub fn push(&mut self, now: Time, datagram: Box<Datagram>) -> Result<(), Box<Datagram>> {
-        let size = datagram.ip_size();
-        let fits = self.waiting.len() < self.config.packets
-            && self.bytes.saturating_add(size) <= self.config.bytes;
-        if !fits {
-            return Err(datagram);
+        let (packets, bytes) = self.discipline.size();
+        let fits = packets < self.config.packets
+            && bytes.saturating_add(datagram.ip_size()) <= self.config.bytes;
+        if fits {
+            self.discipline.push(now, datagram);
+            return Ok(());
         }
-        self.bytes += size;
-        self.waiting.push_back((now, datagram));
-        Ok(())
+        let Discipline::Fair(fair) = &mut self.discipline else { return Err(datagram) };
+        fair.push(now, datagram);
+        fair.drop_from_longest().map_or(Ok(()), Err)
     }
 
     /// The next datagram for the line.
     pub fn pop(&mut self, now: Time) -> Dequeued {
         let mut out = Dequeued::default();
-        while let Some((since, mut datagram)) = self.take() {
-            let wait = now.saturating_since(since);
-            let signal = match self.config.aqm {
-                Aqm::DropTail => false,
-                Aqm::Step { threshold } => wait > threshold && datagram.ecn != Ecn::NotEct,
-                Aqm::CoDel { target, interval } => {
-                    let idle = self.bytes < MAX_CODEL_IDLE_BYTES;
-                    self.codel.signals(now, wait, idle, target, interval)
-                }
-            };
-            if signal && datagram.ecn == Ecn::NotEct {
-                out.dropped.push(datagram);
-                continue;
-            }
-            if signal {
-                datagram.ecn = Ecn::Ce;
-                out.marked = true;
-            }
-            out.next = Some(datagram);
-            break;
+        match &mut self.discipline {
+            Discipline::Fifo(fifo, codel) => pop_fifo(self.config.aqm, fifo, codel, now, &mut out),
+            Discipline::Fair(fair) => fair.pop(now, &mut out),
+            Discipline::Dual(dual) => dual.pop(now, &mut out),
         }
         out
     }
-
-    fn take(&mut self) -> Option<(Time, Box<Datagram>)> {
-        let (since, datagram) = self.waiting.pop_front()?;
-        self.bytes -= datagram.ip_size();
-        Some((since, datagram))
-    }
 }
 
-/// The control law of RFC 8289 §5.
-#[derive(Debug, Default)]
-struct CoDel {
-    /// When the wait will have been too long for an interval.
-    first_above: Option<Time>,
-    dropping: bool,
-    next: Time,
-    count: u32,
-    last_count: u32,
-}
-
-impl CoDel {
-    /// Whether this datagram is to be dropped or marked.
-    fn signals(
-        &mut self,
-        now: Time,
-        wait: Duration,
-        idle: bool,
-        target: Duration,
-        interval: Duration,
-    ) -> bool {
-        let over = self.is_over(now, wait < target || idle, interval);
-        if self.dropping {
-            self.dropping = over;
-            if over && now >= self.next {
-                self.count += 1;
-                self.next += law(interval, self.count);
-                return true;
+impl Discipline {
+    fn new(aqm: Aqm) -> Self {
+        match aqm {
+            Aqm::FqCoDel { target, interval } => Self::Fair(FqCodel::new(target, interval)),
+            Aqm::DualPi2 { target, step } => Self::Dual(Box::new(DualPi2::new(target, step))),
+            Aqm::DropTail | Aqm::CoDel { .. } | Aqm::Step { .. } => {
+                Self::Fifo(Fifo::default(), CoDel::default())
             }
-            return false;
         }
-        if over {
-            self.dropping = true;
-            let since = self.count.saturating_sub(self.last_count);
-            let recent = now.saturating_since(self.next) < 16 * interval;
-            self.count = if since > 1 && recent { since } else { 1 };
-            self.last_count = self.count;
-            self.next = now + law(interval, self.count);
-        }
-        over
     }
 
-    fn is_over(&mut self, now: Time, fine: bool, interval: Duration) -> bool {
-        if fine {
-            self.first_above = None;
-            return false;
+    fn push(&mut self, now: Time, datagram: Box<Datagram>) {
+        match self {
+            Self::Fifo(fifo, _) => fifo.push(now, datagram),
+            Self::Fair(fair) => fair.push(now, datagram),
+            Self::Dual(dual) => dual.push(now, datagram),
         }
-        let first = *self.first_above.get_or_insert(now + interval);
-        now >= first
+    }
+
+    /// Datagrams and bytes.
+    fn size(&self) -> (usize, usize) {
+        match self {
+            Self::Fifo(fifo, _) => (fifo.len(), fifo.bytes()),
+            Self::Fair(fair) => fair.size(),
+            Self::Dual(dual) => dual.size(),
+        }
+    }
+
+    /// Everything that waits, oldest first.
+    fn drain(&mut self) -> Vec<(Time, Box<Datagram>)> {
+        let mut all: Vec<_> = match self {
+            Self::Fifo(fifo, _) => fifo.drain().collect(),
+            Self::Fair(fair) => fair.drain(),
+            Self::Dual(dual) => dual.drain(),
+        };
+        all.sort_by_key(|(since, _)| *since);
+        all
     }
 }
 
-/// The time to the next signal shrinks with the square root of their number.
-fn law(interval: Duration, count: u32) -> Duration {
-    interval.div_f64(f64::from(count).sqrt())
+fn pop_fifo(aqm: Aqm, fifo: &mut Fifo, codel: &mut CoDel, now: Time, out: &mut Dequeued) {
+    while let Some((since, datagram)) = fifo.pop() {
+        let wait = now.saturating_since(since);
+        let signal = match aqm {
+            Aqm::Step { threshold } => wait > threshold && datagram.ecn != Ecn::NotEct,
+            Aqm::CoDel { target, interval } => {
+                codel.signals(now, wait, fifo.is_idle(), target, interval)
+            }
+            Aqm::DropTail | Aqm::FqCoDel { .. } | Aqm::DualPi2 { .. } => false,
+        };
+        if out.leave(datagram, signal) {
+            return;
+        }
+    }
 }
-
-/// With less than a packet behind it, a line is not congested (RFC 8289 §5.4).
-const MAX_CODEL_IDLE_BYTES: usize = 1500;
 
 #[cfg(test)]
 mod tests {

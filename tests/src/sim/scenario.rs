@@ -1,7 +1,8 @@
 //! [`Scenario`]: the network simulator's scenarios of the QUIC interop runner, from the strings in
 //! which it gives them, as [lines](LinkConfig) and a [NAT](NatConfig). Its line: a queue and one
 //! packet in the device, serialisation with two bytes of PPP, a fixed delay, and an error model at
-//! the receiver, for each direction by itself. This file must not know the simulator's workings.
+//! the receiver, for each direction by itself. `--aqm=NAME` is ours: a queue that is managed. This
+//! file must not know the simulator's workings.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use super::link::{Corruption, LinkConfig};
 use super::loss::{Blackhole, Loss};
 use super::nat::{NatConfig, Rebinding};
-use super::queue::QueueConfig;
+use super::queue::{Aqm, QueueConfig};
 use super::simulator::Simulator;
 use super::topology::NodeId;
 
@@ -199,8 +200,21 @@ impl<'a> Options<'a> {
             bandwidth: Some(self.need("bandwidth").and_then(rate)?),
             framing: PPP_HEADER,
             delay: self.time("delay")?,
-            queue: QueueConfig::packets(self.need("queue").and_then(number)?),
+            queue: QueueConfig {
+                aqm: self.aqm()?,
+                ..QueueConfig::packets(self.need("queue").and_then(number)?)
+            },
             ..LinkConfig::default()
+        })
+    }
+
+    /// Ours: the runner's lines know only full queues.
+    fn aqm(&mut self) -> Result<Aqm, ScenarioError> {
+        let Some(name) = self.take("aqm") else { return Ok(Aqm::DropTail) };
+        Aqm::named(name).ok_or_else(|| {
+            error(format!(
+                "--aqm is {name:?}; it can be droptail, codel, fq-codel, dualpi2 or step"
+            ))
         })
     }
 
@@ -302,6 +316,8 @@ mod tests {
         assert_eq!(lossy.to_client.queue, QueueConfig::packets(25));
         let hole = parse("blackhole", "--on=5s --off=2s --direction=toserver").unwrap();
         assert!(hole.to_client.loss.is_empty() && hole.to_server.loss.len() == 1);
+        let managed = parse("simple-p2p", "--aqm=dualpi2").unwrap();
+        assert_eq!(managed.to_server.queue.aqm, Aqm::DUAL_PI2);
         let rebind = parse("rebind", "--first-rebind=1s --rebind-addr").unwrap().rebinding;
         assert!(rebind.is_some_and(|rebinding| rebinding.address && rebinding.every.is_none()));
     }
@@ -320,6 +336,7 @@ mod tests {
         assert!(said("teleport", "").contains("teleport"));
         assert!(said("simple-p2p", "--rate_to_client=1").contains("rate_to_client"));
         assert!(said("drop-rate", "--rate_to_client=130").contains("130"));
+        assert!(said("simple-p2p", "--aqm=red").contains("fq-codel"));
         assert!(said("blackhole", "--on=5 --off=2s").contains("\"5\""));
         assert!("simple-p2p --delay=1ms".parse::<Scenario>().is_err());
     }

@@ -2,7 +2,7 @@
 
 use protoquic::dispatcher::DispatcherConfig;
 use protoquic::wire::{Frame, PacketType};
-use protoquic_tests::evil::{Evil, unchanged};
+use protoquic_tests::evil::{Evil, bytes_of, unchanged};
 use protoquic_tests::evil_hello::parameters_without;
 
 use super::{CONNECTION_REFUSED, EchoNet, SECOND, answers, close_code, evil, net};
@@ -92,4 +92,34 @@ fn a_full_server_refuses() {
     assert!(clients[1].handshake(&mut net));
     clients[2].start(&mut net);
     assert_eq!(close_code(&mut net, &mut clients[2]), Some(CONNECTION_REFUSED));
+}
+
+/// A client whose ClientHello is whole but for its end, which it keeps.
+fn half_a_hello(net: &mut EchoNet, port: u16) -> (Evil, Vec<u8>) {
+    let mut evil = evil(net, port);
+    let hello = evil.hello();
+    let (start, end) = hello.split_at(hello.len() / 2);
+    let frame = |offset, data| bytes_of(&Frame::Crypto { offset, data });
+    evil.send(net, PacketType::Initial, &frame(0, start));
+    evil.run(net, SECOND / 10);
+    (evil, frame(start.len() as u64, end))
+}
+
+#[test]
+fn who_waits_with_half_a_hello_is_refused_too() {
+    // RFC 9000 §5.2.2
+    let config = DispatcherConfig { max_sessions: 1, ..DispatcherConfig::default() };
+    let mut net = net(config);
+    let (mut late, rest) = half_a_hello(&mut net, 5000);
+    assert!(evil(&mut net, 5001).handshake(&mut net), "it was the first");
+    late.send(&mut net, PacketType::Initial, &rest);
+    assert_eq!(close_code(&mut net, &mut late), Some(CONNECTION_REFUSED), "the server is full");
+
+    let mut net = super::net(DispatcherConfig::default());
+    let (mut late, rest) = half_a_hello(&mut net, 5003);
+    let now = net.now;
+    net.server.stop_accepting_new_connections(now);
+    late.send(&mut net, PacketType::Initial, &rest);
+    assert_eq!(close_code(&mut net, &mut late), Some(CONNECTION_REFUSED), "it is stopping");
+    assert_eq!(net.server.stats().sessions_created, 0);
 }

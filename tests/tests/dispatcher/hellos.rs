@@ -99,6 +99,41 @@ fn packets_that_wait_for_a_hello_are_bounded() {
 }
 
 #[test]
+fn the_rest_of_a_hello_in_a_small_datagram_is_dropped() {
+    // RFC 9000 §14.1
+    let mut net = net(DispatcherConfig::default());
+    let mut evil = evil(&mut net, 5000);
+    let frames = pieces(&evil.hello(), 200);
+    evil.send(&mut net, PacketType::Initial, &frames[0]);
+    let rest = frames[1..].concat();
+    let small = evil.seal_to(PacketType::Initial, &rest, 0, 0);
+    assert!(small.len() < 1200);
+    evil.send_datagram(&mut net, small);
+    evil.run(&mut net, SECOND / 10);
+    assert_eq!((net.server.stats().sessions_created, net.server.stats().dropped), (0, 1));
+    evil.send(&mut net, PacketType::Initial, &rest);
+    assert!(evil.run_until(&mut net, SECOND, Evil::is_confirmed));
+}
+
+#[test]
+fn what_finds_no_room_beside_a_hello_is_not_acknowledged() {
+    // RFC 9000 §13.1
+    let config = DispatcherConfig { max_buffered_packets: 2, ..DispatcherConfig::default() };
+    let mut net = net(config);
+    let mut evil = evil(&mut net, 5000);
+    evil.acknowledges = false;
+    for frame in &pieces(&evil.hello(), 50)[..3] {
+        evil.send(&mut net, PacketType::Initial, frame);
+    }
+    evil.run(&mut net, SECOND / 10);
+    let acked = evil.has_seen(|frame| match frame {
+        Frame::Ack(ack) => ack.ranges().any(|range| range.contains(&2)),
+        _ => false,
+    });
+    assert!(!acked && evil.has_seen(|frame| matches!(frame, Frame::Ack(_))));
+}
+
+#[test]
 fn a_first_message_that_is_no_client_hello_is_refused_without_a_session() {
     let mut net = net(DispatcherConfig::default());
     let mut evil = evil(&mut net, 5000);

@@ -17,6 +17,7 @@ use protoquic_tools::arguments::QlogArguments;
 use protoquic_tools::endpoint::{ClientOptions, ServerEndpoint};
 use protoquic_tools::perf::{self, ALPN, PerfWork, Usage, perf_factory};
 use protoquic_tools::{arguments, certificate};
+use rustls::client::Resumption;
 
 /// Measures QUIC between two endpoints (draft-banks-quic-performance, ALPN `perf`).
 ///
@@ -77,6 +78,9 @@ struct ClientArguments {
     /// How many connections at once (hs; default 16), or in all (idle; default 1000).
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     connections: Option<u32>,
+    /// Resume sessions (hs): each handshake takes a ticket that one before it was given.
+    #[arg(long)]
+    resume: bool,
     /// The congestion control algorithm: reno, cubic, bbr or prague.
     #[arg(long, default_value = "cubic")]
     congestion_control: CongestionControl,
@@ -164,7 +168,10 @@ fn measure(arguments: &ClientArguments) -> Result<(), String> {
         identity: None,
         key_log: true,
     };
-    let tls = tls.build().map_err(|error| error.to_string())?;
+    let mut tls = tls.build().map_err(|error| error.to_string())?;
+    if !arguments.resume {
+        tls.resumption = Resumption::disabled();
+    }
     let options = ClientOptions {
         server_name: "localhost".try_into().map_err(|error| format!("localhost: {error}"))?,
         address: arguments.connect,
@@ -271,16 +278,16 @@ fn handshakes(
     let parallel = arguments.connections.unwrap_or(16);
     let done = perf::handshakes(options, parallel as usize, time)?;
     let (count, seconds) = (done.count, done.elapsed.as_secs_f64());
-    let per_second = count as f64 / seconds;
+    let (per_second, resumed) = (count as f64 / seconds, done.resumed);
     if arguments.json {
         println!(
             "{{\"mode\":\"hs\",\"parallel\":{parallel},\"handshakes\":{count},\
-             \"seconds\":{seconds:.6},\"hps\":{per_second:.1},{}}}",
+             \"resumed\":{resumed},\"seconds\":{seconds:.6},\"hps\":{per_second:.1},{}}}",
             cost()
         );
     } else {
         println!(
-            "{count} handshakes, {parallel} at a time, in {seconds:.3} s: {per_second:.0}/s; {}",
+            "{count} handshakes ({resumed} resumed), {parallel} at a time, in {seconds:.3} s: {per_second:.0}/s; {}",
             Usage::now()
         );
     }

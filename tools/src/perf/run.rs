@@ -91,6 +91,8 @@ pub fn requests(
 pub struct Handshakes {
     /// How many were confirmed.
     pub count: u64,
+    /// How many of them resumed a session.
+    pub resumed: u64,
     /// In how much time.
     pub elapsed: Duration,
 }
@@ -104,7 +106,7 @@ pub fn handshakes(
     let work = LoopWork { loops: 0, response: 0, end: LoopEnd::Stay };
     let mut crowd: Crowd<'_, PerfLoops> = Crowd::open(options)?;
     let begin = crowd.event_loop.now();
-    let mut count = 0;
+    let (mut count, mut resumed) = (0, 0);
     loop {
         while crowd.pool.len() < parallel && crowd.event_loop.now() - begin < time {
             crowd.connect(|now| PerfLoops::new(now, work))?;
@@ -112,12 +114,15 @@ pub fn handshakes(
         crowd.turn()?;
         for Ended { host, reason } in crowd.pool.take_ended() {
             match reason {
-                CloseReason::Application { .. } if host.session().is_done() => count += 1,
+                CloseReason::Application { .. } if host.session().is_done() => {
+                    count += 1;
+                    resumed += u64::from(host.connection().is_resumed());
+                }
                 other => return Err(format!("a connection ended early: {other}")),
             }
         }
         if crowd.pool.is_empty() {
-            return Ok(Handshakes { count, elapsed: crowd.event_loop.now() - begin });
+            return Ok(Handshakes { count, resumed, elapsed: crowd.event_loop.now() - begin });
         }
     }
 }

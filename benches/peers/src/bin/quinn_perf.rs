@@ -1,127 +1,53 @@
-//! Bulk transfer over quinn in the perf protocol (ALPN `perf`).
+//! The perf protocol over quinn: bulk data, request loops, handshakes.
 //!
 //! The first eight bytes of a client's bidirectional stream, big endian, are the length
 //! of the response; the bytes after them are the upload. The server discards the upload
 //! and then sends the response.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use clap::{Args, Parser, ValueEnum};
-use protoquic_peers::{Identity, Result, Trust, client_config, server_config, transport};
-
-/// Bytes of one write.
-const CHUNK: usize = 256 * 1024;
+use protoquic_peers::transport;
+use protoquic_perf_kit::{
+    CHUNK, Client, Loops, MAX_UDP_PAYLOAD, Mode, Program, Result, Server, client_tls, report_bulk,
+    report_handshakes, report_requests, server_tls,
+};
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 
 /// Chunks taken from a stream by one read.
 const CHUNKS_PER_READ: usize = 64;
 
-/// Bulk transfer over quinn.
-#[derive(Parser)]
-enum Program {
-    /// Answer.
-    Server(Server),
-    /// Ask, measure, report.
-    Client(Client),
-}
-
-#[derive(Args)]
-struct Tuning {
-    /// Ask the peer for fewer acknowledgements.
-    #[arg(long)]
-    ack_frequency: bool,
-    /// UDP payload assumed to fit before discovery.
-    #[arg(long, default_value_t = 1452)]
-    initial_mtu: u16,
-    /// Threads of the runtime.
-    #[arg(long, default_value_t = 1)]
-    threads: usize,
-}
-
-#[derive(Args)]
-struct Server {
-    /// Address and port to listen on; port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:0")]
-    listen: SocketAddr,
-    /// PEM file of the certificate chain; self-signed if absent.
-    #[arg(
-        long,
-        alias = "certificate-file",
-        alias = "certificate_file",
-        requires = "key"
-    )]
-    cert: Option<PathBuf>,
-    /// PEM file of the private key.
-    #[arg(long, alias = "key-file", alias = "key_file", requires = "cert")]
-    key: Option<PathBuf>,
-    #[command(flatten)]
-    tuning: Tuning,
-}
-
-#[derive(Args)]
-struct Client {
-    /// Server to connect to.
-    #[arg(long)]
-    connect: SocketAddr,
-    /// Direction of the payload.
-    #[arg(long, value_enum, default_value_t = Mode::Down)]
-    mode: Mode,
-    /// Payload of all streams together.
-    #[arg(long, default_value_t = 1_000_000_000)]
-    bytes: u64,
-    /// Streams the payload is split over.
-    #[arg(long, default_value_t = 1)]
-    streams: u64,
-    /// Print one JSON object instead of a sentence.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    tuning: Tuning,
-}
-
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum Mode {
-    Down,
-    Up,
-}
-
 fn main() -> Result<()> {
-    let program = Program::parse();
-    let threads = match &program {
-        Program::Server(Server { tuning, .. }) | Program::Client(Client { tuning, .. }) => {
-            tuning.threads
-        }
-    };
-    let runtime = match threads {
-        0 | 1 => tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?,
-        many => tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(many)
-            .enable_all()
-            .build()?,
-    };
+    // One thread, as every stack here: quinn moves bytes faster so than with several.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        match program {
+        match Program::read() {
             Program::Server(server) => serve(server).await,
             Program::Client(client) => measure(client).await,
         }
     })
 }
 
-async fn serve(args: Server) -> Result<()> {
-    let identity = match (args.cert, args.key) {
-        (Some(cert), Some(key)) => Identity::Files(cert, key),
-        _ => Identity::SelfSigned,
-    };
-    let mut config = server_config(identity, b"perf")?;
-    config.transport_config(transport(
-        args.tuning.ack_frequency,
-        Some(args.tuning.initial_mtu),
-    ));
-    let endpoint = quinn::Endpoint::server(config, args.listen)?;
+fn settings(congestion_control: &str) -> Result<Arc<quinn::TransportConfig>> {
+    let transport = transport(false, Some(MAX_UDP_PAYLOAD));
+    let mut transport = Arc::into_inner(transport).ok_or("the settings are shared")?;
+    match congestion_control {
+        "cubic" => {}
+        "bbr" => {
+            let factory = quinn::congestion::BbrConfig::default();
+            transport.congestion_controller_factory(Arc::new(factory));
+        }
+        other => return Err(format!("no congestion control {other}: cubic or bbr").into()),
+    }
+    Ok(Arc::new(transport))
+}
+
+async fn serve(server: Server) -> Result<()> {
+    let tls = QuicServerConfig::try_from(server_tls(&server)?)?;
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
+    config.transport_config(settings(&server.congestion_control)?);
+    let endpoint = quinn::Endpoint::server(config, server.listen)?;
     println!("listening on {}", endpoint.local_addr()?);
     while let Some(incoming) = endpoint.accept().await {
         tokio::spawn(async move {
@@ -146,51 +72,127 @@ async fn respond(mut send: quinn::SendStream, mut receive: quinn::RecvStream) ->
     write_bytes(&mut send, u64::from_be_bytes(length)).await
 }
 
-async fn measure(args: Client) -> Result<()> {
-    let any: SocketAddr = if args.connect.is_ipv4() {
-        "0.0.0.0:0".parse()?
-    } else {
-        "[::]:0".parse()?
-    };
-    let endpoint = quinn::Endpoint::client(any)?;
-    let mut config = client_config(Trust::Anyone, b"perf")?;
-    config.transport_config(transport(
-        args.tuning.ack_frequency,
-        Some(args.tuning.initial_mtu),
-    ));
-    let connection = endpoint
-        .connect_with(config, args.connect, "localhost")?
-        .await?;
+async fn measure(client: Client) -> Result<()> {
+    let endpoint = quinn::Endpoint::client(client.local())?;
+    let tls = QuicClientConfig::try_from(client_tls(&client)?)?;
+    let mut config = quinn::ClientConfig::new(Arc::new(tls));
+    config.transport_config(settings(&client.congestion_control)?);
+    match client.mode {
+        Mode::Down | Mode::Up => bulk(&endpoint, config, &client).await?,
+        Mode::Rps => requests(&endpoint, config, &client).await?,
+        Mode::Hs => handshakes(&endpoint, config, &client).await?,
+    }
+    endpoint.wait_idle().await;
+    Ok(())
+}
 
+async fn connect(
+    endpoint: &quinn::Endpoint,
+    config: &quinn::ClientConfig,
+    client: &Client,
+) -> Result<quinn::Connection> {
+    Ok(endpoint.connect_with(config.clone(), client.connect, "localhost")?.await?)
+}
+
+async fn bulk(
+    endpoint: &quinn::Endpoint,
+    config: quinn::ClientConfig,
+    client: &Client,
+) -> Result<()> {
+    let connection = connect(endpoint, &config, client).await?;
     let started = Instant::now();
     let mut tasks = Vec::new();
-    for number in 0..args.streams {
-        let share = args.bytes / args.streams + u64::from(number < args.bytes % args.streams);
+    for number in 0..client.streams {
+        let (down, up) = client.share(number);
         let (send, receive) = connection.open_bi().await?;
-        tasks.push(tokio::spawn(transfer(send, receive, args.mode, share)));
+        tasks.push(tokio::spawn(transfer(send, receive, down, up)));
     }
     for task in tasks {
         task.await??;
     }
     let elapsed = started.elapsed();
-
     connection.close(0_u32.into(), b"done");
-    endpoint.wait_idle().await;
-    report(args.bytes, elapsed, args.json);
+    report_bulk(client, elapsed);
+    Ok(())
+}
+
+async fn requests(
+    endpoint: &quinn::Endpoint,
+    config: quinn::ClientConfig,
+    client: &Client,
+) -> Result<()> {
+    let connection = connect(endpoint, &config, client).await?;
+    let started = Instant::now();
+    let (end, bytes) = (started + client.time(), client.bytes());
+    let mut tasks = Vec::new();
+    for _ in 0..client.streams {
+        let connection = connection.clone();
+        tasks.push(tokio::spawn(async move {
+            let mut loops = Loops::default();
+            loop {
+                let begun = Instant::now();
+                if begun >= end {
+                    return Ok::<_, protoquic_perf_kit::Error>(loops);
+                }
+                let (send, receive) = connection.open_bi().await?;
+                transfer(send, receive, bytes, 0).await?;
+                loops.record(begun.elapsed());
+            }
+        }));
+    }
+    let mut loops = Loops::default();
+    for task in tasks {
+        loops.add(&task.await??);
+    }
+    let elapsed = started.elapsed();
+    connection.close(0_u32.into(), b"done");
+    report_requests(client, &loops, elapsed);
+    Ok(())
+}
+
+async fn handshakes(
+    endpoint: &quinn::Endpoint,
+    config: quinn::ClientConfig,
+    client: &Client,
+) -> Result<()> {
+    let started = Instant::now();
+    let end = started + client.time();
+    let (connect_to, resume) = (client.connect, client.resume);
+    let mut tasks = Vec::new();
+    for _ in 0..client.connections {
+        let (endpoint, config) = (endpoint.clone(), config.clone());
+        tasks.push(tokio::spawn(async move {
+            let mut count = 0_u64;
+            while Instant::now() < end {
+                let connection =
+                    endpoint.connect_with(config.clone(), connect_to, "localhost")?.await?;
+                if resume {
+                    // A ticket for the next one comes with the server's confirmation.
+                    let (mut send, mut receive) = connection.open_bi().await?;
+                    send.write_all(&1_u64.to_be_bytes()).await?;
+                    send.finish()?;
+                    receive.read_to_end(1).await?;
+                }
+                connection.close(0_u32.into(), b"done");
+                count += 1;
+            }
+            Ok::<_, protoquic_perf_kit::Error>(count)
+        }));
+    }
+    let mut count = 0;
+    for task in tasks {
+        count += task.await??;
+    }
+    report_handshakes(client, count, started.elapsed().max(Duration::from_nanos(1)));
     Ok(())
 }
 
 async fn transfer(
     mut send: quinn::SendStream,
     mut receive: quinn::RecvStream,
-    mode: Mode,
-    share: u64,
+    down: u64,
+    up: u64,
 ) -> Result<()> {
-    let (down, up) = if mode == Mode::Down {
-        (share, 0)
-    } else {
-        (0, share)
-    };
     send.write_all(&down.to_be_bytes()).await?;
     write_bytes(&mut send, up).await?;
     let received = discard(&mut receive).await?;
@@ -202,34 +204,23 @@ async fn transfer(
 }
 
 async fn write_bytes(send: &mut quinn::SendStream, length: u64) -> Result<()> {
-    let chunk = Bytes::from(vec![0; CHUNK]);
     let mut left = length;
-    while left > 0 {
-        let part = left.min(CHUNK as u64);
-        send.write_chunk(chunk.slice(..part as usize)).await?;
-        left -= part;
+    if left > 0 {
+        let chunk = Bytes::from(vec![0; CHUNK.min(left as usize)]);
+        while left > 0 {
+            let part = left.min(chunk.len() as u64);
+            send.write_chunk(chunk.slice(..part as usize)).await?;
+            left -= part;
+        }
     }
     Ok(send.finish()?)
 }
 
 async fn discard(receive: &mut quinn::RecvStream) -> Result<u64> {
-    let mut chunks = vec![Bytes::new(); CHUNKS_PER_READ];
+    let mut chunks: [Bytes; CHUNKS_PER_READ] = std::array::from_fn(|_| Bytes::new());
     let mut total = 0;
     while let Some(count) = receive.read_chunks(&mut chunks).await? {
-        total += chunks[..count]
-            .iter_mut()
-            .map(|c| std::mem::take(c).len() as u64)
-            .sum::<u64>();
+        total += chunks[..count].iter_mut().map(|c| std::mem::take(c).len() as u64).sum::<u64>();
     }
     Ok(total)
-}
-
-fn report(bytes: u64, elapsed: Duration, json: bool) {
-    let seconds = elapsed.as_secs_f64();
-    let gbps = bytes as f64 * 8.0 / seconds / 1e9;
-    if json {
-        println!("{{\"bytes\":{bytes},\"seconds\":{seconds:.6},\"gbps\":{gbps:.4}}}");
-    } else {
-        println!("{bytes} bytes in {seconds:.3} s: {gbps:.3} Gbit/s");
-    }
 }

@@ -312,13 +312,13 @@ impl Paths {
 /// Whether these are the same path. A reader may not know to which of our addresses a datagram
 /// came.
 fn is_same(known: &PathAddress, seen: &PathAddress) -> bool {
-    let (a, b) = (known.local, seen.local);
-    let unknown = a.ip().is_unspecified() || b.ip().is_unspecified();
-    known.peer == seen.peer && a.port() == b.port() && (unknown || a.ip() == b.ip())
+    let (a, b) = (&known.local, &seen.local);
+    let may_be = || a.ip().is_unspecified() || b.ip().is_unspecified();
+    known.peer == seen.peer && (a == b || (a.port() == b.port() && may_be()))
 }
 
 /// How many paths are kept beside the active one.
-const MAX_OTHER_PATHS: usize = 4;
+pub(super) const MAX_OTHER_PATHS: usize = 4;
 /// A datagram with a challenge has so many bytes at least: the longest header, a frame, the tag.
 const MIN_PATH_DATAGRAM: usize = 64;
 /// RFC 9000 §8.2.1, §8.2.2

@@ -9,6 +9,7 @@ use std::time::Duration;
 use protoquic::{CloseReason, Time};
 
 use super::account::SharedAccount;
+use super::web_ledger::WebLedger;
 
 /// What one end read of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub struct Ledger {
     /// What each end's observer has counted, the client's first; the server's once it is known whose
     /// connection it is.
     pub accounts: [Option<SharedAccount>; 2],
+    /// What became of requests, on an HTTP/3 connection.
+    pub web: WebLedger,
 }
 
 impl Ledger {
@@ -65,6 +68,14 @@ impl Ledger {
         self.delivered += bytes as u64;
         let before = self.progress.replace(now).unwrap_or(now);
         self.longest_pause = self.longest_pause.max(now.saturating_since(before));
+    }
+
+    /// RFC 9000 §13.1, both ways.
+    pub(super) fn check_acks(&self) {
+        if let [Some(client), Some(server)] = &self.accounts {
+            client.borrow().check_acks(&server.borrow());
+            server.borrow().check_acks(&client.borrow());
+        }
     }
 
     pub(super) fn note(&mut self, flow: Flow) {

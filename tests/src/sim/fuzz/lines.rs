@@ -33,9 +33,11 @@ pub(super) fn access_line(dice: &mut Dice) -> LinkConfig {
 }
 
 fn queue(dice: &mut Dice, plain: QueueConfig) -> QueueConfig {
-    let aqm = match dice.below(5) {
+    let aqm = match dice.below(8) {
         0 => Aqm::CoDel { target: millis(5), interval: millis(100) },
         1 => Aqm::Step { threshold: millis(2) },
+        2 => Aqm::FqCoDel { target: millis(5), interval: millis(100) },
+        3 => Aqm::DualPi2 { target: millis(15), step: millis(1) },
         _ => Aqm::DropTail,
     };
     match dice.below(4) {

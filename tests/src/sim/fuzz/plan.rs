@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use protoquic::connection::Config;
 use protoquic::dispatcher::AddressValidation;
+use protoquic::http::Http3Config;
 use protoquic::wire::Version;
 
 use super::super::dice::Dice;
@@ -13,6 +14,7 @@ use super::super::link::LinkConfig;
 use super::lines::{access_line, blackouts, magnitude, rebindings, trunk_line};
 use super::settings::{client_config, server_config};
 use super::task::{NEVER, Task};
+use super::web::{WebPlan, http_config, web_plans};
 
 /// A network and what is to happen in it.
 #[derive(Clone, Debug)]
@@ -23,6 +25,10 @@ pub struct Plan {
     pub ipv6: bool,
     /// The clients' connections.
     pub clients: Vec<ClientPlan>,
+    /// Their HTTP/3 connections.
+    pub web: Vec<WebPlan>,
+    /// The server's settings for HTTP/3.
+    pub server_http: Http3Config,
     /// The line that they share, to the server and back.
     pub trunk: [LinkConfig; 2],
     /// Whether all clients with a NAT share one.
@@ -104,7 +110,8 @@ impl Plan {
         let big = dice.chance(0.2);
         let trunk = [trunk_line(dice), trunk_line(dice)];
         let blackouts = blackouts(dice);
-        let mut server = server_config(ipv6, big, dice);
+        let rtt = trunk[0].delay + trunk[1].delay;
+        let mut server = server_config(ipv6, big, rtt, dice);
         if dice.chance(0.1) {
             server.versions = vec![Version::V1];
             server.preferred_versions.clear();
@@ -116,16 +123,28 @@ impl Plan {
         let shared_nat = dice.chance(0.3);
         let mut clients: Vec<ClientPlan> = Vec::new();
         for index in 0..dice.between(1, 5) as usize {
-            let client = ClientPlan::new(&clients, index, big, dice);
+            let client = ClientPlan::new(&clients, index, big, rtt, dice);
             clients.push(client);
         }
-        Self { seed, ipv6, clients, trunk, shared_nat, server, validation, blackouts }
+        let (web, server_http) = (web_plans(big, rtt, dice), http_config(dice));
+        Self {
+            seed,
+            ipv6,
+            clients,
+            web,
+            server_http,
+            trunk,
+            shared_nat,
+            server,
+            validation,
+            blackouts,
+        }
     }
 
     /// The largest UDP payload that a client's way to the server carries, in bytes.
     pub fn path_payload(&self, client: usize) -> usize {
         let headers = if self.ipv6 { 48 } else { 28 };
-        self.trunk[0].mtu.min(self.clients[client].line[0].mtu) - headers
+        self.trunk[0].mtu.min(self.line_of(client)[0].mtu) - headers
     }
 
     /// Where the server is.
@@ -140,9 +159,21 @@ impl Plan {
         preferred.ipv4.map(SocketAddr::V4).or(preferred.ipv6.map(SocketAddr::V6))
     }
 
+    /// A client's own line. HTTP/3 connections are counted after the others.
+    fn line_of(&self, client: usize) -> &[LinkConfig; 2] {
+        match client.checked_sub(self.clients.len()) {
+            Some(web) => &self.web[web].line,
+            None => &self.clients[client].line,
+        }
+    }
+
     /// On which host a connection of a client begins.
     pub fn host_of(&self, client: usize) -> usize {
-        self.clients[client].follows.map_or(client, |before| self.host_of(before))
+        let before = match client.checked_sub(self.clients.len()) {
+            Some(web) => self.web[web].follows.map(|before| before + self.clients.len()),
+            None => self.clients[client].follows,
+        };
+        before.map_or(client, |before| self.host_of(before))
     }
 
     /// A client's two addresses. Its port is its own.
@@ -175,9 +206,9 @@ pub(super) fn client_of(address: &SocketAddr) -> usize {
 }
 
 impl ClientPlan {
-    fn new(others: &[Self], index: usize, big: bool, dice: &mut Dice) -> Self {
+    fn new(others: &[Self], index: usize, big: bool, rtt: Duration, dice: &mut Dice) -> Self {
         let line = [access_line(dice), access_line(dice)];
-        let mut config = client_config(big, dice);
+        let mut config = client_config(big, rtt, dice);
         let nat = dice.chance(0.4).then(|| rebindings(dice));
         let ending = match dice.below(12) {
             0 => Ending::ClientCloses(millis(dice.below(5000))),
@@ -259,6 +290,7 @@ fn task(client: u16, big: bool, dice: &mut Dice) -> Task {
         closes: false,
         up,
         down,
+        reliable: dice.chance(0.4),
         up_reset,
         down_reset: cut(dice, down),
         up_stop: cut(dice, up),

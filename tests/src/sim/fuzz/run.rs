@@ -5,6 +5,9 @@
 //!   within three PTO;
 //! - nobody is stuck, nobody stays and nobody is busy for nothing: in the end there is no connection
 //!   and no timer left;
+//! - what is asked by HTTP/3 is answered, or known not to have been processed, whoever goes away
+//!   when (`web_ledger.rs`);
+//! - no connection keeps more than its settings and named limits let it (`Holdings`);
 //! - the wire's rules (`watch.rs`), packet numbers and acknowledgements (`account.rs`), the
 //!   congestion window (`window.rs`), and the size that packets may have on a path.
 
@@ -12,6 +15,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use protoquic::connection::ConnectionStats;
 use protoquic::{ApplicationError, CloseReason, EarlyData, Host, TransportErrorCode};
 
 use super::super::capture::Captured;
@@ -19,6 +23,8 @@ use super::super::simulator::Simulator;
 use super::plan::{Ending, Plan};
 use super::task::{NEVER, Task};
 use super::watch::Watch;
+use super::web::WebPlan;
+use super::web_client::WebMember;
 use super::world::{CLIENT_CLOSES, Member, SERVER_CLOSES, World, close};
 
 /// What a run, or all of several, came to.
@@ -46,6 +52,8 @@ pub struct Summary {
     pub longest_pause: Duration,
     /// Turns of all endpoints.
     pub turns: u64,
+    /// HTTP requests that were answered whole, and those that somebody's going away left over.
+    pub requests: (u64, u64),
 }
 
 impl Summary {
@@ -64,6 +72,22 @@ impl Summary {
         self.losses.1 += other.losses.1;
         self.longest_pause = self.longest_pause.max(other.longest_pause);
         self.turns += other.turns;
+        self.requests.0 += other.requests.0;
+        self.requests.1 += other.requests.1;
+    }
+
+    /// Adds what a client's connection did, which must have come to rest.
+    fn add_client(&mut self, host: &impl Host) {
+        let connection = host.connection();
+        assert!(connection.is_drained() && host.next_deadline().is_none());
+        let stats = connection.stats();
+        self.key_updates += stats.key_updates;
+        self.losses.0 += stats.packets_lost;
+        self.losses.1 += stats.spurious_losses;
+        self.resumed += u64::from(connection.is_resumed());
+        let early = connection.early_data();
+        self.early.0 += u64::from(matches!(early, EarlyData::Accepted | EarlyData::Rejected));
+        self.early.1 += u64::from(early == EarlyData::Accepted);
     }
 }
 
@@ -94,7 +118,8 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(plan: &'a Plan) -> Self {
         let mut world = World::new(plan);
-        let ledgers = world.members.iter().map(|member| member.ledger.clone()).collect();
+        let ledgers = world.members.iter().map(|member| member.ledger.clone());
+        let ledgers = ledgers.chain(world.webs.iter().map(|web| web.ledger.clone())).collect();
         let watch = Rc::new(RefCell::new(Watch::new(plan, ledgers)));
         let watching = watch.clone();
         world.sim.capture(move |seen| watching.borrow_mut().see(seen));
@@ -116,15 +141,24 @@ impl<'a> Run<'a> {
                     close(&mut self.world.sim, handle);
                 }
             }
-            let members = &self.world.members;
-            let open = |members: &[Member]| members.iter().filter(|m| !m.is_closed()).count();
-            let before = open(members);
+            self.world.tend_webs(self.plan);
+            let (members, webs) = (&self.world.members, &self.world.webs);
+            let open = || {
+                members.iter().filter(|m| !m.is_closed()).count()
+                    + webs.iter().filter(|web| !web.is_closed()).count()
+            };
+            let before = open();
             if before == 0 {
                 return;
             }
             let left = end.saturating_since(self.world.sim.now());
-            let news = |_: &Simulator| {
-                open(members) < before || members.iter().any(Member::is_to_be_closed)
+            let news = |sim: &Simulator| {
+                for web in webs {
+                    web.look(sim);
+                }
+                open() < before
+                    || members.iter().any(Member::is_to_be_closed)
+                    || webs.iter().any(WebMember::is_to_leave)
             };
             if !self.world.sim.run_until(left, news) {
                 break;
@@ -135,6 +169,9 @@ impl<'a> Run<'a> {
             let deadline = member.handle.get().map(|at| self.world.sim.deadline_of(at.id()));
             let ledger = member.ledger.borrow();
             println!("client {index}: next deadline {deadline:?}, {ledger:?}");
+        }
+        for (index, web) in self.world.webs.iter().enumerate().filter(|(_, web)| !web.is_closed()) {
+            println!("web {index}: {:?}", web.ledger.borrow());
         }
         panic!("somebody is stuck after {PATIENCE:?}");
     }
@@ -158,18 +195,22 @@ impl<'a> Run<'a> {
             }
             let pause = ledger.longest_pause;
             assert!(pause <= MAX_PAUSE, "client {index} got nothing for {pause:?}");
-            self.check_packet_size(index, member);
-            if let [Some(client), Some(server)] = &ledger.accounts {
-                client.borrow().check_acks(&server.borrow());
-                server.borrow().check_acks(&client.borrow());
-            }
+            let host = member.handle.get().map(|at| self.world.sim.get(at).visitor().host());
+            self.check_packet_size(index, host.map(|host| host.connection().stats()));
+            ledger.check_acks();
+        }
+        for (at, web) in self.world.webs.iter().enumerate() {
+            web.check(at);
+            let host = web.handle.get().map(|at| self.world.sim.get(at).visitor().host());
+            let index = self.plan.clients.len() + at;
+            self.check_packet_size(index, host.map(|host| host.connection().stats()));
+            web.ledger.borrow().check_acks();
         }
     }
 
     /// No client may believe in a size that its path does not carry.
-    fn check_packet_size(&self, index: usize, member: &Member) {
-        let Some(handle) = member.handle.get() else { return };
-        let size = self.world.sim.get(handle).visitor().host().connection().stats().packet_size;
+    fn check_packet_size(&self, index: usize, stats: Option<ConnectionStats>) {
+        let Some(ConnectionStats { packet_size: size, .. }) = stats else { return };
         let carried = self.plan.path_payload(index).max(1200);
         assert!(size <= carried, "client {index} sends {size} bytes on a path of {carried}");
     }
@@ -180,7 +221,8 @@ impl<'a> Run<'a> {
         self.world.sim.run_for(AFTERMATH);
         let (sim, server) = (&self.world.sim, self.world.server);
         let stats = sim.get(server).visitor().stats();
-        assert!(stats.sessions_created <= self.world.members.len() as u64, "{stats:?}");
+        let connections = self.world.members.len() + self.world.webs.len();
+        assert!(stats.sessions_created <= connections as u64, "{stats:?}");
         assert_eq!((stats.sessions, stats.handshaking), (0, 0), "{stats:?}");
         assert!(sim.is_over(), "somebody still has a timer");
         let time = time.saturating_since(Simulator::new(0).now());
@@ -189,21 +231,24 @@ impl<'a> Run<'a> {
         sum.turns = sim.turns_of(server.id());
         for member in &self.world.members {
             let Some(handle) = member.handle.get() else { continue };
-            let host = sim.get(handle).visitor().host();
-            assert!(host.connection().is_drained() && host.next_deadline().is_none());
-            let stats = host.connection().stats();
-            sum.key_updates += stats.key_updates;
-            sum.losses.0 += stats.packets_lost;
-            sum.losses.1 += stats.spurious_losses;
-            sum.resumed += u64::from(host.connection().is_resumed());
-            let early = host.connection().early_data();
-            sum.early.0 += u64::from(matches!(early, EarlyData::Accepted | EarlyData::Rejected));
-            sum.early.1 += u64::from(early == EarlyData::Accepted);
+            sum.add_client(sim.get(handle).visitor().host());
             sum.turns += sim.turns_of(handle.id());
             member.add_to(&mut sum);
         }
+        for web in &self.world.webs {
+            let Some(handle) = web.handle.get() else { continue };
+            sum.add_client(sim.get(handle).visitor().host());
+            sum.turns += sim.turns_of(handle.id());
+            let ledger = web.ledger.borrow();
+            let (answered, unanswered) = ledger.web.counts();
+            sum.connections += 1;
+            sum.delivered += ledger.delivered;
+            sum.requests.0 += answered;
+            sum.requests.1 += unanswered;
+        }
         let planned: u64 =
             self.plan.clients.iter().flat_map(|client| &client.tasks).map(Task::size).sum();
+        let planned = planned + self.plan.web.iter().map(WebPlan::size).sum::<u64>();
         let most = MAX_DATAGRAMS + planned / 50;
         assert!(datagrams <= most, "{datagrams} datagrams for {planned} bytes");
         let most = MAX_TURNS + 4 * datagrams;

@@ -10,53 +10,44 @@ use protoquic::connection::{DatagramId, DatagramOptions};
 use protoquic::readers::VirtualTime;
 use protoquic::streams::Priority;
 use protoquic::{
-    CloseReason, Direction, Refuse, Role, Session, SessionContext, Stream, StreamContext,
-    StreamError, StreamId, Time,
+    CloseReason, Connection, Direction, Refuse, Role, Session, SessionContext, StreamError,
+    StreamId, Time,
 };
 
 use super::account::SharedAccount;
 use super::ledger::Shared;
+use super::mix_stream::MixStream;
 use super::plan::{ClientPlan, Op};
-use super::stream::{Rx, Tx, UNHEARD};
 use super::task::{Task, fill, mismatch};
 
 /// One end of a connection of the mix.
 #[derive(Debug)]
 pub(super) struct Mix {
-    role: Role,
+    pub(super) role: Role,
     /// Everybody's, by number; a server learns from the first header which is its own.
     ledgers: Rc<[Shared]>,
     /// A server's, until it is known whose it is.
     account: Option<SharedAccount>,
-    client: Option<u16>,
+    pub(super) client: Option<u16>,
     plan: Option<Rc<ClientPlan>>,
     clock: VirtualTime,
     began: Option<Time>,
     next_op: usize,
     next_task: usize,
     /// What is to be opened when the peer allows it.
-    to_open: VecDeque<Task>,
+    pub(super) to_open: VecDeque<Task>,
     /// Streams that are open and have a planned end.
-    open: u64,
+    pub(super) open: u64,
     /// Streams of the server that are still to come.
-    awaited: u64,
+    pub(super) awaited: u64,
     /// This end's for each client's streams, by number.
     appetites: Vec<Option<usize>>,
-    hungry: BTreeSet<StreamId>,
-    next_meal: Option<Time>,
+    pub(super) hungry: BTreeSet<StreamId>,
+    pub(super) next_meal: Option<Time>,
     other_address: Option<std::net::SocketAddr>,
     datagrams: BTreeSet<DatagramId>,
     next_datagram: u64,
-    closed: bool,
-}
-
-/// A stream of it.
-#[derive(Debug)]
-pub(super) struct MixStream {
-    task: Option<Task>,
-    tx: Option<Tx>,
-    rx: Option<Rx>,
-    closed: bool,
+    pub(super) closed: bool,
 }
 
 impl Mix {
@@ -118,26 +109,26 @@ impl Mix {
         self.client.and_then(|client| self.ledgers.get(usize::from(client)))
     }
 
-    fn with_ledger(&self, f: impl FnOnce(&mut super::Ledger)) {
+    pub(super) fn with_ledger(&self, f: impl FnOnce(&mut super::Ledger)) {
         if let Some(ledger) = self.ledger() {
             f(&mut ledger.borrow_mut());
         }
     }
 
     /// A server learns whose connection it is, or that it is still theirs.
-    fn belongs_to(&mut self, client: u16) {
+    pub(super) fn belongs_to(&mut self, client: u16) {
         assert_eq!(*self.client.get_or_insert(client), client, "this is another client's");
         if let Some(account) = self.account.take() {
             self.with_ledger(|ledger| ledger.accounts[1] = Some(account));
         }
     }
 
-    fn appetite(&self) -> Option<usize> {
+    pub(super) fn appetite(&self) -> Option<usize> {
         self.client.and_then(|client| self.appetites.get(usize::from(client)).copied().flatten())
     }
 
     /// Salts a flow: whose it is, on which stream, which way.
-    fn salt(&self, id: StreamId, from: Role) -> u64 {
+    pub(super) fn salt(&self, id: StreamId, from: Role) -> u64 {
         let client = u64::from(self.client.unwrap_or(u16::MAX));
         client << 48 | id.as_u64() << 1 | u64::from(from.is_server())
     }
@@ -202,7 +193,7 @@ impl Mix {
     }
 
     /// Opens what waits to be opened, as far as the peer allows.
-    fn open_streams(&mut self, cx: &mut SessionContext<'_, Self>) {
+    pub(super) fn open_streams(&mut self, cx: &mut SessionContext<'_, Self>) {
         while let Some(task) = self.to_open.front().copied() {
             let uni = if self.role.is_client() { task.uni } else { task.pushed_uni };
             let direction = if uni { Direction::Unidirectional } else { Direction::Bidirectional };
@@ -232,13 +223,13 @@ impl Mix {
     }
 
     /// Sets the alarm to whatever comes first.
-    fn set_alarm(&mut self, cx: &mut SessionContext<'_, Self>) {
+    pub(super) fn set_alarm(&mut self, cx: &mut SessionContext<'_, Self>) {
         let op = self.plan.as_ref().and_then(|plan| plan.script.get(self.next_op));
         let op = op.and_then(|(at, _)| self.began.map(|began| began + *at));
         cx.set_alarm([op, self.next_meal].into_iter().flatten().min());
     }
 
-    fn look_whether_done(&mut self) {
+    pub(super) fn look_whether_done(&mut self) {
         let all = self.plan.as_ref().is_some_and(|plan| self.next_task == plan.tasks.len());
         let over = all && self.to_open.is_empty() && self.open == 0 && self.awaited == 0;
         if over && !self.closed {
@@ -260,14 +251,7 @@ impl Session for Mix {
     ) -> Result<MixStream, Refuse> {
         assert!(!self.closed, "{id} was opened after the end");
         self.open += 1;
-        let answers = id.direction() == Direction::Bidirectional;
-        Ok(MixStream {
-            task: None,
-            // What a client says to a server's stream is nothing.
-            tx: (answers && self.role.is_client()).then(Tx::empty),
-            rx: Some(Rx::with_header()),
-            closed: false,
-        })
+        Ok(MixStream::incoming(id, self.role))
     }
 
     fn on_early_data_ready(&mut self, cx: &mut SessionContext<'_, Self>) {
@@ -367,139 +351,8 @@ impl Session for Mix {
     }
 }
 
-impl MixStream {
-    /// Of this end: a client's question, or what a server pushes.
-    fn opened(task: Task, role: Role, direction: Direction, ours: u64, theirs: u64) -> Self {
-        let header = Bytes::from(task.encode());
-        let answered = direction == Direction::Bidirectional;
-        let (tx, rx) = match role {
-            Role::Client => {
-                let down = if task.pushed { 0 } else { task.down };
-                (
-                    Tx::new(header, ours, task.up, task.up_reset, task.up_stop),
-                    Rx::new(theirs, down, task.down_reset, task.down_stop),
-                )
-            }
-            Role::Server => (
-                Tx::new(header, ours, task.down, task.down_reset, task.down_stop),
-                Rx::new(theirs, 0, super::task::NEVER, super::task::NEVER),
-            ),
-        };
-        Self { task: Some(task), tx: Some(tx), rx: answered.then_some(rx), closed: false }
-    }
-
-    /// The header is there: from now on it is known what comes, and what is to be answered.
-    fn on_task(&mut self, task: Task, cx: &mut StreamContext<'_, Mix>) {
-        self.task = Some(task);
-        let id = cx.id();
-        let (session, inner) = cx.split();
-        let Some(rx) = &mut self.rx else { return };
-        if session.role.is_client() {
-            assert_eq!(session.client, Some(task.client), "another client's stream");
-            let salt = session.salt(id, Role::Server);
-            rx.expect(salt, task.down, task.down_reset, task.down_stop);
-            session.awaited -= 1;
-            return;
-        }
-        session.belongs_to(task.client);
-        rx.expect(session.salt(id, Role::Client), task.up, task.up_reset, task.up_stop);
-        let answer = session.salt(id, Role::Server);
-        if !task.uni {
-            let down = if task.pushed { 0 } else { task.down };
-            let header = Bytes::new();
-            self.tx = Some(Tx::new(header, answer, down, task.down_reset, task.down_stop));
-        }
-        if task.pushed {
-            session.to_open.push_back(task);
-            session.open_streams(inner);
-        }
-    }
-
-    fn on_over(&mut self, cx: &mut StreamContext<'_, Mix>) {
-        let Some(flow) = self.rx.as_ref().and_then(|rx| rx.over) else { return };
-        let (session, inner) = cx.split();
-        session.with_ledger(|ledger| ledger.note(flow));
-        let closes = self.task.is_some_and(|task| task.closes);
-        if closes && session.role.is_server() {
-            inner.close(super::world::SERVER_CLOSES, "as planned");
-        }
-    }
+/// A connection keeps no more than its settings let it.
+pub(super) fn check_holdings(connection: &Connection) {
+    let (now, most) = (connection.holdings(), connection.most_holdings());
+    assert_eq!(now.excess(&most), None, "{now:?}, at most {most:?}");
 }
-
-impl Stream<Mix> for MixStream {
-    fn on_data_available(&mut self, cx: &mut StreamContext<'_, Mix>) {
-        assert!(!self.closed && !cx.session().closed, "{} was called after its end", cx.id());
-        if let Some(task) = self.rx.as_mut().and_then(|rx| rx.read_header(cx)) {
-            self.on_task(task, cx);
-        }
-        let appetite = cx.session().appetite().unwrap_or(usize::MAX);
-        let id = cx.id();
-        if let Some(rx) = self.rx.as_mut().filter(|rx| rx.header.is_none() && rx.over.is_none()) {
-            let eaten = rx.pump(cx, appetite);
-            let over = rx.over.is_some();
-            let (session, inner) = cx.split();
-            if eaten > 0 || over {
-                let now = inner.now();
-                session.with_ledger(|ledger| ledger.note_progress(now, eaten));
-            }
-            if eaten >= appetite && !over {
-                session.hungry.insert(id);
-                let now = inner.now();
-                session.next_meal.get_or_insert(now + MEAL);
-                session.set_alarm(inner);
-            }
-            if over {
-                self.on_over(cx);
-            }
-        }
-        self.on_can_write(cx);
-    }
-
-    fn on_can_write(&mut self, cx: &mut StreamContext<'_, Mix>) {
-        assert!(!self.closed && !cx.session().closed, "{} was called after its end", cx.id());
-        if let Some(tx) = &mut self.tx {
-            tx.pump(cx);
-        }
-    }
-
-    fn on_reset(&mut self, code: protoquic::ApplicationError, cx: &mut StreamContext<'_, Mix>) {
-        assert!(!self.closed, "{} was reset after its end", cx.id());
-        let Some(rx) = &mut self.rx else { panic!("{} has nothing to reset", cx.id()) };
-        let unheard = rx.header.is_some();
-        rx.on_reset(code);
-        if unheard {
-            assert!(
-                cx.session().role.is_server() || code == super::stream::RESET,
-                "{} was reset with {code}",
-                cx.id()
-            );
-            if cx.session().role.is_client() {
-                cx.session().awaited -= 1;
-            }
-            // What was not understood is not answered.
-            let _ = cx.reset(UNHEARD);
-        }
-        self.on_over(cx);
-    }
-
-    fn on_stop_sending(
-        &mut self,
-        code: protoquic::ApplicationError,
-        cx: &mut StreamContext<'_, Mix>,
-    ) {
-        match &mut self.tx {
-            Some(tx) => tx.on_stopped(code),
-            // The client wants nothing although its question was not heard yet.
-            None => assert!(cx.session().role.is_server(), "{} was stopped", cx.id()),
-        }
-    }
-
-    fn on_close(&mut self, session: &mut Mix) {
-        assert!(!std::mem::replace(&mut self.closed, true), "a stream ended twice");
-        session.open -= 1;
-        session.look_whether_done();
-    }
-}
-
-/// How often a slow reader reads.
-const MEAL: Duration = Duration::from_millis(10);

@@ -4,18 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use protoquic::congestion::CongestionControl;
+use protoquic::congestion::{
+    CarefulResumeFactory, CongestionControl, SavedParameters, SendAlgorithmFactory,
+};
 use protoquic::connection::{Config, DatagramConfig, PreferredAddresses};
 use protoquic::crypto::AntiReplay;
 use protoquic::wire::Version;
 use protoquic::{EarlyDataGuard, MemorySessionCache, Time};
 
 use super::super::dice::Dice;
+use super::lines::magnitude;
 use super::plan::millis;
 use super::window::Watched;
 
-pub(super) fn server_config(ipv6: bool, big: bool, dice: &mut Dice) -> Config {
-    let mut config = config(big, dice);
+pub(super) fn server_config(ipv6: bool, big: bool, rtt: Duration, dice: &mut Dice) -> Config {
+    let mut config = config(big, rtt, dice);
     config.early_data = dice.chance(0.8);
     config.disable_active_migration = dice.chance(0.1);
     if dice.chance(0.3) {
@@ -36,8 +39,8 @@ pub(super) fn server_config(ipv6: bool, big: bool, dice: &mut Dice) -> Config {
     config
 }
 
-pub(super) fn client_config(big: bool, dice: &mut Dice) -> Config {
-    let mut config = config(big, dice);
+pub(super) fn client_config(big: bool, rtt: Duration, dice: &mut Dice) -> Config {
+    let mut config = config(big, rtt, dice);
     config.client_connection_id_length = *dice.pick(&[0, 4, 8, 8, 20]);
     config.follow_preferred_address = dice.chance(0.8);
     config.early_data = dice.chance(0.9);
@@ -51,7 +54,19 @@ pub(super) fn client_config(big: bool, dice: &mut Dice) -> Config {
     config
 }
 
-fn config(big: bool, dice: &mut Dice) -> Config {
+/// A congestion controller; one in four begins with what it claims to know of the path, which may
+/// have changed since.
+fn congestion(rtt: Duration, dice: &mut Dice) -> Arc<dyn SendAlgorithmFactory> {
+    let inner: Arc<dyn SendAlgorithmFactory> = Arc::new(*dice.pick(&CONTROLLERS));
+    if !dice.chance(0.25) {
+        return inner;
+    }
+    let rtt = if dice.chance(0.7) { rtt } else { millis(dice.between(1, 400)) };
+    let window = magnitude(dice, 10_000.0, 5_000_000.0) as u64;
+    Arc::new(CarefulResumeFactory { inner, saved: SavedParameters { window, rtt } })
+}
+
+fn config(big: bool, rtt: Duration, dice: &mut Dice) -> Config {
     let mut config = Config {
         // Failures must come from faults, not from impatience.
         idle_timeout: Duration::from_mins(2),
@@ -64,7 +79,8 @@ fn config(big: bool, dice: &mut Dice) -> Config {
         ecn: !dice.chance(0.2),
         grease: !dice.chance(0.2),
         max_packet_size: *dice.pick(&[1200, 1452, 1452, 4000]),
-        congestion: Arc::new(Watched(*dice.pick(&CONTROLLERS))),
+        congestion: Arc::new(Watched(congestion(rtt, dice))),
+        reset_stream_at: dice.chance(0.85),
         datagrams: DatagramConfig { max_frame_size: 65_535, ..DatagramConfig::default() },
         ..Config::default()
     };

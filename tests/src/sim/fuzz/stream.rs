@@ -2,7 +2,7 @@
 //! checks them, and both end as planned. This file must not know which end of which stream it is.
 
 use bytes::Bytes;
-use protoquic::{ApplicationError, Session, StreamContext};
+use protoquic::{ApplicationError, Session, StreamContext, StreamError};
 
 use super::ledger::Flow;
 use super::task::{NEVER, Task, fill, mismatch};
@@ -17,6 +17,8 @@ pub(super) struct Tx {
     pub(super) reset_at: u32,
     /// After how much the reader wants no more.
     pub(super) stop_at: u32,
+    /// The header's length and whatever else a reset still delivers; `None`: nothing.
+    pub(super) reliable: Option<u64>,
     pub(super) ended: bool,
 }
 
@@ -27,7 +29,21 @@ impl Tx {
     }
 
     pub(super) fn new(header: Bytes, salt: u64, total: u32, reset_at: u32, stop_at: u32) -> Self {
-        Self { header, salt, offset: 0, total, reset_at, stop_at, ended: false }
+        Self { header, salt, offset: 0, total, reset_at, stop_at, reliable: None, ended: false }
+    }
+
+    /// Whether the front still arrives when it is reset.
+    pub(super) fn reliably(self, reliable: bool) -> Self {
+        let front = self.header.len() as u64 + u64::from(reliable_part(self.reset_at));
+        Self { reliable: reliable.then_some(front), ..self }
+    }
+
+    fn reset<S: Session>(&self, cx: &mut StreamContext<'_, S>) -> Result<(), StreamError> {
+        match self.reliable.map(|front| cx.reset_at(RELIABLE, front)) {
+            // The peer may not take RESET_STREAM_AT.
+            None | Some(Err(StreamError::NotSupported)) => cx.reset(RESET),
+            Some(done) => done,
+        }
     }
 
     pub(super) fn pump<S: Session>(&mut self, cx: &mut StreamContext<'_, S>) {
@@ -41,7 +57,7 @@ impl Tx {
             let end = self.total.min(self.reset_at);
             if self.offset == end {
                 self.ended = true;
-                let result = if self.reset_at < self.total { cx.reset(RESET) } else { cx.finish() };
+                let result = if self.reset_at < self.total { self.reset(cx) } else { cx.finish() };
                 // The peer may have stopped us, and the connection may be closed, just before.
                 let _ = result;
                 return;
@@ -145,7 +161,13 @@ impl Rx {
 
     pub(super) fn on_reset(&mut self, code: ApplicationError) {
         if self.header.is_none() {
-            let planned = self.reset_at < self.total && code == RESET;
+            let planned = self.reset_at < self.total && [RESET, RELIABLE].contains(&code);
+            let front = reliable_part(self.reset_at);
+            assert!(
+                code != RELIABLE || self.stopped || self.offset >= front,
+                "only {} of {front} bytes came before the reset",
+                self.offset
+            );
             let wanted = self.stopped && code == STOP;
             let unheard = code == UNHEARD;
             assert!(planned || wanted || unheard, "reset with {code}, which nobody planned");
@@ -156,10 +178,17 @@ impl Rx {
 
 /// The writer gives up, as planned.
 pub(super) const RESET: ApplicationError = ApplicationError(77);
+/// The writer gives up, as planned, and what it sent up to the [`reliable_part`] still arrives.
+pub(super) const RELIABLE: ApplicationError = ApplicationError(78);
 /// The reader wants no more, as planned.
 pub(super) const STOP: ApplicationError = ApplicationError(88);
 /// The question was cut before it was understood.
 pub(super) const UNHEARD: ApplicationError = ApplicationError(99);
+/// How much is still delivered of a stream that is reliably reset after so much.
+pub(super) fn reliable_part(reset_at: u32) -> u32 {
+    reset_at / 2
+}
+
 /// How much is written at once: mostly much, and here and there very little.
 fn grain(total: u32) -> usize {
     match total % 8 {

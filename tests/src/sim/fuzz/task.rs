@@ -16,6 +16,8 @@ pub struct Task {
     pub pushed_uni: bool,
     /// Whether the server closes the connection when it has read all.
     pub closes: bool,
+    /// Whether resets still deliver what was sent up to half of where they happen.
+    pub reliable: bool,
     /// How much the client sends.
     pub up: u32,
     /// How much the server sends.
@@ -38,7 +40,7 @@ impl Task {
     pub(super) const LEN: usize = 2 + 1 + 6 * 4;
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let flags = [self.uni, self.pushed, self.pushed_uni, self.closes];
+        let flags = [self.uni, self.pushed, self.pushed_uni, self.closes, self.reliable];
         let flags = flags.iter().rev().fold(0, |bits, flag| bits << 1 | u8::from(*flag));
         let mut bytes = Vec::with_capacity(Self::LEN);
         bytes.extend(self.client.to_be_bytes());
@@ -62,6 +64,7 @@ impl Task {
             pushed: flag(1),
             pushed_uni: flag(2),
             closes: flag(3),
+            reliable: flag(4),
             up: number(0),
             down: number(1),
             up_reset: number(2),
@@ -102,6 +105,7 @@ mod tests {
             pushed: false,
             pushed_uni: true,
             closes: false,
+            reliable: true,
             up: 70_000,
             down: 0,
             up_reset: NEVER,

@@ -5,12 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
+use protoquic::connection::Config;
 use protoquic::{CloseReason, Time};
 
 use super::super::capture::{Captured, Point};
 use super::super::link::Dropped;
 use super::ledger::Shared;
-use super::plan::{ClientPlan, Plan, client_of};
+use super::plan::{Plan, client_of};
 
 /// What the watch knows of one client.
 #[derive(Debug)]
@@ -33,7 +34,8 @@ pub(super) struct Watch {
     proven: BTreeSet<IpAddr>,
     clients: Vec<Watched>,
     credits: BTreeMap<SocketAddr, Credit>,
-    too_big: BTreeMap<SocketAddr, u64>,
+    /// How many from one address to another.
+    too_big: BTreeMap<(SocketAddr, SocketAddr), u64>,
     pub(super) sent: u64,
 }
 
@@ -51,17 +53,20 @@ struct Credit {
 
 impl Watch {
     pub(super) fn new(plan: &Plan, ledgers: Vec<Shared>) -> Self {
-        let watched = |(ledger, client): (Shared, &ClientPlan)| {
-            let max_size = client.config.max_packet_size;
+        let watched = |(ledger, config): (Shared, &Config)| {
+            let max_size = config.max_packet_size;
             Watched { ledger, max_size, after_end: (0, 0) }
         };
+        let configs = plan.clients.iter().map(|client| &client.config);
+        let configs = configs.chain(plan.web.iter().map(|web| &web.config));
+        let follows = plan.clients.iter().any(|client| client.follows.is_some());
         let servers = [Some(plan.server_address()), plan.preferred_address()];
         Self {
             servers: servers.into_iter().flatten().collect(),
             server_max_size: plan.server.max_packet_size,
-            tokens: plan.clients.iter().any(|client| client.follows.is_some()),
+            tokens: follows || plan.web.iter().any(|web| web.follows.is_some()),
             proven: BTreeSet::new(),
-            clients: ledgers.into_iter().zip(&plan.clients).map(watched).collect(),
+            clients: ledgers.into_iter().zip(configs).map(watched).collect(),
             credits: BTreeMap::new(),
             too_big: BTreeMap::new(),
             sent: 0,
@@ -96,7 +101,7 @@ impl Watch {
                 }
             }
             Point::Dropped(_, Dropped::TooBig) => {
-                let count = self.too_big.entry(seen.origin.0).or_default();
+                let count = self.too_big.entry((seen.origin.0, seen.to)).or_default();
                 *count += 1;
                 assert!(*count <= MAX_TOO_BIG, "{} goes on above the MTU", seen.origin.0);
             }

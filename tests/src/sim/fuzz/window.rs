@@ -2,15 +2,16 @@
 //! probes go that a probe timeout allows (RFC 9002 §7.5). This file must not know how windows are
 //! computed.
 
+use std::sync::Arc;
+
 use protoquic::congestion::{
-    AlgorithmParams, Bandwidth, CongestionControl, CongestionEvent, SendAlgorithm,
-    SendAlgorithmFactory,
+    AlgorithmParams, Bandwidth, CongestionEvent, SendAlgorithm, SendAlgorithmFactory,
 };
 use protoquic::{Ecn, Time};
 
 /// Makes a controller of this kind, and has it watched.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Watched(pub(super) CongestionControl);
+#[derive(Clone, Debug)]
+pub(super) struct Watched(pub(super) Arc<dyn SendAlgorithmFactory>);
 
 impl SendAlgorithmFactory for Watched {
     fn create(&self, params: &AlgorithmParams) -> Box<dyn SendAlgorithm> {

@@ -1,7 +1,7 @@
 //! Builds the network of a plan in a simulator: hosts, NATs, the server, and each client when its
 //! time has come. This file must not know what has to hold.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use protoquic::crypto::offer_early_data;
 use protoquic::dispatcher::DispatcherConfig;
 use protoquic::writers::BlockingWriter;
-use protoquic::{ApplicationError, FnFactory, PacketWriter, ServerConfig, SessionHost};
+use protoquic::{ApplicationError, FnFactory, PacketWriter, ServerConfig, SessionHost, http};
 
 use super::super::endpoints::{Client, ClientSpec, Server};
 use super::super::link::LinkConfig;
@@ -22,6 +22,8 @@ use super::account::{Bookkeeper, Bookkeepers, SharedAccount};
 use super::ledger::Shared;
 use super::plan::{ClientPlan, Ending, Plan};
 use super::session::Mix;
+use super::web_client::WebMember;
+use super::web_server::WebFactory;
 
 /// A client's connection.
 pub(super) struct Member {
@@ -57,9 +59,11 @@ pub(super) struct World {
     pub(super) sim: Simulator,
     pub(super) server: Handle<Server>,
     pub(super) members: Vec<Member>,
+    pub(super) webs: Vec<WebMember>,
     homes: BTreeMap<usize, Home>,
     /// One for all: sessions are resumed only with the TLS settings that they come from.
     client_tls: Arc<rustls::ClientConfig>,
+    pub(super) web_tls: Arc<rustls::ClientConfig>,
 }
 
 impl World {
@@ -72,13 +76,16 @@ impl World {
         let router = sim.add_router();
         let trunk = sim.connect_unevenly(router, far, &plan.trunk[0], &plan.trunk[1]);
         let members: Vec<Member> = plan.clients.iter().cloned().map(Member::new).collect();
-        let server = add_server(&mut sim, far, plan, &members);
+        let webs: Vec<WebMember> = plan.web.iter().cloned().map(WebMember::new).collect();
+        let server = add_server(&mut sim, far, plan, &members, &webs);
         let mut world = Self {
             sim,
             server,
             members,
+            webs,
             homes: BTreeMap::new(),
             client_tls: crate::tls::client(&[ALPN]),
+            web_tls: crate::tls::client(&[http::ALPN]),
         };
         world.add_homes(plan, router);
         world.plan_blackouts(plan, [trunk.0, trunk.1]);
@@ -115,6 +122,17 @@ impl World {
             }
             self.homes.insert(index, Home { node, lines });
         }
+        for (at, web) in plan.web.iter().enumerate().filter(|(_, web)| web.follows.is_none()) {
+            let index = plan.clients.len() + at;
+            let node = self.sim.add_host(&plan.addresses(index).map(|address| address.ip()));
+            let (there, back) = self.sim.connect_unevenly(node, router, &web.line[0], &web.line[1]);
+            self.homes.insert(index, Home { node, lines: vec![there, back] });
+        }
+    }
+
+    /// Where the connections of this host begin.
+    pub(super) fn home_of(&self, host: usize) -> NodeId {
+        self.homes[&host].node
     }
 
     fn plan_rebinding(&mut self, nat: NodeId, at: Duration, address: bool) {
@@ -228,16 +246,14 @@ fn add_server(
     node: NodeId,
     plan: &Plan,
     members: &[Member],
+    webs: &[WebMember],
 ) -> Handle<Server> {
-    let mut tls = (*crate::tls::repeatable_server(&[ALPN])).clone();
-    if plan.server.early_data {
-        offer_early_data(&mut tls, 100);
-    }
-    let config = ServerConfig { transport: Arc::new(plan.server.clone()), tls: Arc::new(tls) };
+    let config = settings_for(plan, ALPN);
     let ledgers: Rc<[Shared]> = members.iter().map(|member| member.ledger.clone()).collect();
     let plans: Vec<Rc<ClientPlan>> = members.iter().map(|member| member.plan.clone()).collect();
     let clock = sim.time();
     let bookkeepers = Bookkeepers::default();
+    let web = web_factory(plan, webs, bookkeepers.0.clone());
     let latest = bookkeepers.0.clone();
     let factory = FnFactory::new(&[ALPN], config, move |connection| {
         let account = latest.borrow().clone();
@@ -249,12 +265,37 @@ fn add_server(
         versions: plan.server.versions.clone(),
         ..Default::default()
     };
-    let server = sim.add_server(node, plan.server_address(), settings, vec![Box::new(factory)]);
+    let server = sim.add_server(
+        node,
+        plan.server_address(),
+        settings,
+        vec![Box::new(factory), Box::new(web)],
+    );
     sim.get_mut(server).visitor_mut().set_observers(Box::new(bookkeepers));
     if let Some(preferred) = plan.preferred_address() {
         sim.bind(server.id(), preferred);
     }
     server
+}
+
+/// The server's settings for this protocol.
+fn settings_for(plan: &Plan, alpn: &[u8]) -> ServerConfig {
+    let mut tls = (*crate::tls::repeatable_server(&[alpn])).clone();
+    if plan.server.early_data {
+        offer_early_data(&mut tls, 100);
+    }
+    ServerConfig { transport: Arc::new(plan.server.clone()), tls: Arc::new(tls) }
+}
+
+fn web_factory(plan: &Plan, webs: &[WebMember], latest: Rc<RefCell<SharedAccount>>) -> WebFactory {
+    WebFactory {
+        alpn: WebFactory::protocols(),
+        config: settings_for(plan, http::ALPN),
+        http: Arc::new(plan.server_http.clone()),
+        clients: webs.iter().map(WebMember::for_server).collect(),
+        first: plan.clients.len(),
+        latest,
+    }
 }
 
 const ALPN: &[u8] = b"mix";

@@ -1,0 +1,125 @@
+//! A certificate for `localhost`, and TLS 1.3 by rustls on ring with AES-128-GCM first: the cipher
+//! of every comparison.
+
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::{CipherSuite, ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+
+use crate::{ALPN, Client, Result, Server};
+
+/// A server's certificate and key.
+#[derive(Debug)]
+pub struct Identity {
+    /// The chain, the server's own first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Its private key.
+    pub key: PrivateKeyDer<'static>,
+}
+
+impl Identity {
+    /// From the files that the server was given, or made for it.
+    pub fn of(server: &Server) -> Result<Self> {
+        if let (Some(chain), Some(key)) = (&server.certificate_file, &server.key_file) {
+            let chain = CertificateDer::pem_file_iter(chain)?.collect::<Result<Vec<_>, _>>()?;
+            return Ok(Self { chain, key: PrivateKeyDer::from_pem_file(key)? });
+        }
+        let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;
+        let key = PrivateKeyDer::try_from(own.signing_key.serialize_der())?;
+        Ok(Self { chain: vec![own.cert.der().clone()], key })
+    }
+
+    /// For stacks that want files: the chain and the key in PEM, in a new folder.
+    pub fn to_pem_files(&self) -> Result<(String, String)> {
+        let folder = std::env::temp_dir().join(format!("protoquic-perf-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let blocks = self.chain.iter().map(|each| pem("CERTIFICATE", each));
+        let (chain, key) = (folder.join("chain.pem"), folder.join("key.pem"));
+        std::fs::write(&chain, blocks.collect::<String>())?;
+        std::fs::write(&key, pem("PRIVATE KEY", self.key.secret_der()))?;
+        let text = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
+        Ok((text(chain), text(key)))
+    }
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let body = data_encoding::BASE64.encode(der);
+    let lines: Vec<_> = body.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
+
+/// A server's TLS.
+pub fn server_tls(server: &Server) -> Result<ServerConfig> {
+    let Identity { chain, key } = Identity::of(server)?;
+    let mut tls = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(tls)
+}
+
+/// A client's TLS: believes any certificate, and resumes only if it is told to.
+pub fn client_tls(client: &Client) -> Result<ClientConfig> {
+    let mut tls = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(BelieveAnyone(provider())))
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    if !client.resume {
+        tls.resumption = Resumption::disabled();
+    }
+    Ok(tls)
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    let mut provider = ring::default_provider();
+    provider
+        .cipher_suites
+        .sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    Arc::new(provider)
+}
+
+#[derive(Debug)]
+struct BelieveAnyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for BelieveAnyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::General("QUIC has no TLS 1.2".to_owned()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
