@@ -81,6 +81,11 @@ impl ServerEndpoint {
         self.address
     }
 
+    /// The time now, by its event loop's clock.
+    pub fn now(&self) -> Time {
+        self.event_loop.now()
+    }
+
     /// What wakes it from another thread.
     pub fn waker(&self) -> Waker {
         self.event_loop.waker()

@@ -1,5 +1,5 @@
-//! [`serve`]: runs a server until it is interrupted: the first Ctrl-C drains it, the second stops it
-//! at once.
+//! [`serve`] and [`serve_while`]: run a server until it is interrupted, or has done its work: the
+//! first Ctrl-C drains it, the second stops it at once.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -10,6 +10,16 @@ use crate::endpoint::ServerEndpoint;
 
 /// Runs the server of the program `tool`. Once in a process.
 pub fn serve(tool: &str, server: &mut ServerEndpoint) -> Result<(), String> {
+    serve_while(tool, server, |_| true)
+}
+
+/// As [`serve`], and ends when `goes_on`, which is called after each turn, says that there is no more
+/// to do.
+pub fn serve_while(
+    tool: &str,
+    server: &mut ServerEndpoint,
+    mut goes_on: impl FnMut(&mut ServerEndpoint) -> bool,
+) -> Result<(), String> {
     static INTERRUPTS: AtomicU8 = AtomicU8::new(0);
     let waker = server.waker();
     ctrlc::set_handler(move || {
@@ -32,7 +42,7 @@ pub fn serve(tool: &str, server: &mut ServerEndpoint) -> Result<(), String> {
                 return Ok(());
             }
         }
-        if handled > 0 && server.dispatcher().is_idle() {
+        if !goes_on(server) || (handled > 0 && server.dispatcher().is_idle()) {
             return Ok(());
         }
     }

@@ -7,6 +7,8 @@ pub mod client;
 pub mod endpoint;
 pub mod interop;
 pub mod interrupt;
+pub mod known_certificate;
+pub mod live;
 pub mod perf;
 pub mod qchat;
 pub mod qpack_offline;

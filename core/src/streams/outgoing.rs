@@ -155,7 +155,7 @@ impl Streams {
             Controls::BLOCKED => {
                 send.is_some_and(|part| part.state.carries_data() && part.window.is_blocked())
             }
-            Controls::STOP => recv.is_some_and(super::RecvPart::is_stopping),
+            Controls::STOP => recv.is_some_and(|part| part.is_stopping()),
             _ => recv.is_some_and(|part| part.state == RecvState::Recv && part.stopped.is_none()),
         }
     }
