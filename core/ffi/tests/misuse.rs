@@ -20,7 +20,7 @@ fn peer() -> sockaddr_in {
 
 fn last_error() -> String {
     // SAFETY: it is never NULL, and ends with NUL.
-    unsafe { CStr::from_ptr(pq_last_error()) }.to_str().unwrap().to_owned()
+    unsafe { CStr::from_ptr(pq_last_error()) }.to_string_lossy().into_owned()
 }
 
 fn config(alpn: &[u8]) -> *mut pq_config {
