@@ -46,8 +46,7 @@ pub fn connect_watched<A: Application>(
     now: Time,
     observer: Option<Box<dyn Observer>>,
 ) -> Result<Client<A>> {
-    let bad_name = |_| Error::Invalid(format!("{server_name:?} is no name of a server"));
-    let server_name = ServerName::try_from(server_name.to_owned()).map_err(bad_name)?;
+    let server_name = self::server_name(server_name)?;
     let (transport, tls) = config.client()?;
     let setup = ClientSetup {
         config: transport,
@@ -61,6 +60,12 @@ pub fn connect_watched<A: Application>(
     let machine = Machine::client(now, setup).map_err(|error| Error::Invalid(error.to_string()))?;
     let connection = Connection::new(A::client(machine, config), now);
     Ok(Client { connection, arrivals: Arrivals::default(), outbox: Outbox::default() })
+}
+
+/// Reads a server's name or address.
+pub fn server_name(name: &str) -> Result<ServerName<'static>> {
+    let bad_name = |_| Error::Invalid(format!("{name:?} is no name of a server"));
+    ServerName::try_from(name.to_owned()).map_err(bad_name)
 }
 
 impl<A: Application> Client<A> {

@@ -134,7 +134,8 @@ impl Config {
         &self.http3
     }
 
-    pub(crate) fn listener(&self) -> &DispatcherConfig {
+    /// The limits of a listener.
+    pub fn listener(&self) -> &DispatcherConfig {
         &self.listener
     }
 
@@ -146,8 +147,8 @@ impl Config {
         &self.alpn
     }
 
-    /// What a client connects with.
-    pub(crate) fn client(&self) -> Result<(Arc<TransportConfig>, Arc<rustls::ClientConfig>)> {
+    /// What a client connects with, checked: for those who run the machine in another way.
+    pub fn client(&self) -> Result<(Arc<TransportConfig>, Arc<rustls::ClientConfig>)> {
         if let Some(made) = self.client.get() {
             return Ok(made.clone());
         }
@@ -163,8 +164,8 @@ impl Config {
         Ok(self.client.get_or_init(|| made).clone())
     }
 
-    /// What a listener serves with.
-    pub(crate) fn server(&self) -> Result<ServerConfig> {
+    /// What a listener serves with, likewise.
+    pub fn server(&self) -> Result<ServerConfig> {
         if let Some(made) = self.server.get() {
             return Ok(made.clone());
         }

@@ -84,7 +84,7 @@ mod streams;
 
 pub use application::Application;
 pub use arrivals::RecvInfo;
-pub use client::{Client, connect, connect_watched};
+pub use client::{Client, connect, connect_watched, server_name};
 pub use config::Config;
 pub use connection::Connection;
 pub use error::{Error, Result};
