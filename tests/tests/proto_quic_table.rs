@@ -132,6 +132,11 @@ fn the_table_leaves_nothing_out() {
 /// The classes, interfaces, methods and constants of proto-quic that a guide to writing an endpoint
 /// with it names, in its order.
 const NAMED: &[&str] = &[
+    "QuicClientPushPromiseIndex",
+    "push_promise_index",
+    "Try",
+    "TryHandle",
+    "QuicAsyncStatus",
     "QuicChromiumPacketReader",
     "QuicSimpleClient",
     "IPEndPoint",

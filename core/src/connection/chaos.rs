@@ -21,6 +21,9 @@ pub(super) struct Scatter {
 }
 
 impl Scatter {
+    /// None.
+    pub(super) const EMPTY: Self = Self { pieces: Vec::new(), datagrams: 0 };
+
     /// Cuts so many bytes into pieces.
     pub(super) fn new(len: u64, random: &mut dyn RandomGenerator) -> Self {
         let below = |random: &mut dyn RandomGenerator, limit: u64| random.next_u64() % limit;

@@ -30,6 +30,18 @@ pub(super) struct CryptoStream {
 }
 
 impl CryptoStream {
+    /// Nothing has come, and nothing is to be sent.
+    pub(super) const EMPTY: Self = Self {
+        received: 0,
+        waiting: BTreeMap::new(),
+        sending: VecDeque::new(),
+        acked: 0,
+        next: 0,
+        lost: Vec::new(),
+        scatter: Scatter::EMPTY,
+        acked_ahead: Vec::new(),
+    };
+
     /// Takes a CRYPTO frame's bytes. What is in order now comes out of [`Self::read`].
     pub(super) fn on_frame(&mut self, offset: u64, data: &[u8]) -> Result<(), TransportError> {
         let end = offset + data.len() as u64; // the frame parser bounds both by 2^62

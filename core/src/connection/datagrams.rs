@@ -117,7 +117,8 @@ struct Queued {
 #[derive(Debug)]
 pub(super) struct Datagrams {
     config: DatagramConfig,
-    queues: [VecDeque<Queued>; LEVELS],
+    /// One for each urgency, from when there is first something to send.
+    queues: Vec<VecDeque<Queued>>,
     /// Bit n: queue n is not empty.
     occupied: u8,
     queued_bytes: usize,
@@ -136,7 +137,7 @@ impl Datagrams {
     pub(super) fn new(config: DatagramConfig) -> Self {
         Self {
             config,
-            queues: Default::default(),
+            queues: Vec::new(),
             occupied: 0,
             queued_bytes: 0,
             next_id: 0,
@@ -163,6 +164,7 @@ impl Datagrams {
         self.next_id += 1;
         self.queued_bytes += cost;
         let level = usize::from(options.urgency).min(LEVELS - 1);
+        self.queues.resize_with(LEVELS, VecDeque::new);
         self.queues[level].push_back(Queued { id, data, deadline: options.deadline });
         self.occupied |= 1 << level;
         Ok(id)
@@ -284,7 +286,7 @@ impl Datagrams {
     }
 
     pub(super) fn on_connection_closed(&mut self) {
-        self.queues = Default::default();
+        self.queues = Vec::new();
         self.occupied = 0;
         self.queued_bytes = 0;
         self.notices.clear();

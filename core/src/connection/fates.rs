@@ -9,7 +9,7 @@ use super::mtu::MtuDiscovery;
 use super::observer::{Observer, PacketInfo};
 use super::peer_cids::PeerConnectionIds;
 use super::sent::{SentFrame, SentFrames};
-use super::space::PacketSpace;
+use super::space::Spaces;
 use crate::recovery::{FrameSink, SentPacket};
 use crate::streams::Streams;
 use crate::time::Time;
@@ -29,7 +29,7 @@ pub(super) struct Fates<'a> {
     pub(super) streams: &'a mut Streams,
     pub(super) datagrams: &'a mut Datagrams,
     pub(super) ack_frequency: &'a mut AckFrequency,
-    pub(super) spaces: &'a mut [PacketSpace; 3],
+    pub(super) spaces: &'a mut Spaces,
     pub(super) mtu: &'a mut MtuDiscovery,
     pub(super) local_cids: &'a mut LocalConnectionIds,
     pub(super) peer_cids: &'a mut PeerConnectionIds,

@@ -328,7 +328,7 @@ impl Connection {
     pub(super) fn discard_space(&mut self, now: Time, space: Space) {
         if self.keys.discard(space) {
             self.recovery.discard_space(now, space);
-            self.spaces[space as usize] = super::new_space(&self.config, space);
+            self.spaces.discard(space);
             self.probes[space as usize] = 0;
             if space == Space::Initial {
                 self.initial_token = Bytes::new();

@@ -8,6 +8,7 @@ use super::paths::MAX_OTHER_PATHS;
 use super::receive::MAX_EARLY_PACKETS;
 use crate::recovery::AckRanges;
 use crate::streams::MAX_GAPS_PER_CONNECTION;
+use crate::types::Space;
 
 /// What a connection keeps because its peer had it do so. Computed when asked for.
 ///
@@ -83,7 +84,7 @@ impl Connection {
     /// The most that it keeps by its settings, whatever the peer does.
     pub fn most_holdings(&self) -> Holdings {
         let streams = &self.config.streams;
-        let spaces = self.spaces.len();
+        let spaces = Space::ALL.len();
         Holdings {
             unread: streams.max_data.max(streams.max_connection_window),
             peer_streams: streams.max_streams_bidi.saturating_add(streams.max_streams_uni),

@@ -41,8 +41,8 @@ pub(super) enum Level {
 
 pub(super) struct KeyRing {
     role: Role,
-    initial: Option<InitialKeys>,
-    handshake: Option<Keys>,
+    initial: Option<Box<InitialKeys>>,
+    handshake: Option<Box<Keys>>,
     /// A client seals with them, a server opens with them.
     zero_rtt: Option<DirectionalKeys>,
     zero_rtt_expires: Option<Time>,
@@ -76,7 +76,7 @@ impl KeyRing {
     ) -> Result<Self, TlsSetupError> {
         Ok(Self {
             role,
-            initial: Some(InitialKeys::new(role, version, destination, provider)?),
+            initial: Some(Box::new(InitialKeys::new(role, version, destination, provider)?)),
             handshake: None,
             zero_rtt: None,
             zero_rtt_expires: None,
@@ -96,7 +96,8 @@ impl KeyRing {
         destination: &ConnectionId,
         provider: &CryptoProvider,
     ) {
-        self.initial = InitialKeys::new(self.role, version, destination, provider).ok();
+        self.initial =
+            InitialKeys::new(self.role, version, destination, provider).ok().map(Box::new);
     }
 
     /// Initial packets of this version may come as well (RFC 9369 §4.1).
@@ -116,7 +117,7 @@ impl KeyRing {
     }
 
     pub(super) fn install_handshake(&mut self, keys: Keys) {
-        self.handshake = Some(keys);
+        self.handshake = Some(Box::new(keys));
         self.had_handshake = true;
     }
 
@@ -130,6 +131,13 @@ impl KeyRing {
 
     pub(super) fn install_zero_rtt(&mut self, keys: DirectionalKeys) {
         self.zero_rtt = Some(keys);
+    }
+
+    /// Gives back what a silent connection can make again.
+    pub(super) fn release_memory(&mut self) {
+        if let Some(one_rtt) = &mut self.one_rtt {
+            one_rtt.release_memory();
+        }
     }
 
     /// With which keys packets of the application's space are sealed now.
@@ -205,8 +213,8 @@ impl KeyRing {
         match space {
             Space::Initial | Space::Handshake => {
                 let keys = match space {
-                    Space::Initial => self.initial.as_ref().and_then(InitialKeys::current),
-                    _ => self.handshake.as_ref(),
+                    Space::Initial => self.initial.as_ref().and_then(|initial| initial.current()),
+                    _ => self.handshake.as_deref(),
                 };
                 if let Some(keys) = keys {
                     seal_packet(&keys.local, bytes, offset, len, number);

@@ -4,11 +4,19 @@
 
 use super::Connection;
 use super::event::Event;
+use crate::types::Space;
 
 impl Connection {
     /// The connection has been silent for a while; whoever owns it hears of it, and does likewise.
     pub(super) fn release_memory(&mut self) {
         self.handshake.release_memory();
+        self.keys.release_memory();
+        // What came for TLS may have made them anew.
+        for space in [Space::Initial, Space::Handshake] {
+            if !self.keys.can_seal(space) {
+                self.spaces.discard(space);
+            }
+        }
         self.streams.shrink();
         self.recovery.release_memory();
         self.early_packets.shrink_to_fit();

@@ -92,10 +92,10 @@ pub use versions::negotiated_version;
 use crate::crypto::ResetKey;
 use crate::error::{CloseReason, TransportError};
 use crate::helper::RandomGenerator;
-use crate::recovery::{AckPolicy, AckTracker, Recovery};
+use crate::recovery::Recovery;
 use crate::streams::Streams;
 use crate::time::Time;
-use crate::types::{Role, Space};
+use crate::types::Role;
 use crate::wire::Version;
 use ack_frequency::AckFrequency;
 use blocked::BlockedReminder;
@@ -116,7 +116,7 @@ use peer_cids::PeerConnectionIds;
 use release::ReleaseTimes;
 use resumption::Resumption;
 use sent::SentFrames;
-use space::PacketSpace;
+use space::Spaces;
 use versions::Versions;
 use watch::Watch;
 
@@ -133,7 +133,7 @@ pub struct Connection {
     handshake_confirmed: bool,
     resumption: Resumption,
     keys: KeyRing,
-    spaces: [PacketSpace; 3],
+    spaces: Spaces,
     recovery: Recovery<SentFrames>,
     streams: Streams,
     datagrams: Datagrams,
@@ -152,7 +152,7 @@ pub struct Connection {
     /// Packets that came before their keys.
     early_packets: Vec<receive::EarlyPacket>,
     /// A sealed datagram that the writer did not take.
-    blocked: Option<send::BlockedDatagram>,
+    blocked: Option<Box<send::BlockedDatagram>>,
     write_blocked: bool,
     /// The turn's budget ended before the data did.
     more_to_write: bool,
@@ -270,17 +270,5 @@ impl Connection {
             self.streams.on_connection_closed();
             self.datagrams.on_connection_closed();
         }
-    }
-}
-
-fn new_space(config: &Config, space: Space) -> PacketSpace {
-    let policy = AckPolicy {
-        max_ack_delay: config.max_ack_delay,
-        threshold: config.ack_threshold.into(),
-        ..AckPolicy::default()
-    };
-    PacketSpace {
-        acks: AckTracker::new(space, &policy),
-        crypto: crypto_stream::CryptoStream::default(),
     }
 }

@@ -423,7 +423,7 @@ impl Connection {
                 if let Payload::Borrowed(data) = packet.payload {
                     let data = Bytes::copy_from_slice(data);
                     let (path, ecn) = (*packet.path, packet.ecn);
-                    self.blocked = Some(BlockedDatagram { path, ecn, data });
+                    self.blocked = Some(Box::new(BlockedDatagram { path, ecn, data }));
                 }
                 Attempt::Blocked
             }

@@ -30,12 +30,13 @@ use super::paths::Paths;
 use super::peer_cids::PeerConnectionIds;
 use super::release::ReleaseTimes;
 use super::resumption::{Resumption, client_tls};
+use super::space::Spaces;
 use super::stats::ConnectionStats;
 use super::versions::{
     ClientRestart, Versions, client_information, negotiated_version, server_information,
 };
 use super::watch::Watch;
-use super::{Connection, ConnectionStart, Observer, new_space};
+use super::{Connection, ConnectionStart, Observer};
 use crate::congestion::{AlgorithmParams, SendAlgorithm};
 use crate::crypto::{ResetKey, Tls, TlsSetupError};
 use crate::helper::RandomGenerator;
@@ -43,7 +44,7 @@ use crate::recovery::{Recovery, RecoveryConfig};
 use crate::session::ServerConfig;
 use crate::streams::Streams;
 use crate::time::Time;
-use crate::types::{ConnectionId, PathAddress, Role, Space};
+use crate::types::{ConnectionId, PathAddress, Role};
 use crate::wire::{TransportParameters, Version};
 
 /// What a client's connection starts from.
@@ -333,7 +334,7 @@ impl Connection {
             handshake_confirmed: false,
             resumption: parts.resumption,
             keys: parts.keys,
-            spaces: Space::ALL.map(|space| new_space(&config, space)),
+            spaces: Spaces::new(&config),
             recovery: new_recovery(now, parts.role, &config),
             streams: Streams::new(parts.role, &config.streams),
             datagrams: Datagrams::new(config.datagrams),

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustls::pki_types::ServerName;
 
+use super::Connection;
 use super::config::Config;
 use super::keys::KeyRing;
 use super::setup::{SetupError, begin_tls, first_destination, new_recovery};
-use super::{Connection, new_space};
+use super::space::Spaces;
 use crate::error::{CloseReason, TransportError, TransportErrorCode};
 use crate::helper::RandomGenerator;
 use crate::time::Time;
@@ -260,7 +261,7 @@ impl Connection {
         self.versions = Versions::client(&self.config, version, restart);
         self.versions.reacted = true;
         self.recovery = new_recovery(now, Role::Client, &self.config);
-        self.spaces = Space::ALL.map(|space| new_space(&self.config, space));
+        self.spaces = Spaces::new(&self.config);
         self.probes = [0; 3];
         // RFC 9369 §5: a token is good for the version of the connection that it came from.
         self.initial_token = Bytes::new();

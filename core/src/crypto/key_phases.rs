@@ -38,7 +38,8 @@ pub struct KeyPhases {
     /// When the previous keys are forgotten; unknown until the peer has used the present ones.
     previous_expires: Option<Time>,
     current: PacketKeySet,
-    next: PacketKeySet,
+    /// `None` while the connection is silent.
+    next: Option<PacketKeySet>,
     secrets: UpdateSecrets,
     phase: bool,
     /// The first packet number that we sent, and the lowest that we received, in this phase.
@@ -62,8 +63,8 @@ impl std::fmt::Debug for KeyPhases {
 
 impl KeyPhases {
     /// Starts with the keys of the handshake.
-    pub fn new(keys: Keys, mut secrets: UpdateSecrets) -> Self {
-        let next = secrets.next_packet_keys();
+    pub fn new(keys: Keys, secrets: UpdateSecrets) -> Self {
+        let next = Some(secrets.next_packet_keys());
         let confidentiality_limit = keys.local.packet.confidentiality_limit();
         let integrity_limit = keys.remote.packet.integrity_limit();
         Self {
@@ -136,6 +137,7 @@ impl KeyPhases {
         number: u64,
         phase: bool,
     ) -> Result<usize, OpenError> {
+        self.make_next();
         if phase == self.phase {
             let opened = open_payload(&*self.current.remote, packet, payload_offset, number);
             let len = opened.ok_or(OpenError::Drop)?;
@@ -156,6 +158,17 @@ impl KeyPhases {
         self.follow_update(time, packet, payload_offset, number, None)
     }
 
+    /// Gives back the next keys, which most connections never use.
+    pub fn release_memory(&mut self) {
+        self.next = None;
+    }
+
+    /// After a silence the next keys are made again for the first packet, of whichever phase it
+    /// says it is: how long it takes must not tell whether there is an update (§9.5).
+    fn make_next(&mut self) -> &PacketKeySet {
+        self.next.get_or_insert_with(|| self.secrets.next_packet_keys())
+    }
+
     fn on_current_opened(&mut self, time: KeyTime, number: u64) {
         if self.first_received.is_none() && self.previous.is_some() {
             self.previous_expires = Some(time.now + time.retention);
@@ -172,7 +185,8 @@ impl KeyPhases {
         number: u64,
         sealed: Option<Vec<u8>>,
     ) -> Result<usize, OpenError> {
-        let Some(len) = open_payload(&*self.next.remote, packet, payload_offset, number) else {
+        let key = &*self.make_next().remote;
+        let Some(len) = open_payload(key, packet, payload_offset, number) else {
             return Err(self.judge_unopened(payload_offset, number, sealed));
         };
         // §6.2: a second update before anything acknowledged the first.
@@ -202,8 +216,10 @@ impl KeyPhases {
 
     fn rotate(&mut self) {
         // §9.5: the keys after the next are made now, not when a packet asks for them.
-        let next = std::mem::replace(&mut self.next, self.secrets.next_packet_keys());
+        let next = self.next.take().unwrap_or_else(|| self.secrets.next_packet_keys());
         let old = std::mem::replace(&mut self.current, next);
+        self.secrets.advance();
+        self.next = Some(self.secrets.next_packet_keys());
         self.previous = Some(old.remote);
         self.previous_expires = None;
         self.phase = !self.phase;

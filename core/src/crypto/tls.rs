@@ -50,14 +50,23 @@ enum Source {
 }
 
 impl UpdateSecrets {
-    /// The keys of the next phase.
-    pub fn next_packet_keys(&mut self) -> PacketKeySet {
-        match &mut self.0 {
-            Source::Rustls(secrets) => secrets.next_packet_keys(),
+    /// The keys of the next phase. Makes them anew each time, until [`advance`](Self::advance).
+    pub fn next_packet_keys(&self) -> PacketKeySet {
+        match &self.0 {
+            Source::Rustls(secrets) => secrets.clone().next_packet_keys(),
             Source::Derived(secrets) => {
+                let mut secrets = secrets.clone();
                 secrets.update();
                 secrets.packet_keys()
             }
+        }
+    }
+
+    /// The next phase has begun.
+    pub fn advance(&mut self) {
+        match &mut self.0 {
+            Source::Rustls(secrets) => drop(secrets.next_packet_keys()),
+            Source::Derived(secrets) => secrets.update(),
         }
     }
 }

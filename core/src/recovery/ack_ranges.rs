@@ -18,6 +18,9 @@ impl AckRanges {
     /// The most ranges that are kept.
     pub const MAX: usize = 64;
 
+    /// None received.
+    pub const EMPTY: Self = Self { ranges: SmallVec::new_const(), floor: 0 };
+
     /// Enters a packet number, which is below 2^62 (RFC 9000 §12.3). Whether it is new.
     pub fn insert(&mut self, number: u64) -> bool {
         if let Some((_, end)) = self.ranges.last_mut()

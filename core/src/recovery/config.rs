@@ -48,13 +48,18 @@ pub struct AckPolicy {
     pub initial_packets: u64,
 }
 
+impl AckPolicy {
+    /// The defaults.
+    pub const DEFAULT: Self = Self {
+        max_ack_delay: Duration::from_millis(25),
+        initial_threshold: 2,
+        threshold: 10,
+        initial_packets: 100,
+    };
+}
+
 impl Default for AckPolicy {
     fn default() -> Self {
-        Self {
-            max_ack_delay: Duration::from_millis(25),
-            initial_threshold: 2,
-            threshold: 10,
-            initial_packets: 100,
-        }
+        Self::DEFAULT
     }
 }

@@ -20,8 +20,6 @@ const MAX_SKIPPED: usize = 32;
 const MAX_LOST: usize = 128;
 /// Packets not in flight that are kept whatever else is open; twice as many before old ones go.
 const MIN_ACK_ONLY: usize = 32;
-/// Slots that an empty ledger keeps allocated when asked to release memory.
-const IDLE_SLOTS: usize = 8;
 
 /// One packet number space's sent packets.
 #[derive(Debug)]
@@ -279,7 +277,7 @@ impl<F> SentLedger<F> {
 
     /// Gives memory back that a burst needed and an idle connection does not.
     pub fn release_memory(&mut self) {
-        self.slots.shrink_to(IDLE_SLOTS);
+        self.slots.shrink_to(0);
         self.lost.shrink_to(0);
         self.skipped.shrink_to(0);
     }

@@ -47,11 +47,11 @@ pub struct AckTracker {
 impl AckTracker {
     /// Nothing received yet. Only 1-RTT packets (and 0-RTT ones with them) may be acknowledged
     /// late (RFC 9000 §13.2.1).
-    pub fn new(space: Space, policy: &AckPolicy) -> Self {
+    pub const fn new(space: Space, policy: &AckPolicy) -> Self {
         Self {
             policy: *policy,
-            immediate: space != Space::Application,
-            ranges: AckRanges::default(),
+            immediate: !matches!(space, Space::Application),
+            ranges: AckRanges::EMPTY,
             largest_time: Time::ZERO,
             largest_eliciting: None,
             unacked_eliciting: 0,
@@ -59,7 +59,7 @@ impl AckTracker {
             ack_now: false,
             eliciting_received: 0,
             delay: policy.max_ack_delay,
-            ecn: EcnCounts::default(),
+            ecn: EcnCounts { ect0: 0, ect1: 0, ce: 0 },
             ack_only_sent: 0,
             request: None,
             asked_now: false,

@@ -159,7 +159,7 @@ impl Streams {
                     stream.controls.take_away(Controls::RESET);
                 }
             }
-            let stopped = stream.recv.as_ref().is_some_and(RecvPart::is_stopping);
+            let stopped = stream.recv.as_ref().is_some_and(|part| part.is_stopping());
             if stopped {
                 stream.controls.add(Controls::STOP);
             }
@@ -201,6 +201,7 @@ impl Streams {
             }
         }
         self.remote.iter_mut().for_each(RemoteStreams::shrink);
+        self.scheduler.shrink();
         self.table.shrink();
     }
 
@@ -250,7 +251,7 @@ impl Streams {
     fn send_part(&mut self, key: usize) -> &mut SendPart {
         let stream = &mut self.table.slab[key];
         let max = self.peer.stream_data(stream.id, self.role);
-        stream.send.get_or_insert_with(|| SendPart::new(max))
+        stream.send.get_or_insert_with(|| Box::new(SendPart::new(max)))
     }
 
     /// The receiving part, made on first use.
@@ -259,7 +260,7 @@ impl Streams {
         let (config, role, now) = (&self.config, self.role, self.now);
         stream.recv.get_or_insert_with(|| {
             let size = config.stream_data(stream.id, role);
-            RecvPart::new(RecvWindow::new(size, config.max_stream_window, now))
+            Box::new(RecvPart::new(RecvWindow::new(size, config.max_stream_window, now)))
         })
     }
 

@@ -37,7 +37,8 @@ impl Default for Priority {
 /// The queues of streams that have new data.
 #[derive(Debug)]
 pub(super) struct Scheduler {
-    levels: [Level; LEVELS],
+    /// Made when a stream is first queued there: few connections use more than one or two.
+    levels: [Option<Box<Level>>; LEVELS],
     /// Bit n: level n is not empty.
     occupied: u8,
     /// Streams that only connection flow control holds back.
@@ -96,7 +97,7 @@ impl Level {
 
 impl Scheduler {
     pub(super) const fn new() -> Self {
-        Self { levels: [const { Level::EMPTY }; LEVELS], occupied: 0, held: List::new(Lane::Data) }
+        Self { levels: [const { None }; LEVELS], occupied: 0, held: List::new(Lane::Data) }
     }
 
     /// Whether no stream may send.
@@ -107,7 +108,7 @@ impl Scheduler {
     /// The stream whose turn it is.
     pub(super) fn front(&self) -> Option<usize> {
         let level = self.levels.get(self.occupied.trailing_zeros() as usize)?;
-        level.front()
+        level.as_ref()?.front()
     }
 
     /// A stream held back by connection flow control.
@@ -140,7 +141,7 @@ impl Scheduler {
         if let Some(place) = place {
             match place {
                 Place::Ordered(level) => {
-                    let list = &mut self.levels[usize::from(level)].ordered;
+                    let list = &mut self.level(level).ordered;
                     list.insert_sorted(slab, key, |stream| stream.id.as_u64());
                 }
                 _ => self.list(place).push_back(slab, key),
@@ -155,7 +156,7 @@ impl Scheduler {
         let Some(place) = stream.place else { return };
         if let Place::Shared(level) | Place::Ordered(level) = place {
             let ordered = matches!(place, Place::Ordered(_));
-            self.levels[usize::from(level)].on_sent(ordered, len);
+            self.level(level).on_sent(ordered, len);
         }
         stream.turn -= i64::from(len);
         if stream.turn > 0 || !matches!(place, Place::Shared(_)) {
@@ -175,17 +176,28 @@ impl Scheduler {
         }
     }
 
+    /// Gives back the levels at which nothing is queued.
+    pub(super) fn shrink(&mut self) {
+        for level in &mut self.levels {
+            level.take_if(|level| level.is_empty());
+        }
+    }
+
+    fn level(&mut self, level: u8) -> &mut Level {
+        self.levels[usize::from(level)].get_or_insert_with(|| Box::new(Level::EMPTY))
+    }
+
     fn list(&mut self, place: Place) -> &mut List {
         match place {
-            Place::Shared(level) => &mut self.levels[usize::from(level)].shared,
-            Place::Ordered(level) => &mut self.levels[usize::from(level)].ordered,
+            Place::Shared(level) => &mut self.level(level).shared,
+            Place::Ordered(level) => &mut self.level(level).ordered,
             Place::Held => &mut self.held,
         }
     }
 
     fn note(&mut self, place: Place) {
         if let Place::Shared(level) | Place::Ordered(level) = place {
-            let empty = self.levels[usize::from(level)].is_empty();
+            let empty = self.level(level).is_empty();
             self.occupied = self.occupied & !(1 << level) | u8::from(!empty) << level;
         }
     }

@@ -26,6 +26,8 @@ pub(super) struct Sequencer {
     /// One past the last byte without a gap before it.
     contiguous: u64,
     unread: u64,
+    /// How many slices have come in this turn.
+    arrived: u32,
     /// What lies beyond the first gap.
     early: Option<Box<Early>>,
 }
@@ -38,6 +40,7 @@ impl Sequencer {
         fresh: VecDeque::new(),
         contiguous: 0,
         unread: 0,
+        arrived: 0,
         early: None,
     };
 
@@ -106,10 +109,12 @@ impl Sequencer {
                 }
             }
         }
-        // A queue that tiny frames made long is not kept.
-        if self.fresh.capacity() > KEPT {
+        // A queue that is as long as every turn needs is kept; one that tiny frames made long is not.
+        let (arrived, capacity) = (self.arrived as usize, self.fresh.capacity());
+        if capacity > MOST_KEPT || (capacity > KEPT && arrived < capacity / 8) {
             self.fresh = VecDeque::new();
         }
+        self.arrived = 0;
     }
 
     /// Drops everything.
@@ -126,6 +131,7 @@ impl Sequencer {
     fn append(&mut self, data: Bytes) {
         self.contiguous += data.len() as u64;
         self.unread += data.len() as u64;
+        self.arrived = self.arrived.saturating_add(1);
         self.fresh.push_back(data);
     }
 
@@ -240,6 +246,8 @@ pub const MAX_GAPS_PER_CONNECTION: usize = 8192;
 const BLOCK: u64 = 2048;
 /// Slices that a queue keeps room for between turns: those of a batch of datagrams.
 const KEPT: usize = 128;
+/// The same for a stream that has many of them in every turn: what a turn of an event loop reads.
+const MOST_KEPT: usize = 2048;
 /// The bytes of a buffer of unread data.
 const BUFFER: usize = 16 * 1024;
 

@@ -14,8 +14,9 @@ use crate::types::{Role, StreamId};
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) id: StreamId,
-    pub(super) send: Option<SendPart>,
-    pub(super) recv: Option<RecvPart>,
+    /// The parts are boxed: most streams that stay open for long have only one.
+    pub(super) send: Option<Box<SendPart>>,
+    pub(super) recv: Option<Box<RecvPart>>,
     pub(super) events: Pending,
     pub(super) controls: Controls,
     pub(super) place: Option<Place>,

@@ -326,6 +326,7 @@ impl Evil {
         let secrets = self.secrets.as_mut().expect("the handshake has come so far");
         let keys = self.keys[2].as_mut().expect("the handshake has come so far");
         let next = secrets.next_packet_keys();
+        secrets.advance();
         keys.local.packet = next.local;
         keys.remote.packet = next.remote;
         self.key_phase = !self.key_phase;

@@ -93,6 +93,29 @@ fn updated() -> (KeyPhases, KeyPhases) {
 }
 
 #[test]
+fn updates_go_on_after_a_silence_in_which_the_next_keys_were_given_back() {
+    let (mut client, mut server) = pair();
+    let mut number = 0;
+    for at in [0, 10_000, 20_000] {
+        client.release_memory();
+        server.release_memory();
+        let packet = seal(&mut client, number);
+        assert!(open(&mut server, at, packet).is_ok(), "packet {number}");
+        client.on_acked(number);
+        client.release_memory();
+        server.release_memory();
+        assert!(client.initiate_update());
+        let packet = seal(&mut client, number + 1);
+        assert!(open(&mut server, at + 5000, packet).is_ok(), "packet {}", number + 1);
+        assert_eq!((client.phase(), client.updates()), (server.phase(), server.updates()));
+        let answer = seal(&mut server, number);
+        assert!(open(&mut client, at + 5000, answer).is_ok());
+        number += 2;
+    }
+    assert_eq!(server.updates(), 3);
+}
+
+#[test]
 fn an_update_needs_an_acknowledgement_in_the_present_phase() {
     // RFC 9001 §6.1
     let (mut client, _) = pair();
