@@ -10,15 +10,15 @@ use crate::endpoint::ServerEndpoint;
 
 /// Runs the server of the program `tool`. Once in a process.
 pub fn serve(tool: &str, server: &mut ServerEndpoint) -> Result<(), String> {
-    serve_while(tool, server, |_| true)
+    serve_while(tool, server, |_| Some(OFTEN))
 }
 
-/// As [`serve`], and ends when `goes_on`, which is called after each turn, says that there is no more
-/// to do.
+/// As [`serve`], and ends when `goes_on`, which is called after each turn, returns `None`: there is no
+/// more to do. Otherwise it says how long the next turn may wait.
 pub fn serve_while(
     tool: &str,
     server: &mut ServerEndpoint,
-    mut goes_on: impl FnMut(&mut ServerEndpoint) -> bool,
+    mut goes_on: impl FnMut(&mut ServerEndpoint) -> Option<Duration>,
 ) -> Result<(), String> {
     static INTERRUPTS: AtomicU8 = AtomicU8::new(0);
     let waker = server.waker();
@@ -28,8 +28,9 @@ pub fn serve_while(
     })
     .map_err(|error| format!("cannot watch for Ctrl-C: {error}"))?;
     let mut handled = 0;
+    let mut wait = OFTEN;
     loop {
-        server.run_once(Some(Duration::from_secs(1)))?;
+        server.run_once(Some(wait))?;
         let interrupts = INTERRUPTS.load(Ordering::SeqCst);
         if interrupts > handled {
             handled = interrupts;
@@ -42,8 +43,12 @@ pub fn serve_while(
                 return Ok(());
             }
         }
-        if !goes_on(server) || (handled > 0 && server.dispatcher().is_idle()) {
-            return Ok(());
+        match goes_on(server) {
+            Some(next) if handled == 0 || !server.dispatcher().is_idle() => wait = next.min(OFTEN),
+            _ => return Ok(()),
         }
     }
 }
+
+/// How often it is looked whether somebody has interrupted, at least.
+const OFTEN: Duration = Duration::from_secs(1);

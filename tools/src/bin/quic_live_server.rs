@@ -95,10 +95,16 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     }
 }
 
-/// The broadcast goes on while nobody watches. Returns whether the server does.
-fn go_on(server: &mut ServerEndpoint, broadcast: &SharedBroadcast) -> bool {
-    broadcast.borrow_mut().advance(server.now());
-    !(broadcast.borrow().is_over() && server.dispatcher().is_idle())
+/// The broadcast goes on while nobody watches. Returns how long the server may wait; none if it has no
+/// more to do.
+fn go_on(server: &mut ServerEndpoint, broadcast: &SharedBroadcast) -> Option<Duration> {
+    let now = server.now();
+    broadcast.borrow_mut().advance(now);
+    if broadcast.borrow().is_over() && server.dispatcher().is_idle() {
+        return None;
+    }
+    let next = broadcast.borrow().next_wake(now);
+    Some(next.map_or(Duration::from_secs(1), |next| next - now))
 }
 
 fn broadcast(arguments: &Arguments) -> Result<Broadcast, String> {

@@ -154,7 +154,8 @@ impl Broadcast {
         }
         match self.next_due() {
             Some(due) if !self.starved => Some(due),
-            _ => Some(now + POLL),
+            Some(_) => Some(now + POLL),
+            None => Some(now + WAIT_FOR_VIEWERS),
         }
     }
 
@@ -202,7 +203,9 @@ impl Broadcast {
 
 /// From the last awaited viewer's coming to the first frame: time to compare clocks.
 const LEAD: Duration = Duration::from_millis(500);
-/// How often a source that has nothing is asked, and viewers look whether it begins.
+/// How often viewers look whether it begins.
+const WAIT_FOR_VIEWERS: Duration = Duration::from_millis(50);
+/// How often a source that has nothing is asked.
 const POLL: Duration = Duration::from_millis(4);
 /// How many frames are kept for sessions that have not taken them yet. All do so in the turn in which
 /// a frame is due.
