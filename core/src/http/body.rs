@@ -40,6 +40,9 @@ pub enum Body {
     Full(Bytes),
     /// Made while it is sent.
     Source(Box<dyn BodySource>),
+    /// Written by the handler, with [`write_body`](super::Exchange::write_body) and
+    /// [`finish`](super::Exchange::finish): for exchanges that are a dialogue.
+    Written,
 }
 
 impl Body {
@@ -54,6 +57,7 @@ impl Body {
             Self::Empty => Some(0),
             Self::Full(bytes) => Some(bytes.len() as u64),
             Self::Source(source) => source.content_length(),
+            Self::Written => None,
         }
     }
 }
@@ -64,6 +68,7 @@ impl std::fmt::Debug for Body {
             Self::Empty => f.write_str("Empty"),
             Self::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
             Self::Source(_) => f.write_str("Source(..)"),
+            Self::Written => f.write_str("Written"),
         }
     }
 }

@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::Request;
 
 use super::body::Body;
 use super::config::Http3Config;
+use super::connect;
 use super::connection::Http3Connection;
 use super::error::{ExchangeError, Http3Code, Http3Error, RequestFailure};
 use super::pending_request::PendingRequest;
@@ -38,7 +40,9 @@ pub struct Http3ClientSession {
     pub(super) http: Http3Connection,
     pub(super) promises: Box<PromiseIndex>,
     pub(super) push_handler: Option<Box<dyn PushHandler>>,
-    queue: VecDeque<(RequestId, PendingRequest)>,
+    pub(super) queue: VecDeque<(RequestId, PendingRequest)>,
+    /// Some of the queue can only be sent when the server's settings are known.
+    pub(super) waits_for_settings: bool,
     /// The streams of requests that are under way.
     pub(super) streams: BTreeMap<RequestId, StreamId>,
     cancelled: Vec<StreamId>,
@@ -64,6 +68,7 @@ impl Http3ClientSession {
             push_handler: None,
             http: Http3Connection::new(Role::Client, config),
             queue: VecDeque::new(),
+            waits_for_settings: false,
             streams: BTreeMap::new(),
             cancelled: Vec::new(),
             next_id: 0,
@@ -94,6 +99,8 @@ impl Http3ClientSession {
             return Err(ExchangeError::QueueFull);
         }
         let pending = PendingRequest::prepare(request, handler)?;
+        connect::check(&pending.head, self.http.peer_settings())?;
+        self.waits_for_settings |= connect::is_extended(&pending.head);
         let id = RequestId(self.next_id);
         self.next_id += 1;
         self.promises.trust(pending.head.uri());
@@ -199,7 +206,7 @@ impl Http3ClientSession {
         self.http.responses.as_deref()
     }
 
-    fn start_requests(&mut self, cx: &mut SessionContext<'_, Self>) {
+    pub(super) fn start_requests(&mut self, cx: &mut SessionContext<'_, Self>) {
         while !self.queue.is_empty() {
             let Some(at) = self.next_request(cx.connection().is_established()) else { break };
             let queue = &mut self.queue;
@@ -227,7 +234,8 @@ impl Http3ClientSession {
         let early = self.http.config().early_requests;
         let may_go = |pending: &PendingRequest| {
             let is_safe = early.allow(pending.head.method()) && matches!(pending.body, Body::Empty);
-            is_established || (is_safe && !pending.was_too_early)
+            let is_taken = connect::may_go(&pending.head, self.http.peer_settings());
+            is_taken && (is_established || (is_safe && !pending.was_too_early))
         };
         self.queue.iter().position(|(_, pending)| may_go(pending))
     }
@@ -329,6 +337,10 @@ impl Session for Http3ClientSession {
         plumbing::settle(self, cx);
     }
 
+    fn on_datagram_received(&mut self, data: Bytes, cx: &mut SessionContext<'_, Self>) {
+        plumbing::on_datagram(self, data, cx);
+    }
+
     fn on_alarm(&mut self, cx: &mut SessionContext<'_, Self>) {
         plumbing::on_alarm(self, cx);
     }
@@ -361,6 +373,7 @@ impl Http3Session for Http3ClientSession {
 
     fn on_settle(&mut self, cx: &mut SessionContext<'_, Self>) {
         push::settle(self, cx);
+        self.release_connects(cx);
     }
 
     fn on_goaway(&mut self, id: u64, cx: &mut SessionContext<'_, Self>) {

@@ -37,6 +37,14 @@ pub struct Http3Config {
     /// Which requests may be sent and served in early data, where the transport has such. Default:
     /// those of safe methods.
     pub early_requests: EarlyRequests,
+    /// Server: requests may ask for another protocol on their stream (extended CONNECT, RFC 9220); they
+    /// come to [`Backend::on_connect`](super::Backend::on_connect). Sent as
+    /// SETTINGS_ENABLE_CONNECT_PROTOCOL. Default: not.
+    pub enable_connect_protocol: bool,
+    /// HTTP Datagrams may be sent both ways, if the peer agrees (RFC 9297). Sent as
+    /// SETTINGS_H3_DATAGRAM. The transport must take datagrams too
+    /// ([`Config::datagrams`](crate::Config::datagrams)). Default: not.
+    pub datagrams: bool,
     /// Client: how many pushes the server may have under way at a time (RFC 9114 §4.6), at most
     /// 1000. As many unidirectional streams more must be allowed it. Default 0: it may not push.
     pub max_pushes: u64,
@@ -61,6 +69,8 @@ impl Default for Http3Config {
             shutdown_timeout: Duration::from_secs(30),
             grease: Some(0x5f3a),
             early_requests: EarlyRequests::default(),
+            enable_connect_protocol: false,
+            datagrams: false,
             max_pushes: 0,
             push_timeout: Duration::from_mins(1),
             max_held_push: 256 * 1024,

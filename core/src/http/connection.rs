@@ -10,6 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::config::Http3Config;
 use super::control_stream::ControlFrame;
+use super::datagrams::Datagrams;
 use super::early::EarlySettings;
 use super::error::{ExchangeError, Fault, Http3Code, Http3Error};
 use super::frame::{emit, frame_type};
@@ -51,6 +52,7 @@ pub(super) struct Http3Connection {
     /// Of a server, and of a client.
     pub(super) pushes: ServerPushes,
     pub(super) promises: PromiseInbox,
+    pub(super) datagrams: Datagrams,
     pub(super) shutdown: Shutdown,
     pub(super) priorities: Priorities,
     glitches: GlitchBudget,
@@ -98,6 +100,7 @@ impl Http3Connection {
             peer_goaway: None,
             pushes: ServerPushes::default(),
             promises,
+            datagrams: Datagrams::default(),
             shutdown: Shutdown::default(),
             priorities: Priorities::default(),
             glitches: GlitchBudget::default(),
@@ -372,6 +375,9 @@ impl Http3Connection {
     pub(super) fn on_request_opened(&mut self, id: StreamId) {
         self.active += 1;
         self.requests_end = id.as_u64() + 4;
+        if self.config.datagrams {
+            self.datagrams.on_opened(id);
+        }
         if self.role.is_server() {
             self.cancels.on_request(self.now);
             self.awaiting_head.insert(id, self.now + self.config.header_deadline);
@@ -408,6 +414,7 @@ impl Http3Connection {
         self.active = self.active.saturating_sub(1);
         self.on_head(id);
         self.forget_priority(id);
+        self.datagrams.on_over(id);
     }
 
     /// A request was abandoned by the peer or by its fault.

@@ -63,6 +63,8 @@ codes! {
     CONNECT_ERROR = 0x10f, "H3_CONNECT_ERROR";
     /// The request must be made over HTTP/1.1.
     VERSION_FALLBACK = 0x110, "H3_VERSION_FALLBACK";
+    /// An HTTP Datagram, or a capsule, is wrong or not expected (RFC 9297 §5.2).
+    DATAGRAM_ERROR = 0x33, "H3_DATAGRAM_ERROR";
     /// A field section cannot be decoded.
     QPACK_DECOMPRESSION_FAILED = 0x200, "QPACK_DECOMPRESSION_FAILED";
     /// The encoder stream carries something wrong.

@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use super::body::Body;
 use super::connection::Http3Connection;
 use super::error::{ExchangeError, Fault, Http3Code, Http3Error};
-use super::headers::{has_body, parse_trailers, response_fields};
+use super::headers::{has_body, is_tunnel, parse_trailers, response_fields};
 use super::message_reader::{Incoming, MessageReader};
 use super::message_writer::MessageWriter;
 use super::stored_response::{StoredResponse, note};
@@ -53,6 +53,8 @@ pub(super) struct ExchangeState {
     pub(super) trailers: Option<HeaderMap>,
     /// The peer's message has been read to its end.
     pub(super) is_received: bool,
+    /// A CONNECT that succeeded: each side ends on its own.
+    pub(super) is_tunnel: bool,
     /// What reading ran into; to be dealt with after the callback.
     pub(super) fault: Option<Fault>,
     /// The handler gave up with this code.
@@ -144,6 +146,24 @@ impl<'a, R> Exchange<'a, R> {
         self.io.is_early()
     }
 
+    /// Takes the front of `data` as far as there is room, and returns how many bytes that is. What
+    /// it leaves must be offered again before anything else;
+    /// `on_can_write` tells when. On a client: of a request whose body is
+    /// [`Written`](Body::Written).
+    pub fn write_body(&mut self, data: &mut Bytes) -> Result<usize, ExchangeError> {
+        self.state.writer.write(data, self.http, self.io)
+    }
+
+    /// Ends our message.
+    pub fn finish(&mut self) -> Result<(), ExchangeError> {
+        self.state.writer.finish(self.io)
+    }
+
+    /// Ends our message with trailers.
+    pub fn finish_with_trailers(&mut self, trailers: &HeaderMap) -> Result<(), ExchangeError> {
+        self.state.writer.trailers(trailers, self.http, self.io)
+    }
+
     /// Gives up the exchange: resets the stream both ways. The handler is not called again.
     pub fn cancel(&mut self, code: Http3Code) {
         self.state.cancelled.get_or_insert(code);
@@ -195,6 +215,12 @@ impl ServerExchange<'_> {
         if status.is_informational() {
             return Err(ExchangeError::Invalid("not a final status"));
         }
+        let is_tunnel = is_tunnel(&self.state.method, status);
+        // RFC 9110 §9.3.6
+        if is_tunnel && response.headers().contains_key(header::CONTENT_LENGTH) {
+            return Err(ExchangeError::Invalid("a CONNECT that succeeds has no content-length"));
+        }
+        self.state.is_tunnel = is_tunnel;
         let length = match response.headers().get(header::CONTENT_LENGTH) {
             Some(value) => Some(parse_length(value)?),
             None => None,
@@ -215,23 +241,6 @@ impl ServerExchange<'_> {
     pub fn wants_body(&self) -> bool {
         self.state.writer.has_body() && !self.state.writer.is_over()
     }
-
-    /// Takes the front of `data` as far as there is room, and returns how many bytes that is. What
-    /// it leaves must be offered again before anything else;
-    /// [`on_can_write`](super::RequestHandler::on_can_write) tells when.
-    pub fn write_body(&mut self, data: &mut Bytes) -> Result<usize, ExchangeError> {
-        self.state.writer.write(data, self.http, self.io)
-    }
-
-    /// Ends the response.
-    pub fn finish(&mut self) -> Result<(), ExchangeError> {
-        self.state.writer.finish(self.io)
-    }
-
-    /// Ends the response with trailers.
-    pub fn finish_with_trailers(&mut self, trailers: &HeaderMap) -> Result<(), ExchangeError> {
-        self.state.writer.trailers(trailers, self.http, self.io)
-    }
 }
 
 impl ExchangeState {
@@ -243,6 +252,7 @@ impl ExchangeState {
             writer: MessageWriter::new(id),
             trailers: None,
             is_received: false,
+            is_tunnel: false,
             fault: None,
             cancelled: None,
             record: None,
@@ -321,6 +331,9 @@ pub(super) fn add_content_length(
     length: Option<u64>,
 ) {
     let status = response.status();
+    if is_tunnel(method, status) {
+        return;
+    }
     let allowed = *method == Method::HEAD || has_body(method, status);
     if let (true, Some(length)) = (allowed, length) {
         let headers = response.headers_mut();

@@ -52,6 +52,8 @@ enum Phase {
     /// Header sections: any number of interim ones, then the final one.
     Head,
     Body,
+    /// Whatever the tunnel of a CONNECT carries, in DATA frames only.
+    Tunnel,
     /// The trailers were read.
     Trailers,
     /// The end was read, or nothing more will be.
@@ -82,6 +84,11 @@ impl MessageReader {
     pub(super) fn begin_body(&mut self, content_length: Option<u64>) {
         self.phase = Phase::Body;
         self.body = BodyLength::new(content_length);
+    }
+
+    /// The header section that was just handed out was that of a CONNECT.
+    pub(super) fn begin_tunnel(&mut self) {
+        self.phase = Phase::Tunnel;
     }
 
     /// The next part of the message; `None` if it has not arrived.
@@ -176,7 +183,8 @@ impl MessageReader {
         let mut too_large = false;
         let Self { parser, chunk, phase, body, is_push, .. } = self;
         let part = parser.next(chunk, |ty, len| {
-            if ty == frame_type::PUSH_PROMISE && http.role().is_client() && !*is_push {
+            let has_promises = !*is_push && *phase != Phase::Tunnel;
+            if ty == frame_type::PUSH_PROMISE && http.role().is_client() && has_promises {
                 return Ok(collect(http, 8, &mut too_large, len));
             }
             decide(http, *phase, body, &mut too_large, ty, len)
@@ -294,7 +302,7 @@ fn decide(
     len: u64,
 ) -> Result<Treatment, Fault> {
     match (ty, phase) {
-        (frame_type::DATA, Phase::Body) => {
+        (frame_type::DATA, Phase::Body | Phase::Tunnel) => {
             if len == 0 {
                 http.on_glitch()?;
             }
@@ -302,7 +310,7 @@ fn decide(
             Ok(Treatment::Pass)
         }
         (frame_type::HEADERS, Phase::Head | Phase::Body) => Ok(collect(http, 0, too_large, len)),
-        // RFC 9114 §4.1: DATA before HEADERS, anything after the trailers; §7.2 and
+        // RFC 9114 §4.4: nothing but DATA in a tunnel; §4.1: DATA before HEADERS, anything after the trailers; §7.2 and
         // RFC 9218 §7.2: frames of the control stream, frames of HTTP/2; PUSH_PROMISE to a server
         // or on a push stream.
         (

@@ -217,6 +217,7 @@ impl MessageWriter {
                 self.source = Some(Box::new(Nothing));
             }
             Body::Source(source) => self.source = Some(source),
+            Body::Written => {}
         }
         self.pump(http, io)
     }

@@ -14,10 +14,13 @@
 
 mod backend;
 mod body;
+mod capsule;
 mod client;
 mod config;
+mod connect;
 mod connection;
 mod control_stream;
+mod datagrams;
 mod early;
 mod echo;
 mod error;
@@ -47,8 +50,11 @@ mod uni_stream;
 
 pub use backend::{Backend, RequestHandler};
 pub use body::{Body, BodyChunk, BodySource, BodyWithTrailers};
+pub use capsule::{Capsule, CapsuleReader};
 pub use client::{Http3ClientSession, Http3ClientStream, RequestId};
 pub use config::Http3Config;
+pub use connect::Protocol;
+pub use datagrams::HttpDatagramError;
 pub use early::EarlyRequests;
 pub use echo::EchoHandler;
 pub use error::{ExchangeError, Http3Code, Http3Error, RequestFailure};

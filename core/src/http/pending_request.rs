@@ -26,7 +26,7 @@ impl PendingRequest {
         let (parts, body) = request.into_parts();
         let mut head = Request::from_parts(parts, ());
         let body = body.into();
-        let length = body.content_length();
+        let length = body.content_length().filter(|_| *head.method() != Method::CONNECT);
         if let Some(length) = length.filter(|len| *len > 0 || expects_body(head.method())) {
             let headers = head.headers_mut();
             headers.entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());

@@ -1,6 +1,8 @@
 //! What ties an HTTP/3 session of either role to the session framework: opening the critical
 //! streams, carrying out the wishes that [`Http3Connection`] leaves, and shutting down.
 
+use bytes::Bytes;
+
 use super::connection::Http3Connection;
 use super::error::Http3Code;
 use super::frame::emit;
@@ -51,6 +53,20 @@ pub(super) fn settle<S: Http3Session>(session: &mut S, cx: &mut SessionContext<'
     if let Some(error) = http.take_failure() {
         cx.close(error.code.into(), &error.reason);
     }
+}
+
+/// A datagram came.
+pub(super) fn on_datagram<S: Http3Session>(
+    session: &mut S,
+    data: Bytes,
+    cx: &mut SessionContext<'_, S>,
+) {
+    begin(session, cx);
+    let http = session.http();
+    if let Err(error) = http.on_datagram(data, cx.connection()) {
+        http.fail(error);
+    }
+    settle(session, cx);
 }
 
 /// Opens as many of our unidirectional streams as the peer allows.

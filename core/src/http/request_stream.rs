@@ -5,6 +5,7 @@ use http::{Method, Response, StatusCode};
 
 use super::backend::{Backend, RequestHandler};
 use super::body::Body;
+use super::connect;
 use super::connection::Http3Connection;
 use super::error::{Fault, Http3Code, RequestFailure};
 use super::exchange::{Exchange, ExchangeState, ServerExchange};
@@ -56,8 +57,14 @@ impl RequestStream {
         backend: &dyn Backend,
         io: &mut dyn Transport,
     ) {
+        if self.phase == Phase::Running {
+            self.receive_datagrams(http, io);
+        }
         match self.phase {
-            Phase::Head => self.receive_head(http, backend, io),
+            Phase::Head => {
+                self.receive_head(http, backend, io);
+                self.receive_datagrams(http, io);
+            }
             Phase::Running => self.call(http, io, |handler, cx| handler.on_body_available(cx)),
             Phase::AwaitingEnd => self.await_end(http, io),
             Phase::Over => {}
@@ -158,22 +165,55 @@ impl RequestStream {
         http.prioritize(self.state.id, head.request.headers(), io);
         self.phase = Phase::Running;
         self.state.method = head.request.method().clone();
-        self.state.reader.begin_body(head.content_length);
+        let is_connect = self.state.method == Method::CONNECT;
+        if is_connect {
+            self.state.reader.begin_tunnel();
+        } else {
+            self.state.reader.begin_body(head.content_length);
+        }
         if io.is_early() && !http.config().early_requests.allow(&self.state.method) {
             // RFC 8470 §5.2: the client is to ask again after the handshake.
             return self.answer(StatusCode::TOO_EARLY, http, io);
         }
-        if self.state.method == Method::CONNECT {
-            return self.answer(StatusCode::NOT_IMPLEMENTED, http, io);
+        if connect::is_extended(&head.request) && !http.config().enable_connect_protocol {
+            // RFC 9114 §4.3: a pseudo-header field that was not negotiated.
+            self.state.fault = Some(Fault::message(":protocol, which we did not ask for"));
+            return;
+        }
+        if is_connect
+            && head.request.uri().scheme().is_none()
+            && head.request.uri().port().is_none()
+        {
+            // RFC 9110 §9.3.6
+            return self.answer(StatusCode::BAD_REQUEST, http, io);
         }
         let mut exchange = Exchange::new(&mut self.state, http, io);
-        self.handler = backend.on_request(head.request, &mut exchange);
+        self.handler = if is_connect {
+            backend.on_connect(head.request, &mut exchange)
+        } else {
+            backend.on_request(head.request, &mut exchange)
+        };
         if self.handler.is_none() && self.state.writer.is_before_head() {
             return self.answer(StatusCode::INTERNAL_SERVER_ERROR, http, io);
         }
         self.call(http, io, |handler, cx| handler.on_body_available(cx));
         if !self.state.writer.has_source() {
             self.call(http, io, |handler, cx| handler.on_can_write(cx));
+        }
+    }
+
+    /// Hands datagrams on, if they mean anything here.
+    fn receive_datagrams(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) {
+        if self.phase != Phase::Running || self.state.writer.is_over() {
+            return;
+        }
+        while let Some(data) = http.datagrams.take(self.state.id) {
+            // RFC 9297 §2
+            if !self.handler.as_ref().is_some_and(|handler| handler.takes_datagrams()) {
+                self.state.fault.get_or_insert(no_datagrams());
+                return;
+            }
+            self.call(http, io, |handler, cx| handler.on_datagram(data, cx));
         }
     }
 
@@ -216,7 +256,9 @@ impl RequestStream {
             self.handler = None;
             return self.end(code, http, io);
         }
-        let is_answered = self.state.fault.is_none() && self.state.writer.is_over();
+        // RFC 9114 §4.4: the two sides of a tunnel end on their own.
+        let is_over = self.state.is_received || !self.state.is_tunnel || self.handler.is_none();
+        let is_answered = self.state.fault.is_none() && self.state.writer.is_over() && is_over;
         if is_answered {
             // Often only the end is left of the request, and is here already: no need to bother
             // the client. A request that turns out malformed was answered too soon.
@@ -298,6 +340,11 @@ impl RequestStream {
             http.on_request_over(self.state.id);
         }
     }
+}
+
+/// RFC 9297 §2: a datagram for a request to which it means nothing.
+pub(super) fn no_datagrams() -> Fault {
+    Fault::stream(Http3Code::DATAGRAM_ERROR, "a datagram for an exchange that has none")
 }
 
 /// How many pieces of an unwanted body are read to find its end.

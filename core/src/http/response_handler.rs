@@ -1,5 +1,6 @@
 //! [`ResponseHandler`]: what a client's application implements to receive a response.
 
+use bytes::Bytes;
 use http::Response;
 
 use super::error::RequestFailure;
@@ -24,6 +25,24 @@ pub trait ResponseHandler {
     /// the body has been read to its end. By default it is read and dropped.
     fn on_body_available(&mut self, exchange: &mut ClientExchange<'_>) {
         while exchange.read_body().is_some() {}
+    }
+
+    /// There may be room to write, for a request whose body is [written](super::Body::Written) here.
+    /// Called when the request was sent, and again only after
+    /// [`write_body`](super::Exchange::write_body) took less than it was given.
+    fn on_can_write(&mut self, exchange: &mut ClientExchange<'_>) {
+        let _ = exchange;
+    }
+
+    /// Whether datagrams mean something to this exchange (RFC 9297 §2). One that comes where they do
+    /// not ends the exchange with H3_DATAGRAM_ERROR.
+    fn takes_datagrams(&self) -> bool {
+        false
+    }
+
+    /// A datagram has come. Copy what you keep for long: it may share a receive buffer.
+    fn on_datagram(&mut self, data: Bytes, exchange: &mut ClientExchange<'_>) {
+        let _ = (data, exchange);
     }
 
     /// The response is complete, its body was whole, and

@@ -8,11 +8,12 @@ use super::body::Body;
 use super::connection::Http3Connection;
 use super::error::{ExchangeError, Fault, Http3Code, Http3Error, RequestFailure};
 use super::exchange::{ClientExchange, Exchange, ExchangeState, parse_length};
-use super::headers::{parse_response, request_fields};
+use super::headers::{is_tunnel, parse_response, request_fields};
 use super::message_reader::Incoming;
 use super::pending_request::PendingRequest;
 use super::priority;
 use super::push::serves;
+use super::request_stream::no_datagrams;
 use super::response_handler::ResponseHandler;
 use super::transport::Transport;
 use crate::types::{Direction, StreamId};
@@ -109,6 +110,10 @@ impl ResponseStream {
             None => self.state.writer.pump(http, io),
         };
         match sent {
+            Ok(()) if !self.state.writer.has_source() && !self.state.writer.is_over() => {
+                self.call(http, io, |handler, cx| handler.on_can_write(cx));
+                self.settle(http, io);
+            }
             Ok(()) | Err(ExchangeError::StreamClosed) => {}
             Err(error) => {
                 // The peer's settings came after the request was accepted, or the body has not the
@@ -131,10 +136,26 @@ impl ResponseStream {
                 break;
             }
         }
+        self.receive_datagrams(http, io);
         if self.has_head {
             self.call(http, io, |handler, cx| handler.on_body_available(cx));
         }
         self.settle(http, io);
+    }
+
+    /// Hands datagrams on, if they mean anything here.
+    fn receive_datagrams(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) {
+        while self.is_well()
+            && let Some(handler) = &self.handler
+            && let Some(data) = http.datagrams.take(self.state.id)
+        {
+            // RFC 9297 §2
+            if !handler.takes_datagrams() {
+                self.state.fault = Some(no_datagrams());
+                return;
+            }
+            self.call(http, io, |handler, cx| handler.on_datagram(data, cx));
+        }
     }
 
     /// The server reset its part.
@@ -220,7 +241,13 @@ impl ResponseStream {
                     }
                     Ok(head) => {
                         self.has_head = true;
-                        self.state.reader.begin_body(head.body_length);
+                        let status = head.response.status();
+                        self.state.is_tunnel = is_tunnel(&self.state.method, status);
+                        if self.state.is_tunnel {
+                            self.state.reader.begin_tunnel();
+                        } else {
+                            self.state.reader.begin_body(head.body_length);
+                        }
                         let keeper = http.responses.as_ref();
                         self.state.record =
                             keeper.and_then(|store| store.begin(self.state.id, &head.response));
@@ -306,14 +333,24 @@ impl ResponseStream {
                 self.fail(&RequestFailure::NotProcessed, http, io);
             }
             Some(Fault::Reset(code)) => self.fail(&RequestFailure::Peer(code), http, io),
-            None if self.state.is_received => self.complete(http, io),
+            None if self.state.is_received && !self.is_talking() => self.complete(http, io),
             None => {}
         }
+    }
+
+    /// Whether the handler still writes to a tunnel: its sides end on their own (RFC 9114 §4.4).
+    fn is_talking(&self) -> bool {
+        let writer = &self.state.writer;
+        self.state.is_tunnel && !writer.is_over() && !writer.has_source()
     }
 
     fn complete(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) {
         if let Some(mut handler) = self.handler.take() {
             handler.on_complete(&mut Exchange::new(&mut self.state, http, io));
+        }
+        if !self.state.writer.is_over() && !self.state.writer.has_source() {
+            // The handler, which is gone, was writing. An error: the stream is over.
+            let _ = self.state.writer.finish(io);
         }
         if let (Some(record), Some(store)) = (self.state.record.take(), &mut http.responses) {
             store.complete(*record, self.state.trailers.clone());

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::backend::Backend;
 use super::config::Http3Config;
 use super::connection::Http3Connection;
@@ -90,6 +92,10 @@ impl<B: Backend + 'static> Session for Http3ServerSession<B> {
             plumbing::open_streams(self, cx);
             plumbing::settle(self, cx);
         }
+    }
+
+    fn on_datagram_received(&mut self, data: Bytes, cx: &mut SessionContext<'_, Self>) {
+        plumbing::on_datagram(self, data, cx);
     }
 
     fn on_alarm(&mut self, cx: &mut SessionContext<'_, Self>) {

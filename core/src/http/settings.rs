@@ -101,6 +101,12 @@ impl Settings {
         put(id::QPACK_MAX_TABLE_CAPACITY, config.qpack_max_table_capacity);
         put(id::MAX_FIELD_SECTION_SIZE, config.max_field_section_size);
         put(id::QPACK_BLOCKED_STREAMS, config.qpack_blocked_streams);
+        if config.enable_connect_protocol {
+            put(id::ENABLE_CONNECT_PROTOCOL, 1);
+        }
+        if config.datagrams {
+            put(id::H3_DATAGRAM, 1);
+        }
         if let Some(reserved) = config.reserved(0) {
             put(reserved, 0);
         }

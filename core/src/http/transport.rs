@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
+use super::datagrams;
 use super::error::Http3Code;
-use crate::connection::Connection;
+use crate::connection::{Connection, DatagramError};
 use crate::error::StreamError;
 use crate::streams::Priority;
 use crate::types::StreamId;
@@ -36,6 +37,10 @@ pub(super) trait Transport {
     fn priority(&self, id: StreamId) -> Option<Priority>;
     /// Whether this stream of the peer's is one that we let it open.
     fn is_within_limit(&self, id: StreamId) -> bool;
+    /// Queues a datagram (RFC 9221).
+    fn send_datagram(&mut self, data: Bytes) -> Result<(), DatagramError>;
+    /// How many bytes a datagram may have now; `None` if the peer takes none.
+    fn max_datagram_size(&self) -> Option<usize>;
     /// The peer's address.
     fn peer_address(&self) -> SocketAddr;
     /// Whether the handshake is not complete: what comes may be a replay (RFC 8470).
@@ -89,6 +94,14 @@ impl Transport for Connection {
 
     fn is_within_limit(&self, id: StreamId) -> bool {
         self.peer_may_open(id)
+    }
+
+    fn send_datagram(&mut self, data: Bytes) -> Result<(), DatagramError> {
+        Self::send_datagram(self, data, datagrams::options()).map(drop)
+    }
+
+    fn max_datagram_size(&self) -> Option<usize> {
+        Self::max_datagram_size(self)
     }
 
     fn peer_address(&self) -> SocketAddr {

@@ -5,19 +5,24 @@ use http::{HeaderMap, Method, Request, StatusCode, header};
 use smallvec::SmallVec;
 
 use super::is_connection_specific;
+use crate::http::connect::Protocol;
 use crate::http::error::ExchangeError;
 use crate::qpack::FieldRef;
 
 /// The fields of a section, borrowed from the message.
 pub(in crate::http) type FieldList<'a> = SmallVec<[FieldRef<'a>; 16]>;
 
-/// A request's header section. Its URI must be absolute; CONNECT is not supported.
+/// A request's header section. Its URI must be absolute; that of a CONNECT without
+/// [`Protocol`] `host:port`.
 pub(in crate::http) fn request_fields<T>(
     request: &Request<T>,
 ) -> Result<FieldList<'_>, ExchangeError> {
     let uri = request.uri();
-    if *request.method() == Method::CONNECT {
-        return Err(ExchangeError::Invalid("CONNECT is not supported"));
+    let protocol = request.extensions().get::<Protocol>();
+    match (*request.method() == Method::CONNECT, protocol) {
+        (true, None) => return connect_fields(request),
+        (false, Some(_)) => return Err(ExchangeError::Invalid("only CONNECT has a protocol")),
+        _ => {}
     }
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
         return Err(ExchangeError::Invalid("the URI is not absolute"));
@@ -40,6 +45,9 @@ pub(in crate::http) fn request_fields<T>(
     fields.push(pseudo(":authority", authority.as_str()));
     fields.push(pseudo(":path", path));
     // :authority says it (RFC 9114 §4.3.1).
+    if let Some(protocol) = protocol {
+        fields.push(pseudo(":protocol", protocol.as_str()));
+    }
     push_headers(&mut fields, request.headers(), Some(&header::HOST))?;
     Ok(fields)
 }
@@ -52,6 +60,20 @@ pub(in crate::http) fn response_fields<'a>(
     let mut fields = FieldList::new();
     fields.push(pseudo(":status", status.as_str()));
     push_headers(&mut fields, headers, None)?;
+    Ok(fields)
+}
+
+/// RFC 9114 §4.4: the method and the authority, with a port, and nothing else in front.
+fn connect_fields<T>(request: &Request<T>) -> Result<FieldList<'_>, ExchangeError> {
+    let uri = request.uri();
+    let authority = uri.authority().filter(|authority| authority.port().is_some());
+    let (Some(authority), None, None) = (authority, uri.scheme(), uri.path_and_query()) else {
+        return Err(ExchangeError::Invalid("the URI of a CONNECT is host:port"));
+    };
+    let mut fields = FieldList::new();
+    fields.push(pseudo(":method", request.method().as_str()));
+    fields.push(pseudo(":authority", authority.as_str()));
+    push_headers(&mut fields, request.headers(), Some(&header::HOST))?;
     Ok(fields)
 }
 

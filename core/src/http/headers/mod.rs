@@ -12,7 +12,7 @@ mod tests;
 
 pub(super) use emit::{FieldList, request_fields, response_fields, trailer_fields};
 pub(super) use request::{RequestHead, parse_request};
-pub(super) use response::{has_body, parse_response};
+pub(super) use response::{has_body, is_tunnel, parse_response};
 pub(super) use section::parse_trailers;
 
 /// Fields that belong to a connection and have no place in HTTP/3 (RFC 9114 §4.2).

@@ -5,6 +5,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Uri, Version, header, uri};
 
 use super::section::{Kind, Section, malformed};
+use crate::http::connect::Protocol;
 use crate::http::error::Fault;
 use crate::qpack::Field;
 
@@ -22,16 +23,27 @@ pub(in crate::http) fn parse_request(fields: Vec<Field>) -> Result<RequestHead, 
     let method = section.method.take().ok_or_else(|| Fault::message("no :method"))?;
     let method =
         Method::from_bytes(&method).map_err(|_| malformed("an invalid :method", &method))?;
-    let uri = if method == Method::CONNECT {
-        connect_uri(&mut section)?
-    } else {
-        absolute_uri(&method, &mut section)?
+    let protocol = match section.protocol.take() {
+        Some(name) => {
+            let name = std::str::from_utf8(&name).ok().and_then(Protocol::new);
+            Some(name.ok_or_else(|| Fault::message("an invalid :protocol"))?)
+        }
+        None => None,
+    };
+    let uri = match (method == Method::CONNECT, &protocol) {
+        (true, None) => connect_uri(&mut section)?,
+        // RFC 8441 §4: an extended CONNECT has all that other requests have.
+        (true, Some(_)) | (false, None) => absolute_uri(&method, &mut section)?,
+        (false, Some(_)) => return Err(Fault::message(":protocol without CONNECT")),
     };
     let mut request = Request::new(());
     *request.method_mut() = method;
     *request.uri_mut() = uri;
     *request.version_mut() = Version::HTTP_3;
     *request.headers_mut() = section.headers;
+    if let Some(protocol) = protocol {
+        request.extensions_mut().insert(protocol);
+    }
     Ok(RequestHead { request, content_length: section.content_length })
 }
 

@@ -35,6 +35,11 @@ pub(in crate::http) fn parse_response(
     Ok(ResponseHead { response, body_length })
 }
 
+/// Whether a response of this status makes the stream a tunnel (RFC 9110 §9.3.6).
+pub(in crate::http) fn is_tunnel(method: &Method, status: StatusCode) -> bool {
+    *method == Method::CONNECT && status.is_success()
+}
+
 /// Whether a response may have content (RFC 9110 §6.4.1).
 pub(in crate::http) fn has_body(method: &Method, status: StatusCode) -> bool {
     *method != Method::HEAD

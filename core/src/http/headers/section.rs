@@ -23,6 +23,7 @@ pub(super) struct Section {
     pub(super) scheme: Option<Bytes>,
     pub(super) authority: Option<Bytes>,
     pub(super) path: Option<Bytes>,
+    pub(super) protocol: Option<Bytes>,
     pub(super) status: Option<Bytes>,
     pub(super) headers: HeaderMap,
     pub(super) content_length: Option<u64>,
@@ -68,6 +69,7 @@ impl Section {
             (Kind::Request, b":scheme") => &mut self.scheme,
             (Kind::Request, b":authority") => &mut self.authority,
             (Kind::Request, b":path") => &mut self.path,
+            (Kind::Request, b":protocol") => &mut self.protocol,
             (Kind::Response, b":status") => &mut self.status,
             _ => return Err(malformed("an undefined pseudo-header field:", &field.name)),
         };
