@@ -418,9 +418,7 @@ fn against_tunnel(
     let mut net = Net::new(1, Link::default(), factory);
     let mut peer = RawPeer::default();
     let seen = Rc::clone(&peer.seen);
-    if !is_early {
-        peer.scripts = scripts.clone().into();
-    }
+    peer.scripts = if is_early { VecDeque::new() } else { scripts.clone().into() };
     net.connect(transport(), tls::client(&[ALPN]), peer, |writer| Box::new(writer));
     net.run_for(Duration::from_secs(1));
     let now = net.now;
