@@ -152,7 +152,7 @@ impl EventLoop {
             }
         }
         if writable {
-            self.watches_writes = false;
+            // The poller goes on watching until `rearm` tells it not to.
             visitor.on_can_write(now);
         }
         for watched in self.sockets.iter_mut().filter(|watched| watched.readable) {

@@ -137,3 +137,49 @@ fn a_turn_reads_a_socket_for_so_long() {
     let quiet = turns.iter().position(|turn| count(turn, Happened::Quiet) == 1);
     assert!(quiet.is_some_and(|turn| turn <= 1), "the other socket waited for {quiet:?} turns");
 }
+
+/// Waits for its socket once.
+struct Waiter {
+    waits: bool,
+    told: u32,
+}
+
+impl PacketSink for Waiter {
+    fn on_packet(&mut self, _packet: ReceivedPacket) {}
+}
+
+impl EventLoopVisitor for Waiter {
+    fn on_alarm(&mut self, _owner: AlarmOwner, _now: Time) {}
+
+    fn on_can_write(&mut self, _now: Time) {
+        self.waits = false;
+        self.told += 1;
+    }
+
+    fn on_turn_end(&mut self, _now: Time, _alarms: &mut dyn AlarmFactory) {}
+
+    fn wants_write_event(&self) -> bool {
+        self.waits
+    }
+
+    fn has_work(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn who_waits_for_the_socket_no_longer_is_not_woken_for_it() {
+    let address = "127.0.0.1:0".parse().expect("a loopback address");
+    let socket = Arc::new(bind(address, &SocketOptions::default()).expect("it can be bound"));
+    let reader = PlainReader::new(socket.clone()).expect("it can be read");
+    let mut event_loop =
+        EventLoop::new(socket, Box::new(reader), SystemClock::new()).expect("a loop");
+    let mut waiter = Waiter { waits: false, told: 0 };
+    for round in 1..=3 {
+        waiter.waits = true;
+        for _ in 0..5 {
+            event_loop.run_once(&mut waiter, Some(5 * MILLISECOND)).expect("the socket works");
+        }
+        assert_eq!(waiter.told, round, "one word for each wait");
+    }
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::congestion::{
     CongestionEvent, HystartPlusPlus, Prr, SendAlgorithm, WindowUsage, initial_window,
-    minimum_window,
+    minimum_window, resized_window,
 };
 use crate::time::Time;
 
@@ -253,13 +253,9 @@ impl SendAlgorithm for Cubic {
     }
 
     fn on_max_datagram_size_changed(&mut self, size: u16) {
-        // RFC 9002 §7.2: a window that is still the initial one is computed anew.
-        let initial = initial_window(self.max_datagram_size);
-        if self.window as u64 == initial && self.recovery_start.is_none() {
-            self.window = initial_window(size) as f64;
-        }
+        let reduced = self.recovery_start.is_some();
+        self.window = resized_window(self.window, reduced, self.max_datagram_size, size);
         self.max_datagram_size = size;
-        self.window = self.window.max(self.minimum());
     }
 
     fn adopt_window(&mut self, window: u64, slow_start_threshold: Option<u64>) {

@@ -30,4 +30,5 @@ pub use new_reno::NewReno;
 pub use prague::Prague;
 pub use prr::Prr;
 pub use send_algorithm::{AckedPacket, CongestionEvent, LostPacket, SendAlgorithm};
+use window::resized_window;
 pub use window::{WindowUsage, initial_window, minimum_window};

@@ -2,6 +2,7 @@
 
 use crate::congestion::{
     CongestionEvent, Prr, SendAlgorithm, WindowUsage, initial_window, minimum_window,
+    resized_window,
 };
 use crate::time::Time;
 
@@ -139,12 +140,10 @@ impl SendAlgorithm for NewReno {
     }
 
     fn on_max_datagram_size_changed(&mut self, size: u16) {
-        // RFC 9002 §7.2: a window that is still the initial one is computed anew.
-        if self.window == initial_window(self.max_datagram_size) && self.recovery_start.is_none() {
-            self.window = initial_window(size);
-        }
+        let reduced = self.recovery_start.is_some();
+        let window = resized_window(self.window as f64, reduced, self.max_datagram_size, size);
+        self.window = window as u64;
         self.max_datagram_size = size;
-        self.window = self.window.max(minimum_window(size));
     }
 
     fn adopt_window(&mut self, window: u64, slow_start_threshold: Option<u64>) {

@@ -14,6 +14,14 @@ pub fn minimum_window(max_datagram_size: u16) -> u64 {
     2 * u64::from(max_datagram_size)
 }
 
+/// A window of `window` bytes once datagrams have another size (RFC 9002 §7.2): one that is still the
+/// initial one, and never was reduced, is computed anew, and none is below the floor.
+pub(super) fn resized_window(window: f64, reduced: bool, old_size: u16, new_size: u16) -> f64 {
+    let is_initial = !reduced && window as u64 == initial_window(old_size);
+    let window = if is_initial { initial_window(new_size) as f64 } else { window };
+    window.max(minimum_window(new_size) as f64)
+}
+
 /// Keeps the most that was in flight during this round trip and the one before, to tell whether
 /// the window was what held the sender back.
 ///

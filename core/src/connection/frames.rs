@@ -214,11 +214,14 @@ impl Connection {
         if space != Space::Application {
             return Duration::ZERO;
         }
-        let exponent = self.handshake.peer_parameters().ack_delay_exponent;
-        Duration::from_micros(raw.checked_shl(exponent as u32).unwrap_or(u64::MAX).min(1 << 40))
+        // RFC 9000 §18.2: at most 20, as the parameters' parser has checked.
+        let exponent = self.handshake.peer_parameters().ack_delay_exponent.min(20);
+        Duration::from_micros(raw.saturating_mul(1 << exponent).min(MAX_ACK_DELAY_MICROS))
     }
 }
 
+/// What an ACK frame says beyond this is taken as this; recovery believes less (RFC 9002 §5.3).
+const MAX_ACK_DELAY_MICROS: u64 = 1 << 40;
 /// How many NEW_TOKEN tokens of one connection are passed on, and how long each may be.
 const MAX_TOKENS_KEPT: u8 = 8;
 const MAX_TOKEN_LEN: usize = 1024;

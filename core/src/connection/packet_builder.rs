@@ -227,7 +227,6 @@ impl FrameSink for PacketBuilder<'_> {
         fin: bool,
         len: usize,
         fill: &mut dyn FnMut(&mut [u8]),
-        _last: bool,
     ) {
         let bare = stream_header_len(id, offset, None);
         let room = self.remaining().saturating_sub(bare);

@@ -232,6 +232,27 @@ impl FrameSink<SentFrames> for NeverSent<'_> {
     }
 }
 
+impl Config {
+    /// What a server of these settings promises those who will send early data, as text: sessions
+    /// given out by others promise something else (RFC 9000 §7.4.1). For
+    /// [`offer_early_data_from`](crate::crypto::offer_early_data_from).
+    pub fn early_terms(&self) -> String {
+        let streams = &self.streams;
+        format!(
+            "data {} {} {} {} streams {} {} ids {} datagrams {} reset_stream_at {}",
+            streams.max_data,
+            streams.max_stream_data_bidi_local,
+            streams.max_stream_data_bidi_remote,
+            streams.max_stream_data_uni,
+            streams.max_streams_bidi,
+            streams.max_streams_uni,
+            self.active_connection_id_limit,
+            self.datagrams.max_frame_size,
+            self.reset_stream_at,
+        )
+    }
+}
+
 /// RFC 9000 §7.4.1: these belong to one connection, and are not remembered.
 fn usable_early(remembered: TransportParameters) -> TransportParameters {
     let defaults = TransportParameters::default();

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use rustls::server::ServerSessionMemoryCache;
 
+use super::session_store::{MemorySessionStore, SessionStore, StoredSessions};
 use crate::time::Time;
 
 /// Decides whether early data may be processed. Shared by all connections that could see a replay;
@@ -78,13 +78,48 @@ impl AntiReplay for StrikeRegister {
 /// Has a server give out tickets that allow early data. It also needs
 /// [`Config::early_data`](crate::Config::early_data), which by default refuses it.
 ///
-/// rustls takes early data only with tickets that it keeps in memory and takes out at their first
-/// use, so it replaces a ticketer, and tickets do not outlive the process. `tickets` of them are
-/// kept at most.
+/// rustls takes early data only with sessions that are kept here and taken out at their first use,
+/// so this replaces a ticketer. Sessions are kept in memory, `tickets` of them at most, and do not
+/// outlive the process; [`offer_early_data_from`] keeps them where you say.
 pub fn offer_early_data(config: &mut ServerConfig, tickets: usize) {
+    offer_early_data_from(config, Arc::new(MemorySessionStore::new(tickets)), &[]);
+}
+
+/// As [`offer_early_data`], with sessions in this store, which may outlive the process or be shared
+/// by several servers.
+///
+/// `terms` are whatever early data relies on, in any form: a session is only found by a server of
+/// the same terms as the one that kept it. A server that has lowered a limit must not take early
+/// data that was sent by the old one (RFC 9000 §7.4.1, RFC 9114 §7.2.4.2), and does not know it
+/// after a restart. [`Config::early_terms`](crate::Config::early_terms) are those of the transport;
+/// add those of the application.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use protoquic_core::Config;
+/// use protoquic_core::crypto::{MemorySessionStore, SessionStore, offer_early_data_from};
+/// use protoquic_core::http::Http3Config;
+///
+/// /// Lets clients resume at any server that is given this store.
+/// fn share(
+///     tls: &mut rustls::ServerConfig,
+///     transport: &Config,
+///     http: &Http3Config,
+///     store: Arc<dyn SessionStore>,
+/// ) {
+///     let terms = format!("{} {http:?}", transport.early_terms());
+///     offer_early_data_from(tls, store, terms.as_bytes());
+/// }
+/// ```
+pub fn offer_early_data_from(
+    config: &mut ServerConfig,
+    store: Arc<dyn SessionStore>,
+    terms: &[u8],
+) {
     // RFC 9001 §4.6.1: no other value than this or none.
     config.max_early_data_size = u32::MAX;
-    config.session_storage = ServerSessionMemoryCache::new(tickets);
+    config.session_storage = Arc::new(StoredSessions::new(store, terms));
     config.ticketer = Arc::new(NoTicketer);
 }
 

@@ -21,8 +21,8 @@ pub trait FrameSink {
     fn stream_room(&self, id: StreamId, offset: u64) -> usize;
 
     /// Writes a STREAM frame of `len` bytes, at most `stream_room`; `fill` copies exactly `len`
-    /// bytes into the slice it is given, which must have that length. `last`: the frame fills the
-    /// packet, so its length field may be left out.
+    /// bytes into the slice it is given, which must have that length. A frame that fills the packet
+    /// may do without its length field.
     fn stream(
         &mut self,
         id: StreamId,
@@ -30,7 +30,6 @@ pub trait FrameSink {
         fin: bool,
         len: usize,
         fill: &mut dyn FnMut(&mut [u8]),
-        last: bool,
     );
 }
 

@@ -261,8 +261,7 @@ impl Streams {
         let len = span.len().min(room as u64);
         let fin = part.ends_at(span.start + len);
         let mut fill = |out: &mut [u8]| part.buffer.copy(span.start, out);
-        let last = len == room as u64;
-        sink.stream(id, span.start, fin, len as usize, &mut fill, last);
+        sink.stream(id, span.start, fin, len as usize, &mut fill);
         part.buffer.on_resent(len);
         part.on_frame(fin);
         self.stats.bytes_resent += len;
@@ -285,8 +284,7 @@ impl Streams {
         let fin = part.ends_at(offset + len);
         if len > 0 || fin {
             let mut fill = |out: &mut [u8]| part.buffer.copy(offset, out);
-            let last = len == room as u64;
-            sink.stream(id, offset, fin, len as usize, &mut fill, last);
+            sink.stream(id, offset, fin, len as usize, &mut fill);
             part.on_sent(len, fin);
             self.after_new(key, len);
         }

@@ -11,7 +11,7 @@ use clap::Parser;
 use protoquic::ServerConfig;
 use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
-use protoquic::crypto::{ServerTls, offer_early_data, tickets_from_secret};
+use protoquic::crypto::{ServerTls, offer_early_data, offer_early_data_from, tickets_from_secret};
 use protoquic::dispatcher::{AddressValidation, DispatcherConfig};
 use protoquic::http::{ALPN, Backend, Http3Config, Http3ServerFactory, MemoryBackend};
 use protoquic::streams::WindowPreset;
@@ -20,7 +20,7 @@ use protoquic_tools::certificate::{self, Fingerprints};
 use protoquic_tools::endpoint::ServerEndpoint;
 use protoquic_tools::interrupt;
 use protoquic_tools::server::{
-    ECHO_PATH, FileBackend, SiteBackend, embedded_site, load_recorded, load_secret,
+    ECHO_PATH, FileBackend, SessionDir, SiteBackend, embedded_site, load_recorded, load_secret,
 };
 
 /// Serves HTTP/3.
@@ -71,9 +71,15 @@ struct Arguments {
     #[arg(long)]
     secret_file: Option<PathBuf>,
     /// Takes early data of clients that come back: requests without side effects are served before
-    /// the handshake, and others can replay them. Tickets then do not outlive the server.
+    /// the handshake, and others can replay them. Tickets then do not outlive the server, unless
+    /// there is a --session_dir.
     #[arg(long)]
     early_data: bool,
+    /// With --early_data: a folder where sessions are kept, so that clients resume them, once, after
+    /// a restart or at another server with the same folder. Made if it is not there. Keep it as
+    /// private as the key.
+    #[arg(long, requires = "early_data")]
+    session_dir: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -100,16 +106,21 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     if let Some(secret) = &secret {
         tickets_from_secret(&mut tls, secret);
     }
-    if arguments.early_data {
-        offer_early_data(&mut tls, EARLY_TICKETS);
-    }
     let idle_timeout = Duration::from_secs(arguments.idle_timeout);
     let congestion = Arc::new(arguments.congestion_control);
     let early_data = arguments.early_data;
     let mut transport = Config { idle_timeout, congestion, early_data, ..Config::default() };
     transport.streams = transport.streams.with_windows(arguments.windows);
+    let http = Http3Config::default();
+    if let Some(folder) = &arguments.session_dir {
+        let store = Arc::new(SessionDir::open(folder, EARLY_TICKETS)?);
+        let terms = format!("{} {http:?}", transport.early_terms());
+        offer_early_data_from(&mut tls, store, terms.as_bytes());
+    } else if early_data {
+        offer_early_data(&mut tls, EARLY_TICKETS);
+    }
     let config = ServerConfig { transport: Arc::new(transport), tls: Arc::new(tls) };
-    let factory = Http3ServerFactory::new(backend(arguments)?, config, Http3Config::default());
+    let factory = Http3ServerFactory::new(backend(arguments)?, config, http);
     let mut limits = DispatcherConfig { secret, ..DispatcherConfig::default() };
     if arguments.retry {
         limits.address_validation = AddressValidation::Always;

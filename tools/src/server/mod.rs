@@ -4,11 +4,13 @@
 mod cache_dir;
 mod file_backend;
 mod secret_file;
+mod session_dir;
 mod site;
 
 pub use cache_dir::{Recorded, load_recorded};
 pub use file_backend::FileBackend;
 pub use secret_file::load_secret;
+pub use session_dir::SessionDir;
 pub use site::embedded_site;
 
 use http::Method;

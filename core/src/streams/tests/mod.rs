@@ -89,13 +89,11 @@ impl FrameSink for Packet {
         fin: bool,
         len: usize,
         fill: &mut dyn FnMut(&mut [u8]),
-        last: bool,
     ) {
         let mut data = vec![0; len];
         fill(&mut data);
         assert!(self.room >= len + OVERHEAD, "the frame fits");
         self.room -= len + OVERHEAD;
-        assert_eq!(last, self.room == 0);
         self.frames.push(Frame::Stream(id, offset, fin, data.into()));
     }
 }
