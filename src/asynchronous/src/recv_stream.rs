@@ -12,7 +12,7 @@ use crate::connection::Owner;
 use crate::wait::call;
 use crate::{Error, Result};
 
-/// A stream's receiving part. At most 512 KiB are kept here for who reads late; then flow control
+/// A stream's receiving part. At most 1 MiB is kept here for who reads late; then flow control
 /// holds the peer back.
 ///
 /// Dropped before its end, it is stopped with code 0: the peer need not send the rest.

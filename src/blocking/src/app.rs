@@ -204,7 +204,7 @@ impl App {
     pub fn read(&self, handle: Handle, buffer: &mut [u8]) -> Result<usize> {
         let stream = self.stream(handle)?;
         let wait = stream.state.with(|state| state.patience.for_reading());
-        finished(stream.read(wait, buffer))
+        stream.read(wait, buffer)
     }
 
     /// Writes to a stream as much as there is room for, at least a byte.

@@ -188,7 +188,12 @@ fn equip(socket: Arc<UdpSocket>) -> std::io::Result<Equipment> {
     let local = socket.local_addr()?;
     let reader: Box<dyn PacketReader> = Box::new(BatchReader::new(Arc::clone(&socket))?);
     let writer: Box<dyn PacketWriter> = Box::new(GsoBatchWriter::new(Arc::clone(&socket))?);
-    let event_loop = EventLoop::new(socket, reader, SystemClock::new())?;
+    let mut event_loop = EventLoop::new(socket, reader, SystemClock::new())?;
+    event_loop.set_read_budget(READ_BUDGET);
     let port = Port::new(event_loop.waker());
     Ok(Equipment { event_loop, writer, local, port })
 }
+
+/// How many datagrams a turn reads at most. What a turn brings to one stream shall fit into what is read
+/// ahead, and who waits for it works beside us: so no more at once.
+const READ_BUDGET: usize = 256;

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use protoquic_core::{
     ApplicationError, CloseReason, Direction, Refuse, Session, SessionContext, Stream,
     StreamContext, StreamError, StreamId,
@@ -44,6 +44,8 @@ pub(crate) struct CarrierStream {
     /// Nothing is owed to the peer any more.
     is_sent: bool,
     finished: bool,
+    /// Read, and about to be handed on.
+    staged: BytesMut,
     /// It has ended as it should.
     is_closed: bool,
 }
@@ -317,26 +319,53 @@ impl Drop for CarrierSession {
 impl CarrierStream {
     fn new(stream: Arc<SharedStream>) -> Self {
         let is_sent = !stream.sends();
-        Self { stream, is_sent, finished: false, is_closed: false }
+        Self { stream, is_sent, finished: false, staged: BytesMut::new(), is_closed: false }
     }
 
     fn receive(&mut self, cx: &mut StreamContext<'_, CarrierSession>) {
-        self.stream.state.report(|state| {
+        while let Some(room) = self.room(cx) {
+            // Without the lock, which the reader may want meanwhile.
+            let is_starved = fetch(&mut self.staged, room, cx);
+            if !self.publish(is_starved, cx.is_read_finished()) {
+                return;
+            }
+        }
+    }
+
+    /// How much may be read now; none if nothing is.
+    fn room(&self, cx: &mut StreamContext<'_, CarrierSession>) -> Option<usize> {
+        self.stream.state.with(|state| {
             state.is_ordered = false;
             if let Some(code) = state.stop.take() {
                 let _ = cx.stop_sending(code); // fails if the stream is over, which is as good
             }
-            if state.read_end.is_some() || !state.may_read {
-                return (News::NONE, ());
+            let is_read = state.read_end.is_none() && state.may_read;
+            is_read.then(|| MAX_RECEIVED - state.received.len().min(MAX_RECEIVED))
+        })
+    }
+
+    /// Hands on what was read. Whether the reader has made room for more meanwhile.
+    fn publish(&mut self, is_starved: bool, is_end: bool) -> bool {
+        let staged = &mut self.staged;
+        self.stream.state.report(|state| {
+            if state.read_end.is_some() {
+                *staged = BytesMut::new(); // nobody wants it any more
+                return (News::NONE, false);
             }
-            let before = state.received.len();
-            fetch(state, cx);
-            if cx.is_read_finished() {
+            let is_news = is_end || !staged.is_empty();
+            if state.received.is_empty() {
+                std::mem::swap(&mut state.received, staged);
+            } else {
+                state.received.extend_from_slice(staged);
+            }
+            staged.clear();
+            if is_end {
                 state.read_end = Some(ReadEnd::Finished);
             }
-            let is_news = state.received.len() > before || state.read_end.is_some();
-            (if is_news { News::IN } else { News::NONE }, ())
-        });
+            state.is_starved = is_starved;
+            let has_room = is_starved && state.received.len() <= MAX_RECEIVED / 2;
+            (if is_news { News::IN } else { News::NONE }, has_room)
+        })
     }
 
     fn send(&mut self, cx: &mut StreamContext<'_, CarrierSession>) {
@@ -424,18 +453,13 @@ impl Stream<CarrierSession> for CarrierStream {
     }
 }
 
-/// Takes what has come, as far as there is room.
-fn fetch(state: &mut StreamState, cx: &mut StreamContext<'_, CarrierSession>) {
-    state.is_starved = false;
-    loop {
-        let room = MAX_RECEIVED - state.received.len().min(MAX_RECEIVED);
-        if room == 0 {
-            state.is_starved = true;
-            return;
-        }
-        let Some(data) = cx.read_up_to(room) else { return };
-        state.received.extend_from_slice(&data);
+/// Takes what has come, as far as there is room. Whether there is more than that.
+fn fetch(into: &mut BytesMut, room: usize, cx: &mut StreamContext<'_, CarrierSession>) -> bool {
+    while into.len() < room {
+        let Some(data) = cx.read_up_to(room - into.len()) else { return false };
+        into.extend_from_slice(&data);
     }
+    true
 }
 
 /// Gives the transport what was written, as far as it has room.

@@ -2,7 +2,7 @@
 //! from `received` and adds to `unsent`; the I/O thread does the opposite when it is told that there is
 //! reason to.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -11,7 +11,7 @@ use protoquic_core::{ApplicationError, Direction, StreamId};
 
 use crate::buffers::SendQueue;
 use crate::connection::{Order, SharedConnection};
-use crate::wait::{News, Patience, Waiter, Watched};
+use crate::wait::{News, Patience, Wait, Waiter, Watched, finished};
 use crate::{Error, Result};
 
 /// One stream.
@@ -25,6 +25,8 @@ pub struct SharedStream {
     pub is_ours: bool,
     /// What changes.
     pub state: Watched<StreamState>,
+    /// Taken by a thread and not yet read.
+    taken: Mutex<BytesMut>,
 }
 
 /// What changes about a stream.
@@ -137,7 +139,8 @@ impl SharedStream {
         };
         let state = StreamState { patience, id, may_read, ..StreamState::default() };
         let state = Watched::new(state);
-        Arc::new(Self { connection, direction, is_ours, state })
+        let taken = Mutex::default();
+        Arc::new(Self { connection, direction, is_ours, state, taken })
     }
 
     /// Whether we can write to it.
@@ -159,28 +162,48 @@ impl SharedStream {
         })
     }
 
-    /// Takes what has come, at least a byte; 0 at the end.
-    pub fn read(&self, waiter: impl Waiter, buffer: &mut [u8]) -> Poll<Result<usize>> {
+    /// For threads: reads what has come, at least a byte; 0 at the end. What a reader leaves of a
+    /// buffer that it has taken is there for the next.
+    pub fn read(&self, wait: Wait, buffer: &mut [u8]) -> Result<usize> {
         if !self.receives() {
-            return Poll::Ready(Err(Error::WrongDirection));
+            return Err(Error::WrongDirection);
         }
         if buffer.is_empty() {
-            return Poll::Ready(Ok(0));
+            return Ok(0);
         }
-        let read = waiter.until(&self.state, News::IN, |state| {
-            if state.received.is_empty() {
-                return state.end().map(|end| end.map(|()| (0, false)));
+        let deadline = wait.deadline();
+        loop {
+            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_there = if taken.is_empty() {
+                finished(self.take(Wait::Never, &mut taken))
+            } else {
+                Ok(true)
+            };
+            match is_there {
+                Ok(true) => {
+                    // The I/O thread can go on meanwhile.
+                    let len = buffer.len().min(taken.len());
+                    taken.copy_to_slice(&mut buffer[..len]);
+                    return Ok(len);
+                }
+                Ok(false) => return Ok(0),
+                Err(Error::WouldBlock) => {}
+                Err(error) => return Err(error),
             }
-            let len = buffer.len().min(state.received.len());
-            state.received.copy_to_slice(&mut buffer[..len]);
-            Some(Ok((len, state.fetch())))
-        });
-        read.map_ok(|(len, order)| {
-            if order {
-                self.tell();
-            }
-            len
-        })
+            drop(taken); // others read without waiting
+            let left = deadline
+                .as_ref()
+                .map_or(Ok(Wait::Never), |deadline| deadline.left().map(Wait::from));
+            let waited = finished(self.wait_readable(left?));
+            if let Err(error @ (Error::WouldBlock | Error::TimedOut)) = waited {
+                return Err(error);
+            } // any other is for the next turn to tell
+        }
+    }
+
+    /// Whether a reader has left something that [`read`](Self::read) finds first.
+    pub fn has_taken(&self) -> bool {
+        !self.taken.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Exchanges an empty buffer for what has come, at least a byte. False at the end.
@@ -315,6 +338,7 @@ impl SharedStream {
         if !self.receives() {
             return Err(Error::WrongDirection);
         }
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = BytesMut::new();
         self.ask(|state| {
             state.received = BytesMut::new();
             if state.read_end.is_none() {
@@ -382,6 +406,6 @@ impl SharedStream {
 }
 
 /// How much of a stream is read ahead of who reads it, in bytes.
-pub const MAX_RECEIVED: usize = 256 * 1024;
+pub const MAX_RECEIVED: usize = 512 * 1024;
 /// How much may be written ahead of the transport, in bytes.
 pub const MAX_UNSENT: usize = 256 * 1024;

@@ -54,6 +54,17 @@ impl From<Option<Duration>> for Wait {
     }
 }
 
+impl Wait {
+    /// When this wait ends, counted from now; none if it is none at all.
+    pub fn deadline(self) -> Option<Deadline> {
+        match self {
+            Self::Never => None,
+            Self::For(timeout) => Some(Deadline::new(Some(timeout))),
+            Self::Forever => Some(Deadline::new(None)),
+        }
+    }
+}
+
 /// When a wait ends.
 #[derive(Debug)]
 pub struct Deadline {
@@ -193,11 +204,7 @@ impl<T> Watched<T> {
         if let Some(result) = self.with(&mut f) {
             return result;
         }
-        let deadline = match wait {
-            Wait::Never => return Err(Error::WouldBlock),
-            Wait::For(timeout) => Deadline::new(Some(timeout)),
-            Wait::Forever => Deadline::new(None),
-        };
+        let Some(deadline) = wait.deadline() else { return Err(Error::WouldBlock) };
         let (waker, mut seat) = (thread_waker(), Seat::default());
         let result = loop {
             if let Poll::Ready(result) = self.poll(&waker, &mut seat, news, &mut f) {
