@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protoquic::connection::Config;
+use protoquic::crypto::offer_early_data;
 use protoquic::dispatcher::DispatcherConfig;
 use protoquic::wire::{FIXED_BIT, Frame, LONG_FORM_BIT, PacketType, SPIN_BIT};
 use protoquic::{ServerConfig, TransportErrorCode};
@@ -74,6 +75,32 @@ fn the_quic_bit_is_one_towards_a_peer_that_said_nothing() {
         run(&mut net, greasing(client));
         let bytes = first_bytes(&net, by_server);
         assert!(bytes.iter().all(|byte| byte & FIXED_BIT != 0), "server: {by_server}");
+    }
+}
+
+#[test]
+fn what_is_remembered_of_a_server_does_not_allow_a_zero() {
+    // RFC 9287 §3.1: before the server's parameters have come a zero would need a token of NEW_TOKEN,
+    // of the last seven days; a ticket's parameters do not do.
+    let mut tls = (*tls::server(&[b"echo"])).clone();
+    offer_early_data(&mut tls, 100);
+    let config = Config { early_data: true, ..greasing(true) };
+    let server = ServerConfig { transport: Arc::new(config.clone()), tls: Arc::new(tls) };
+    let dispatcher = DispatcherConfig { grease_quic_bit: true, ..DispatcherConfig::default() };
+    let factory = Box::new(echo_factory(server));
+    let mut net: EchoNet = Net::with_dispatcher(9, Link::default(), dispatcher, vec![factory]);
+    let (config, tls) = (Arc::new(config), tls::client(&[b"echo"]));
+    for visit in 0..4 {
+        net.tap = Some(Vec::new());
+        let session = EchoClient::early(2, 8_000);
+        net.connect(config.clone(), tls.clone(), session, |writer| Box::new(writer));
+        assert!(net.run_until(SECOND * 30, |net| net.clients[visit].session().is_done()));
+        let tap = net.tap.iter().flatten();
+        let first = tap.take_while(|sent| sent.from != server_address());
+        let bits: Vec<_> = first.map(|sent| sent.data[0] & FIXED_BIT).collect();
+        assert!(visit == 0 || bits.len() > 5, "there is early data");
+        assert!(bits.iter().all(|bit| *bit != 0));
+        net.run_for(SECOND);
     }
 }
 

@@ -253,7 +253,8 @@ impl Config {
     }
 }
 
-/// RFC 9000 §7.4.1: these belong to one connection, and are not remembered.
+/// RFC 9000 §7.4.1: these belong to one connection, and are not remembered. Neither is that the QUIC
+/// bit may be zero: a client's first packets would need a token of the server's too (RFC 9287 §3.1).
 fn usable_early(remembered: TransportParameters) -> TransportParameters {
     let defaults = TransportParameters::default();
     TransportParameters {
@@ -264,6 +265,7 @@ fn usable_early(remembered: TransportParameters) -> TransportParameters {
         preferred_address: None,
         retry_source_connection_id: None,
         stateless_reset_token: None,
+        grease_quic_bit: false,
         ..remembered
     }
 }
@@ -355,6 +357,7 @@ mod tests {
             original_destination_connection_id: id,
             retry_source_connection_id: id,
             stateless_reset_token: Some(crate::types::ResetToken([7; 16])),
+            grease_quic_bit: true,
             initial_max_data: 1234,
             ..TransportParameters::default()
         };

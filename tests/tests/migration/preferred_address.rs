@@ -113,6 +113,23 @@ fn a_client_remains_where_it_was_if_the_preferred_address_is_dead() {
 }
 
 #[test]
+fn a_client_at_the_preferred_address_still_hears_the_original_one() {
+    // RFC 9000 §9.6.2: there a server remains that has no proof of the client at the preferred one.
+    let mut net = net_preferring(&[preferred_v4()], Config::default());
+    connect(&mut net, Config::default(), patient(1, 5_000_000));
+    let has_moved = |net: &EchoNet| peer_in_use(net) == preferred_v4();
+    assert!(net.run_until(SECOND * 5, has_moved));
+    // Nothing that the client sends arrives from now on, its proof included. The server's probe
+    // timeouts go on, long after the client has done with the path to the original address.
+    net.remove_address(preferred_v4());
+    net.run_for(SECOND * 5);
+    let heard = |net: &EchoNet| net.clients[0].host().connection().stats().packets_received;
+    let before = heard(&net);
+    net.run_for(SECOND * 10);
+    assert!(heard(&net) > before && peer_in_use(&net) == preferred_v4());
+}
+
+#[test]
 fn a_client_moves_on_from_the_preferred_address() {
     // RFC 9000 §18.2: `disable_active_migration` is about the address of the handshake.
     let server = Config { disable_active_migration: true, ..Config::default() };
