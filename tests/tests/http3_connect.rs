@@ -407,19 +407,18 @@ fn request_stream(index: u64) -> StreamId {
 }
 
 /// A client that runs these scripts, and sends these datagrams at once or when all has arrived.
-fn against_server(
+fn against_tunnel(
+    manner: Manner,
     http: Http3Config,
     scripts: Vec<Script>,
     datagrams: &[Vec<u8>],
     is_early: bool,
 ) -> (Rc<RefCell<Seen>>, Rc<RefCell<Log>>) {
-    let (factory, log) = server(Manner::Echo, http);
+    let (factory, log) = server(manner, http);
     let mut net = Net::new(1, Link::default(), factory);
     let mut peer = RawPeer::default();
     let seen = Rc::clone(&peer.seen);
-    if !is_early {
-        peer.scripts = scripts.clone().into();
-    }
+    peer.scripts = if is_early { VecDeque::new() } else { scripts.clone().into() };
     net.connect(transport(), tls::client(&[ALPN]), peer, |writer| Box::new(writer));
     net.run_for(Duration::from_secs(1));
     let now = net.now;
@@ -441,6 +440,15 @@ fn against_server(
         net.run_for(Duration::from_secs(1));
     }
     (seen, log)
+}
+
+fn against_server(
+    http: Http3Config,
+    scripts: Vec<Script>,
+    datagrams: &[Vec<u8>],
+    is_early: bool,
+) -> (Rc<RefCell<Seen>>, Rc<RefCell<Log>>) {
+    against_tunnel(Manner::Echo, http, scripts, datagrams, is_early)
 }
 
 fn connect_with(more: &[(&str, &str)]) -> Vec<u8> {
@@ -559,18 +567,8 @@ fn a_datagram_where_it_means_nothing_ends_the_exchange() {
     let (seen, _) = against_server(on(), get, &[vec![0, 1]], false);
     assert!(seen.borrow().closed.is_none() && seen.borrow().resets.is_empty());
     // A tunnel that takes none.
-    let (factory, _) = server(Manner::Capsules, on());
-    let mut net = Net::new(1, Link::default(), factory);
-    let peer = RawPeer::new([uni(CONTROL), open(websocket())]);
-    let seen = Rc::clone(&peer.seen);
-    net.connect(transport(), tls::client(&[ALPN]), peer, |writer| Box::new(writer));
-    net.run_for(Duration::from_secs(1));
-    let now = net.now;
-    net.clients[0].enter(now, |_, cx| {
-        cx.send_datagram(Bytes::from_static(&[0, 1]), DatagramOptions::default()).unwrap();
-    });
-    net.kick();
-    net.run_for(Duration::from_secs(1));
+    let scripts = vec![uni(CONTROL), open(websocket())];
+    let (seen, _) = against_tunnel(Manner::Capsules, on(), scripts, &[vec![0, 1]], false);
     let reset = seen.borrow().resets.get(&request_stream(0)).copied().map(Code);
     assert_eq!(reset, Some(Code::DATAGRAM_ERROR));
     assert!(seen.borrow().closed.is_none());

@@ -84,7 +84,7 @@ impl<F> Recovery<F> {
         space: Space,
         ranges: impl IntoIterator<Item = RangeInclusive<u64>>,
     ) -> Result<Option<u64>, TransportError> {
-        let ledger = &self.ledgers[space as usize];
+        let ledger = &*self.ledgers.get_mut(space);
         let lowest = ledger.lowest_relevant();
         let mut largest = None;
         self.ranges.clear();
@@ -105,7 +105,7 @@ impl<F> Recovery<F> {
     }
 
     fn settle_acked(&mut self, now: Time, space: Space, sink: &mut impl FrameSink<F>) {
-        let (ledger, tally) = (&mut self.ledgers[space as usize], &mut self.tally);
+        let (ledger, tally) = (self.ledgers.get_mut(space), &mut self.tally);
         for &(first, last) in self.ranges.iter().rev() {
             ledger.take_acked(first, last, |number, packet| {
                 let same_path = packet.path == self.path;
@@ -123,7 +123,7 @@ impl<F> Recovery<F> {
 
     fn settle_spurious(&mut self, now: Time, space: Space) {
         let delay = self.reordering.loss_delay(&self.rtt);
-        let ledger = &mut self.ledgers[space as usize];
+        let ledger = self.ledgers.get_mut(space);
         ledger.expire_lost(now);
         let largest = ledger.largest_acked().unwrap_or(0);
         for &(first, last) in self.ranges.iter().rev() {
@@ -185,7 +185,7 @@ impl<F> Recovery<F> {
         let (tally, ecn) = (&mut self.tally, &mut self.ecn);
         let (episode, stats) = (&mut self.episode, &mut self.stats);
         let delivery = &mut self.delivery;
-        let ledger = &mut self.ledgers[space as usize];
+        let ledger = self.ledgers.get_mut(space);
         ledger.take_lost(&thresholds, expires, |number, packet, run| {
             tally.newly_lost += 1;
             stats.packets_lost += 1;

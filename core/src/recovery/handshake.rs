@@ -1,7 +1,7 @@
 //! [`HandshakeState`]: what the timers must know of the handshake, and what becomes of packets when
 //! a stage of it ends (RFC 9002 §6.4).
 
-use crate::recovery::{FrameSink, Recovery};
+use crate::recovery::{FrameSink, Recovery, SentLedger};
 use crate::time::Time;
 use crate::types::{Role, Space};
 
@@ -62,8 +62,8 @@ impl<F> Recovery<F> {
     /// should be sent again as the frames handed to `sink` say. Packet numbers go on
     /// (RFC 9000 §17.2.5.3), congestion control and timers begin anew (RFC 9002 §6.3).
     pub fn restart_for_retry(&mut self, now: Time, sink: &mut impl FrameSink<F>) {
-        let first_sent = self.ledgers[Space::Initial as usize].packets().next();
-        let first_sent = first_sent.map(|packet| packet.time_sent);
+        let initial = self.ledgers.get(Space::Initial);
+        let first_sent = initial.and_then(|ledger| Some(ledger.packets().next()?.time_sent));
         if let (0, Some(sent)) = (self.pto_count, first_sent) {
             // RFC 9002 §6.2.2: without a retransmission the exchange is an RTT estimate, to be
             // used as the initial one.
@@ -88,8 +88,8 @@ impl<F> Recovery<F> {
 
     fn remove_from_flight(&mut self, space: Space) {
         let path = self.path;
-        let bytes: u64 = self.ledgers[space as usize]
-            .packets()
+        let packets = self.ledgers.get(space).into_iter().flat_map(SentLedger::packets);
+        let bytes: u64 = packets
             .filter(|packet| packet.in_flight && packet.path == path)
             .map(|packet| u64::from(packet.size))
             .sum();

@@ -12,6 +12,7 @@ mod config;
 mod ecn;
 mod handshake;
 mod ledger;
+mod ledgers;
 mod loss;
 mod pacer;
 mod path;
@@ -48,6 +49,7 @@ pub use timer::TimeoutAction;
 use crate::congestion::{Bandwidth, DeliveryTracker, SendAlgorithm};
 use crate::time::Time;
 use crate::types::{Ecn, Role, Space};
+use ledgers::Ledgers;
 use tally::{Episode, Tally};
 
 /// Below this RTT packets are not paced: the timers are too coarse to be of use.
@@ -63,7 +65,7 @@ pub struct Recovery<F> {
     role: Role,
     config: RecoveryConfig,
     algorithm: Box<dyn SendAlgorithm>,
-    ledgers: [SentLedger<F>; 3],
+    ledgers: Ledgers<F>,
     rtt: RttEstimator,
     pacer: Pacer,
     ecn: EcnValidator,
@@ -119,7 +121,7 @@ impl<F> Recovery<F> {
         Self {
             role,
             algorithm,
-            ledgers: Default::default(),
+            ledgers: Ledgers::default(),
             rtt: RttEstimator::new(config.initial_rtt),
             pacer: Pacer::new(config.pacing_burst, config.max_datagram_size),
             ecn: EcnValidator::new(config.ecn),
@@ -142,8 +144,8 @@ impl<F> Recovery<F> {
     }
 
     /// The number of the packet to be sent next in this space.
-    pub const fn next_packet_number(&self, space: Space) -> u64 {
-        self.ledgers[space as usize].next_packet_number()
+    pub fn next_packet_number(&self, space: Space) -> u64 {
+        self.ledgers.get(space).map_or(0, SentLedger::next_packet_number)
     }
 
     /// Leaves the next number out, so that an ACK of it gives a cheating peer away
@@ -153,8 +155,8 @@ impl<F> Recovery<F> {
     }
 
     /// The largest number of this space that the peer has acknowledged.
-    pub const fn largest_acked(&self, space: Space) -> Option<u64> {
-        self.ledgers[space as usize].largest_acked()
+    pub fn largest_acked(&self, space: Space) -> Option<u64> {
+        self.ledgers.get(space)?.largest_acked()
     }
 
     /// A packet with number `pn` was sent. `pn` must be [`Self::next_packet_number`].
@@ -257,8 +259,8 @@ impl<F> Recovery<F> {
     }
 
     /// Whether an ack-eliciting packet of this space is open.
-    pub const fn has_ack_eliciting_in_flight(&self, space: Space) -> bool {
-        self.ledgers[space as usize].has_ack_eliciting()
+    pub fn has_ack_eliciting_in_flight(&self, space: Space) -> bool {
+        self.ledgers.get(space).is_some_and(SentLedger::has_ack_eliciting)
     }
 
     /// Bytes in flight on the present path.
@@ -288,13 +290,13 @@ impl<F> Recovery<F> {
 
     /// Gives memory back that bursts needed; to be called when the connection falls idle.
     pub fn release_memory(&mut self) {
-        self.ledgers.iter_mut().for_each(SentLedger::release_memory);
+        self.ledgers.release_memory(self.handshake.confirmed);
         self.ranges.shrink_to(0);
         self.tally.release_memory();
     }
 
     fn ledger(&mut self, space: Space) -> &mut SentLedger<F> {
-        &mut self.ledgers[space as usize]
+        self.ledgers.get_mut(space)
     }
 
     fn window_room(&self) -> u64 {

@@ -80,7 +80,7 @@ impl<F> Recovery<F> {
     /// RFC 9002 §A.8, SetLossDetectionTimer.
     fn next_expiry(&self) -> Option<(Time, Expiry)> {
         let losses = Space::ALL.into_iter().filter_map(|space| {
-            let time = self.ledgers[space as usize].loss_time()?;
+            let time = self.ledgers.get(space)?.loss_time()?;
             Some((time, Expiry::Loss(space)))
         });
         losses.min_by_key(|(time, _)| *time).or_else(|| {
@@ -94,7 +94,7 @@ impl<F> Recovery<F> {
     /// RFC 9002 §A.8, GetPtoTimeAndSpace.
     fn next_probe(&self) -> Option<(Time, Expiry)> {
         let probes = Space::ALL.into_iter().filter_map(|space| {
-            let ledger = &self.ledgers[space as usize];
+            let ledger = self.ledgers.get(space)?;
             let pto = match space {
                 // RFC 9002 §6.2.1: not before the peer is known to be able to acknowledge
                 Space::Application if !self.handshake.confirmed => return None,
@@ -122,7 +122,7 @@ impl<F> Recovery<F> {
         let begun = self.stats.packets_sent > 0;
         let unconfirmed = self.role.is_client()
             && !self.handshake.confirmed
-            && self.ledgers[Space::Application as usize].has_ack_eliciting();
+            && self.has_ack_eliciting_in_flight(Space::Application);
         if !begun || self.handshake.peer_completed_address_validation && !unconfirmed {
             return None;
         }

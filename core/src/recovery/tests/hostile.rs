@@ -69,7 +69,7 @@ fn a_million_sparse_acks_keep_the_ledger_small() {
         if even % 1000 == 1 {
             peer.fates = Fates::default();
         }
-        let open = peer.recovery.ledgers[APP as usize].len();
+        let open = peer.recovery.ledgers.get(APP).unwrap().len();
         assert!(open <= 4, "{open} slots after packet {even}");
     }
     assert_eq!(peer.recovery.stats().packets_acked, 1_000_000);
@@ -97,11 +97,11 @@ fn a_peer_that_never_acknowledges_acks_costs_no_memory() {
             peer.send();
         }
     }
-    let ledger: &SentLedger<u64> = &peer.recovery.ledgers[APP as usize];
+    let ledger: &SentLedger<u64> = peer.recovery.ledgers.get(APP).unwrap();
     assert!(ledger.len() < 200, "{}", ledger.len());
     assert!(ledger.has_ack_eliciting());
     let last = peer.recovery.next_packet_number(APP) - 1;
     peer.ack(&[0..=last]);
     assert_eq!(peer.recovery.bytes_in_flight(), 0);
-    assert!(peer.recovery.ledgers[APP as usize].is_empty());
+    assert!(peer.recovery.ledgers.get(APP).unwrap().is_empty());
 }

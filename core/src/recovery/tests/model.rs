@@ -107,7 +107,7 @@ fn run(seed: u64) {
         };
         if newly > 0 {
             model.detect_losses(peer.now, &peer);
-        } else if let Some(loss) = peer.recovery.ledgers[APP as usize].loss_time()
+        } else if let Some(loss) = peer.recovery.ledgers.get(APP).unwrap().loss_time()
             && loss <= peer.now
         {
             peer.recovery.on_deadline(peer.now, &mut peer.fates);
