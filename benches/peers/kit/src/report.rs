@@ -14,7 +14,8 @@ pub struct Loops {
 
 impl Default for Loops {
     fn default() -> Self {
-        let latency = Histogram::new_with_bounds(1, 60_000_000, 3).expect("the bounds are in range");
+        let latency =
+            Histogram::new_with_bounds(1, 60_000_000, 3).expect("the bounds are in range");
         Self { latency }
     }
 }
@@ -27,14 +28,20 @@ impl Loops {
 
     /// Adds what another task counted.
     pub fn add(&mut self, other: &Self) {
-        self.latency.add(&other.latency).expect("both have the same bounds");
+        self.latency
+            .add(&other.latency)
+            .expect("both have the same bounds");
     }
 }
 
 /// Prints what a bulk transfer came to.
 pub fn report_bulk(client: &Client, elapsed: Duration) {
     let (bytes, seconds) = (client.bytes(), elapsed.as_secs_f64());
-    let mode = if client.mode == Mode::Up { "up" } else { "down" };
+    let mode = if client.mode == Mode::Up {
+        "up"
+    } else {
+        "down"
+    };
     let gbps = bytes as f64 * 8.0 / seconds / 1e9;
     if client.json {
         println!(

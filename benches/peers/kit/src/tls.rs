@@ -26,11 +26,17 @@ impl Identity {
     pub fn of(server: &Server) -> Result<Self> {
         if let (Some(chain), Some(key)) = (&server.certificate_file, &server.key_file) {
             let chain = CertificateDer::pem_file_iter(chain)?.collect::<Result<Vec<_>, _>>()?;
-            return Ok(Self { chain, key: PrivateKeyDer::from_pem_file(key)? });
+            return Ok(Self {
+                chain,
+                key: PrivateKeyDer::from_pem_file(key)?,
+            });
         }
         let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;
         let key = PrivateKeyDer::try_from(own.signing_key.serialize_der())?;
-        Ok(Self { chain: vec![own.cert.der().clone()], key })
+        Ok(Self {
+            chain: vec![own.cert.der().clone()],
+            key,
+        })
     }
 
     /// For stacks that want files: the chain and the key in PEM, in a new folder.
@@ -48,8 +54,15 @@ impl Identity {
 
 fn pem(label: &str, der: &[u8]) -> String {
     let body = data_encoding::BASE64.encode(der);
-    let lines: Vec<_> = body.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+    let lines: Vec<_> = body
+        .as_bytes()
+        .chunks(64)
+        .map(String::from_utf8_lossy)
+        .collect();
+    format!(
+        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
+        lines.join("\n")
+    )
 }
 
 /// A server's TLS.

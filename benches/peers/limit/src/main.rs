@@ -36,16 +36,32 @@ impl Endpoint {
         let poller = Poller::new()?;
         // SAFETY: the socket lives as long as the poller: both are the endpoint's.
         unsafe { poller.add(&socket, Event::readable(0))? };
-        Ok(Self { socket, state, poller, incoming: vec![0; BATCHES * BUFFER] })
+        Ok(Self {
+            socket,
+            state,
+            poller,
+            incoming: vec![0; BATCHES * BUFFER],
+        })
     }
 
     /// Hands each datagram that is there to `take`, waiting for one at most so long.
-    fn read(&mut self, wait: Duration, mut take: impl FnMut(&mut [u8], SocketAddr)) -> Result<bool> {
+    fn read(
+        &mut self,
+        wait: Duration,
+        mut take: impl FnMut(&mut [u8], SocketAddr),
+    ) -> Result<bool> {
         let mut waited = false;
         loop {
             let mut meta = [RecvMeta::default(); BATCHES];
-            let mut slices: Vec<_> = self.incoming.chunks_mut(BUFFER).map(IoSliceMut::new).collect();
-            match self.state.recv(UdpSockRef::from(&self.socket), &mut slices, &mut meta) {
+            let mut slices: Vec<_> = self
+                .incoming
+                .chunks_mut(BUFFER)
+                .map(IoSliceMut::new)
+                .collect();
+            match self
+                .state
+                .recv(UdpSockRef::from(&self.socket), &mut slices, &mut meta)
+            {
                 Ok(count) => {
                     for (buffer, meta) in self.incoming.chunks_mut(BUFFER).zip(&meta[..count]) {
                         for packet in buffer[..meta.len].chunks_mut(meta.stride.max(1)) {
@@ -65,11 +81,24 @@ impl Endpoint {
         }
     }
 
-    fn write(&self, destination: SocketAddr, contents: &[u8], segment: Option<usize>) -> Result<()> {
-        let transmit =
-            Transmit { destination, ecn: None, contents, segment_size: segment, src_ip: None };
+    fn write(
+        &self,
+        destination: SocketAddr,
+        contents: &[u8],
+        segment: Option<usize>,
+    ) -> Result<()> {
+        let transmit = Transmit {
+            destination,
+            ecn: None,
+            contents,
+            segment_size: segment,
+            src_ip: None,
+        };
         loop {
-            match self.state.try_send(UdpSockRef::from(&self.socket), &transmit) {
+            match self
+                .state
+                .try_send(UdpSockRef::from(&self.socket), &transmit)
+            {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::yield_now(),
                 other => return Ok(other?),
             }
@@ -78,7 +107,9 @@ impl Endpoint {
 }
 
 fn key() -> Result<LessSafeKey> {
-    Ok(LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &[7; 16]).map_err(|_| "no key")?))
+    Ok(LessSafeKey::new(
+        UnboundKey::new(&AES_128_GCM, &[7; 16]).map_err(|_| "no key")?,
+    ))
 }
 
 fn nonce(number: u64) -> Nonce {
@@ -104,7 +135,11 @@ fn send(server: &Server) -> Result<()> {
         let (mut sent, mut received, mut number) = (0_u64, 0_u64, 0_u64);
         while received < wanted {
             let blocked = sent - received > IN_FLIGHT || sent >= wanted;
-            let wait = if blocked { Duration::from_secs(1) } else { Duration::ZERO };
+            let wait = if blocked {
+                Duration::from_secs(1)
+            } else {
+                Duration::ZERO
+            };
             let heard = endpoint.read(wait, |packet, _| {
                 if let Ok(bytes) = <[u8; 8]>::try_from(&*packet) {
                     received = received.max(u64::from_be_bytes(bytes));
@@ -142,7 +177,9 @@ fn receive(client: &Client) -> Result<()> {
     let (mut received, mut failures) = (0_u64, 0_u64);
     while received < wanted {
         let heard = endpoint.read(Duration::from_secs(1), |packet, _| {
-            let Some((header, rest)) = packet.split_at_mut_checked(HEADER) else { return };
+            let Some((header, rest)) = packet.split_at_mut_checked(HEADER) else {
+                return;
+            };
             let number = header.first_chunk().map(|bytes| u64::from_be_bytes(*bytes));
             match key.open_in_place(nonce(number.unwrap_or_default()), Aad::from(&*header), rest) {
                 Ok(plain) => received += plain.len() as u64,
@@ -150,7 +187,9 @@ fn receive(client: &Client) -> Result<()> {
             }
         })?;
         if !heard || failures > 0 {
-            return Err(format!("{received} of {wanted} bytes came, {failures} were broken").into());
+            return Err(
+                format!("{received} of {wanted} bytes came, {failures} were broken").into(),
+            );
         }
         endpoint.write(client.connect, &received.to_be_bytes(), None)?;
     }

@@ -25,7 +25,6 @@ pub trait Application {
 }
 
 /// A connection and what the application knows of it.
-#[derive(Debug)]
 pub struct Member<S> {
     /// quiche's.
     pub connection: Connection,
@@ -54,16 +53,17 @@ pub struct Endpoint<A: Application> {
 
 impl<A: Application> Endpoint<A> {
     /// An endpoint on this address.
-    pub fn bind(address: SocketAddr, config: Config, application: A, is_server: bool) -> Result<Self> {
+    pub fn bind(
+        address: SocketAddr,
+        config: Config,
+        application: A,
+        is_server: bool,
+    ) -> Result<Self> {
         let socket = UdpSocket::bind(address)?;
         socket.set_nonblocking(true)?;
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
-        for set in [
-            UdpSocketState::set_recv_buffer_size as fn(&_, _, _) -> _,
-            UdpSocketState::set_send_buffer_size,
-        ] {
-            set(&state, UdpSockRef::from(&socket), 4 << 20)?;
-        }
+        state.set_recv_buffer_size(UdpSockRef::from(&socket), 4 << 20)?;
+        state.set_send_buffer_size(UdpSockRef::from(&socket), 4 << 20)?;
         let poller = Poller::new()?;
         // SAFETY: the socket lives as long as the poller: both are the endpoint's.
         unsafe { poller.add(&socket, Event::readable(0))? };
@@ -93,26 +93,45 @@ impl<A: Application> Endpoint<A> {
     }
 
     /// Begins a connection.
-    pub fn connect(&mut self, peer: SocketAddr, state: A::State, ticket: Option<&[u8]>) -> Result<()> {
+    pub fn connect(
+        &mut self,
+        peer: SocketAddr,
+        state: A::State,
+        ticket: Option<&[u8]>,
+    ) -> Result<()> {
         let mut id = [0; MAX_CONN_ID_LEN];
-        self.random.fill(&mut id).map_err(|_| "there is no randomness")?;
+        self.random
+            .fill(&mut id)
+            .map_err(|_| "there is no randomness")?;
         let scid = ConnectionId::from_ref(&id);
         let mut connection =
             quiche::connect(Some("localhost"), &scid, self.local, peer, &mut self.config)?;
         if let Some(ticket) = ticket {
             connection.set_session(ticket)?;
         }
-        self.members.insert(id.to_vec(), Member { connection, state, touched: true });
+        self.members.insert(
+            id.to_vec(),
+            Member {
+                connection,
+                state,
+                touched: true,
+            },
+        );
         Ok(())
     }
 
     /// Waits for something to happen and works on it. Returns the connections that are over.
     pub fn turn(&mut self) -> Result<Vec<Member<A::State>>> {
         self.work()?;
-        let timeout = self.members.values().filter_map(|member| member.connection.timeout()).min();
+        let timeout = self
+            .members
+            .values()
+            .filter_map(|member| member.connection.timeout())
+            .min();
         self.poller.modify(&self.socket, Event::readable(0))?;
         let mut events = Events::new();
-        self.poller.wait(&mut events, timeout.or(Some(Duration::from_secs(1))))?;
+        self.poller
+            .wait(&mut events, timeout.or(Some(Duration::from_secs(1))))?;
         if events.iter().next().is_some() {
             self.read()?;
         }
@@ -123,7 +142,9 @@ impl<A: Application> Endpoint<A> {
             }
         }
         self.work()?;
-        let over = self.members.extract_if(|_, member| member.connection.is_closed());
+        let over = self
+            .members
+            .extract_if(|_, member| member.connection.is_closed());
         Ok(over.map(|(_, member)| member).collect())
     }
 
@@ -152,7 +173,9 @@ impl<A: Application> Endpoint<A> {
     }
 
     fn receive(&mut self, packet: &mut [u8], from: SocketAddr) {
-        let Ok(header) = quiche::Header::from_slice(packet, MAX_CONN_ID_LEN) else { return };
+        let Ok(header) = quiche::Header::from_slice(packet, MAX_CONN_ID_LEN) else {
+            return;
+        };
         let mut id = header.dcid.to_vec();
         if !self.members.contains_key(&id) {
             // The client's own choice: ours is made from it, so that its repetitions find it too.
@@ -162,16 +185,30 @@ impl<A: Application> Endpoint<A> {
                     return;
                 }
                 let scid = ConnectionId::from_ref(&id);
-                let Ok(connection) = quiche::accept(&scid, None, self.local, from, &mut self.config)
+                let Ok(connection) =
+                    quiche::accept(&scid, None, self.local, from, &mut self.config)
                 else {
                     return;
                 };
                 let state = self.application.accepted();
-                self.members.insert(id.clone(), Member { connection, state, touched: true });
+                self.members.insert(
+                    id.clone(),
+                    Member {
+                        connection,
+                        state,
+                        touched: true,
+                    },
+                );
             }
         }
         if let Some(member) = self.members.get_mut(&id) {
-            let _ = member.connection.recv(packet, RecvInfo { from, to: self.local });
+            let _ = member.connection.recv(
+                packet,
+                RecvInfo {
+                    from,
+                    to: self.local,
+                },
+            );
             member.touched = true;
         }
     }
@@ -181,10 +218,15 @@ impl<A: Application> Endpoint<A> {
         for member in self.members.values_mut().filter(|member| member.touched) {
             member.touched = false;
             loop {
-                self.application.progress(&mut member.connection, &mut member.state);
-                let sent = send(&mut member.connection, &mut self.outgoing, |path, bytes, segment| {
-                    transmit(&self.state, &self.socket, path, bytes, segment)
-                })?;
+                self.application
+                    .progress(&mut member.connection, &mut member.state);
+                let sent = send(
+                    &mut member.connection,
+                    &mut self.outgoing,
+                    |path, bytes, segment| {
+                        transmit(&self.state, &self.socket, path, bytes, segment)
+                    },
+                )?;
                 if !sent {
                     break;
                 }
@@ -238,7 +280,13 @@ fn transmit(
     segment: usize,
 ) -> Result<()> {
     let segment_size = (contents.len() > segment).then_some(segment);
-    let transmit = Transmit { destination, ecn: None, contents, segment_size, src_ip: None };
+    let transmit = Transmit {
+        destination,
+        ecn: None,
+        contents,
+        segment_size,
+        src_ip: None,
+    };
     let give_up = Instant::now() + Duration::from_secs(1);
     loop {
         match state.try_send(UdpSockRef::from(socket), &transmit) {

@@ -62,7 +62,9 @@ impl Exchange {
             } else {
                 (&chunk[..part], part as u64 == self.left)
             };
-            let Ok(written) = connection.stream_send(id, data, fin) else { return };
+            let Ok(written) = connection.stream_send(id, data, fin) else {
+                return;
+            };
             let whole = written == data.len();
             if is_head {
                 self.head.drain(..written);
@@ -85,7 +87,10 @@ struct Answers {
 
 impl Answers {
     fn new() -> Self {
-        Self { chunk: vec![0; CHUNK], scratch: vec![0; CHUNK] }
+        Self {
+            chunk: vec![0; CHUNK],
+            scratch: vec![0; CHUNK],
+        }
     }
 }
 
@@ -101,7 +106,9 @@ impl Application for Answers {
             let exchange = exchanges.entry(id).or_default();
             while let Ok((len, fin)) = connection.stream_recv(id, &mut self.scratch) {
                 let missing = 8 - exchange.asked.len();
-                exchange.asked.extend_from_slice(&self.scratch[..len.min(missing)]);
+                exchange
+                    .asked
+                    .extend_from_slice(&self.scratch[..len.min(missing)]);
                 if fin {
                     let asked = exchange.asked.as_slice().try_into();
                     exchange.left = u64::from_be_bytes(asked.unwrap_or_default());
@@ -113,7 +120,10 @@ impl Application for Answers {
             }
         }
         for id in connection.writable() {
-            if let Some(exchange) = exchanges.get_mut(&id).filter(|exchange| exchange.is_answering) {
+            if let Some(exchange) = exchanges
+                .get_mut(&id)
+                .filter(|exchange| exchange.is_answering)
+            {
                 exchange.write(connection, id, &self.chunk);
             }
         }
@@ -161,8 +171,11 @@ impl Asked {
             Mode::Rps => (client.bytes(), 0),
             Mode::Hs => (1, 0),
         };
-        let mut exchange =
-            Exchange { head: down.to_be_bytes().to_vec(), left: up, ..Exchange::default() };
+        let mut exchange = Exchange {
+            head: down.to_be_bytes().to_vec(),
+            left: up,
+            ..Exchange::default()
+        };
         let id = self.opened * 4;
         self.opened += 1;
         exchange.write(connection, id, chunk);
@@ -198,7 +211,9 @@ impl Application for Asks<'_> {
             }
         }
         for id in connection.readable() {
-            let Some((exchange, begun)) = asked.exchanges.get_mut(&id) else { continue };
+            let Some((exchange, begun)) = asked.exchanges.get_mut(&id) else {
+                continue;
+            };
             let mut fin = false;
             while let Ok((len, last)) = connection.stream_recv(id, &mut self.scratch) {
                 exchange.received += len as u64;
@@ -269,7 +284,10 @@ fn handshakes(client: &Client, endpoint: &mut Endpoint<Asks<'_>>, begin: Instant
     let mut ticket: Option<Vec<u8>> = None;
     loop {
         // One that only waits for its end to be known does not count as one of those at once.
-        let active = endpoint.members.values().filter(|member| member.connection.local_error().is_none());
+        let active = endpoint
+            .members
+            .values()
+            .filter(|member| member.connection.local_error().is_none());
         let missing = client.connections.saturating_sub(active.count() as u64);
         if Instant::now() < endpoint.application.end {
             for _ in 0..missing {
@@ -280,7 +298,10 @@ fn handshakes(client: &Client, endpoint: &mut Endpoint<Asks<'_>>, begin: Instant
         }
         endpoint.turn()?;
         if client.resume {
-            let sessions = endpoint.members.values().filter_map(|member| member.connection.session());
+            let sessions = endpoint
+                .members
+                .values()
+                .filter_map(|member| member.connection.session());
             ticket = sessions.last().map(<[u8]>::to_vec).or(ticket);
         }
     }

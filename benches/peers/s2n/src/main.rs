@@ -22,7 +22,9 @@ const CHUNKS_PER_READ: usize = 64;
 const MTU: u16 = MAX_UDP_PAYLOAD + 28;
 
 fn main() -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         match Program::read() {
             Program::Server(server) => serve(server).await,
@@ -52,8 +54,12 @@ async fn serve(server: Server) -> Result<()> {
         .with_limits(limits()?)?
         .with_io(socket(server.listen)?)?;
     let mut endpoint = match server.congestion_control.as_str() {
-        "cubic" => builder.with_congestion_controller(congestion_controller::Cubic::default())?.start()?,
-        "bbr" => builder.with_congestion_controller(congestion_controller::Bbr::default())?.start()?,
+        "cubic" => builder
+            .with_congestion_controller(congestion_controller::Cubic::default())?
+            .start()?,
+        "bbr" => builder
+            .with_congestion_controller(congestion_controller::Bbr::default())?
+            .start()?,
         other => return Err(format!("no congestion control {other}: cubic or bbr").into()),
     };
     println!("listening on {}", endpoint.local_addr()?);
@@ -89,8 +95,12 @@ async fn measure(client: Client) -> Result<()> {
         .with_limits(limits()?)?
         .with_io(socket(client.local())?)?;
     let mut endpoint = match client.congestion_control.as_str() {
-        "cubic" => builder.with_congestion_controller(congestion_controller::Cubic::default())?.start()?,
-        "bbr" => builder.with_congestion_controller(congestion_controller::Bbr::default())?.start()?,
+        "cubic" => builder
+            .with_congestion_controller(congestion_controller::Cubic::default())?
+            .start()?,
+        "bbr" => builder
+            .with_congestion_controller(congestion_controller::Bbr::default())?
+            .start()?,
         other => return Err(format!("no congestion control {other}: cubic or bbr").into()),
     };
     match client.mode {
@@ -181,10 +191,15 @@ async fn handshakes(endpoint: &s2n_quic::Client, client: &Client) -> Result<()> 
 
 async fn transfer(mut handle: Handle, down: u64, up: u64) -> Result<()> {
     let (mut receive, mut send) = handle.open_bidirectional_stream().await?.split();
-    send.send(Bytes::copy_from_slice(&down.to_be_bytes())).await?;
+    send.send(Bytes::copy_from_slice(&down.to_be_bytes()))
+        .await?;
     write_bytes(&mut send, up).await?;
     let received = discard(&mut receive).await?;
-    if received == down { Ok(()) } else { Err(format!("{received} bytes came of {down}").into()) }
+    if received == down {
+        Ok(())
+    } else {
+        Err(format!("{received} bytes came of {down}").into())
+    }
 }
 
 async fn write_bytes(send: &mut SendStream, length: u64) -> Result<()> {
@@ -205,7 +220,10 @@ async fn discard(receive: &mut ReceiveStream) -> Result<u64> {
     let mut total = 0;
     loop {
         let (count, open) = receive.receive_vectored(&mut chunks).await?;
-        total += chunks[..count].iter_mut().map(|c| std::mem::take(c).len() as u64).sum::<u64>();
+        total += chunks[..count]
+            .iter_mut()
+            .map(|c| std::mem::take(c).len() as u64)
+            .sum::<u64>();
         if !open {
             return Ok(total);
         }

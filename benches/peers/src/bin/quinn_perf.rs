@@ -20,7 +20,9 @@ const CHUNKS_PER_READ: usize = 64;
 
 fn main() -> Result<()> {
     // One thread, as every stack here: quinn moves bytes faster so than with several.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         match Program::read() {
             Program::Server(server) => serve(server).await,
@@ -91,7 +93,9 @@ async fn connect(
     config: &quinn::ClientConfig,
     client: &Client,
 ) -> Result<quinn::Connection> {
-    Ok(endpoint.connect_with(config.clone(), client.connect, "localhost")?.await?)
+    Ok(endpoint
+        .connect_with(config.clone(), client.connect, "localhost")?
+        .await?)
 }
 
 async fn bulk(
@@ -164,8 +168,9 @@ async fn handshakes(
         tasks.push(tokio::spawn(async move {
             let mut count = 0_u64;
             while Instant::now() < end {
-                let connection =
-                    endpoint.connect_with(config.clone(), connect_to, "localhost")?.await?;
+                let connection = endpoint
+                    .connect_with(config.clone(), connect_to, "localhost")?
+                    .await?;
                 if resume {
                     // A ticket for the next one comes with the server's confirmation.
                     let (mut send, mut receive) = connection.open_bi().await?;
@@ -183,7 +188,11 @@ async fn handshakes(
     for task in tasks {
         count += task.await??;
     }
-    report_handshakes(client, count, started.elapsed().max(Duration::from_nanos(1)));
+    report_handshakes(
+        client,
+        count,
+        started.elapsed().max(Duration::from_nanos(1)),
+    );
     Ok(())
 }
 
@@ -220,7 +229,10 @@ async fn discard(receive: &mut quinn::RecvStream) -> Result<u64> {
     let mut chunks: [Bytes; CHUNKS_PER_READ] = std::array::from_fn(|_| Bytes::new());
     let mut total = 0;
     while let Some(count) = receive.read_chunks(&mut chunks).await? {
-        total += chunks[..count].iter_mut().map(|c| std::mem::take(c).len() as u64).sum::<u64>();
+        total += chunks[..count]
+            .iter_mut()
+            .map(|c| std::mem::take(c).len() as u64)
+            .sum::<u64>();
     }
     Ok(total)
 }
