@@ -2,6 +2,8 @@
 //! Probes are PING and PADDING in a packet of the size in question; their loss is no sign of
 //! congestion. A path that stops carrying what it carried falls back to the base size.
 
+use std::time::Duration;
+
 use super::config::MIN_PACKET_SIZE;
 use crate::time::Time;
 
@@ -12,6 +14,8 @@ pub(super) struct MtuDiscovery {
     ceiling: usize,
     /// Sizes at or above this failed.
     too_large: usize,
+    /// When they are tried again: the path may be another by then.
+    raise_at: Option<Time>,
     /// The packet number and size of the probe that is out.
     in_flight: Option<(u64, usize)>,
     failures: u8,
@@ -28,6 +32,7 @@ impl MtuDiscovery {
             current: initial,
             ceiling: max,
             too_large: max + 1,
+            raise_at: None,
             in_flight: None,
             failures: 0,
             enabled: false,
@@ -54,14 +59,30 @@ impl MtuDiscovery {
     }
 
     /// The size to probe now.
-    pub(super) fn next_probe(&self) -> Option<usize> {
-        if !self.enabled || self.in_flight.is_some() || self.current + 1 >= self.too_large {
+    pub(super) fn next_probe(&mut self, now: Time) -> Option<usize> {
+        if !self.enabled || self.in_flight.is_some() {
+            return None;
+        }
+        self.raise(now);
+        if self.current + 1 >= self.too_large {
             return None;
         }
         // The ceiling is a good guess (most paths are Ethernet); after it fails, halve the rest.
         let untried = self.too_large > self.ceiling;
         let size = if untried { self.ceiling } else { self.current.midpoint(self.too_large) };
         (size >= self.current + MIN_STEP || (untried && size > self.current)).then_some(size)
+    }
+
+    /// RFC 8899 §5.1.1, PMTU_RAISE_TIMER: what failed may work some time later. Who sends nothing
+    /// needs no larger packets, so it is looked at when there is something to send.
+    fn raise(&mut self, now: Time) {
+        if self.too_large > self.ceiling {
+            self.raise_at = None;
+        } else if *self.raise_at.get_or_insert(now + RAISE_AFTER) <= now {
+            self.raise_at = None;
+            self.failures = 0;
+            self.too_large = self.ceiling + 1;
+        }
     }
 
     pub(super) fn on_probe_sent(&mut self, packet: u64, size: usize) {
@@ -142,6 +163,8 @@ impl MtuDiscovery {
 
 /// Gains below this are not worth a probe, in bytes.
 const MIN_STEP: usize = 20;
+/// RFC 8899 §5.1.1: how long after a size failed it is probed again.
+const RAISE_AFTER: Duration = Duration::from_secs(600);
 /// So many full-sized losses in a row, without an acknowledgement of one, are no accident.
 const BLACK_HOLE_LOSSES: u8 = 48;
 /// So many probe timeouts in a row are worth a try with smaller packets.
@@ -156,7 +179,7 @@ mod tests {
         let mut mtu = MtuDiscovery::new(1200, max);
         mtu.enable();
         let mut probes = 0;
-        while let Some(size) = mtu.next_probe() {
+        while let Some(size) = mtu.next_probe(Time::ZERO) {
             mtu.on_probe_sent(probes, size);
             if size <= path {
                 _ = mtu.on_probe_acked(probes);
@@ -180,7 +203,7 @@ mod tests {
 
     #[test]
     fn nothing_is_probed_before_the_handshake_is_confirmed() {
-        assert_eq!(MtuDiscovery::new(1200, 1452).next_probe(), None);
+        assert_eq!(MtuDiscovery::new(1200, 1452).next_probe(Time::ZERO), None);
     }
 
     #[test]
@@ -189,7 +212,7 @@ mod tests {
         mtu.enable();
         assert!(!mtu.on_probe_timeouts(1));
         assert!(mtu.on_probe_timeouts(2) && !mtu.on_probe_timeouts(3));
-        assert_eq!((mtu.current(), mtu.next_probe()), (1200, Some(1452)));
+        assert_eq!((mtu.current(), mtu.next_probe(Time::ZERO)), (1200, Some(1452)));
     }
 
     #[test]
@@ -200,7 +223,29 @@ mod tests {
         let mut lose = |_: &u8| mtu.on_packet_lost(1452, Time::from_millis(2));
         let lost = (0..BLACK_HOLE_LOSSES).filter(&mut lose).count();
         assert_eq!((lost, mtu.current()), (1, 1200));
-        assert!(mtu.next_probe().is_some_and(|size| size < 1452));
+        assert!(mtu.next_probe(Time::ZERO).is_some_and(|size| size < 1452));
+    }
+
+    #[test]
+    fn what_failed_is_probed_again_after_ten_minutes() {
+        // RFC 8899 §5.1.1
+        let mut mtu = MtuDiscovery::new(1452, 1452);
+        mtu.enable();
+        for _ in 0..BLACK_HOLE_LOSSES {
+            mtu.on_packet_lost(1452, Time::from_millis(2));
+        }
+        let mut packet = 0;
+        while let Some(size) = mtu.next_probe(Time::from_millis(10)) {
+            assert!(size < 1452);
+            mtu.on_probe_sent(packet, size);
+            mtu.on_probe_lost(packet);
+            packet += 1;
+        }
+        assert_eq!(mtu.next_probe(Time::from_millis(600_009)), None);
+        assert_eq!(mtu.next_probe(Time::from_millis(600_010)), Some(1452));
+        mtu.on_probe_sent(packet, 1452);
+        assert!(mtu.on_probe_acked(packet));
+        assert_eq!((mtu.current(), mtu.next_probe(Time::from_millis(600_011))), (1452, None));
     }
 
     #[test]

@@ -166,7 +166,8 @@ impl Connection {
         self.release.plan(now, self.recovery.release_time().filter(|_| room));
         // Who never runs out of data looks for a larger size all the same.
         let largest = if limit == usize::MAX { writer.max_packet_size(peer) } else { 0 };
-        let mtu_probe = self.mtu.next_probe().filter(|size| room && !probing && *size <= largest);
+        let mtu_probe =
+            self.mtu.next_probe(now).filter(|size| room && !probing && *size <= largest);
         if let Some(size) = mtu_probe.filter(|size| self.recovery.can_send(*size as u64)) {
             let (wanted, ecn) = ([false, false, true], Ecn::NotEct);
             return Some(Allowance { size, eliciting: true, wanted, probe: true, ecn });
