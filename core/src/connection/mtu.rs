@@ -164,7 +164,7 @@ impl MtuDiscovery {
 /// Gains below this are not worth a probe, in bytes.
 const MIN_STEP: usize = 20;
 /// RFC 8899 §5.1.1: how long after a size failed it is probed again.
-const RAISE_AFTER: Duration = Duration::from_secs(600);
+const RAISE_AFTER: Duration = Duration::from_mins(10);
 /// So many full-sized losses in a row, without an acknowledgement of one, are no accident.
 const BLACK_HOLE_LOSSES: u8 = 48;
 /// So many probe timeouts in a row are worth a try with smaller packets.
