@@ -206,7 +206,9 @@ fn what_cannot_be_said_in_http3_is_refused() {
     let refused =
         |request: http::request::Builder| request_fields(&request.body(()).unwrap()).is_err();
     assert!(refused(Request::get("/relative")));
-    assert!(refused(Request::connect("example.org:443")));
+    assert!(refused(Request::connect("https://example.org/")));
+    assert!(refused(Request::connect("example.org")));
+    assert!(!refused(Request::connect("example.org:443")));
     assert!(refused(Request::get("https://me@example.org/")));
     assert!(refused(Request::get("https://a/").header("host", "b")));
     assert!(refused(Request::get("https://a/").header("connection", "close")));
