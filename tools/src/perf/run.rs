@@ -121,8 +121,9 @@ pub fn handshakes(
                 other => return Err(format!("a connection ended early: {other}")),
             }
         }
-        if crowd.pool.is_empty() {
-            return Ok(Handshakes { count, resumed, elapsed: crowd.event_loop.now() - begin });
+        let elapsed = crowd.event_loop.now() - begin;
+        if crowd.pool.is_empty() && elapsed >= time {
+            return Ok(Handshakes { count, resumed, elapsed });
         }
     }
 }
