@@ -54,6 +54,8 @@ pub struct ConnectionState {
     pub max_datagram: Option<usize>,
     /// Its statistics, and how many times they were looked up.
     pub stats: (u64, ConnectionStats),
+    /// It was told to end, and whether at once.
+    pub is_to_end: Option<bool>,
     /// What the application wants of the I/O thread.
     pub orders: Vec<Order>,
     /// How many datagrams are among them.
@@ -165,6 +167,7 @@ impl SharedConnection {
             datagrams: VecDeque::new(),
             max_datagram: None,
             stats: Default::default(),
+            is_to_end: None,
             orders: Vec::new(),
             waiting_datagrams: 0,
             is_woken: false,
@@ -253,6 +256,13 @@ impl SharedConnection {
         })
     }
 
+    /// One of the peer's streams was reset and is over, which makes room for another: nobody shall have
+    /// to accept it, or the peer could make the queue as long as it likes.
+    pub(crate) fn withdraw(&self, stream: &Arc<SharedStream>) {
+        let is_another = |(_, other): &(u64, Arc<SharedStream>)| !Arc::ptr_eq(other, stream);
+        self.state.with(|state| state.incoming[slot(stream.direction)].retain(is_another));
+    }
+
     /// Sends a datagram once there is room in the queue.
     pub fn send_datagram(&self, waiter: impl Waiter, data: &Bytes) -> Poll<Result<()>> {
         let sent = waiter.until(&self.state, News::OUT, |state| {
@@ -291,7 +301,14 @@ impl SharedConnection {
 
     /// Ends it: at once, or when what was written to its streams is delivered.
     pub fn close(&self, code: ApplicationError, reason: &str, at_once: bool) {
-        self.order(Order::Close { code, reason: reason.to_owned(), at_once });
+        let is_news = self.state.with(|state| {
+            let is_news = state.is_to_end.is_none_or(|was_at_once| at_once && !was_at_once);
+            state.is_to_end = state.is_to_end.max(Some(at_once));
+            is_news
+        });
+        if is_news {
+            self.order(Order::Close { code, reason: reason.to_owned(), at_once });
+        }
     }
 
     /// Waits until it is over.
@@ -319,3 +336,27 @@ impl SharedConnection {
 /// How many datagrams wait in each direction. Of those that come, the oldest are dropped first; who
 /// sends waits.
 pub(crate) const MAX_DATAGRAMS: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port;
+
+    #[test]
+    fn orders_that_say_nothing_new_are_not_left() {
+        let here = "127.0.0.1:0".parse().unwrap();
+        let (port, thread) = port::start("test", port::open_socket(here).unwrap(), drop).unwrap();
+        thread.join().unwrap(); // nobody obeys
+        let patience = Patience::default();
+        let connection = SharedConnection::new(1, port, here, Duration::ZERO, patience);
+        let orders = || connection.state.with(|state| state.orders.len());
+        for _ in 0..100 {
+            connection.close(ApplicationError(0), "", false);
+        }
+        assert_eq!(orders(), 1);
+        for at_once in [true, false, true] {
+            connection.close(ApplicationError(0), "", at_once);
+        }
+        assert_eq!(orders(), 2);
+    }
+}

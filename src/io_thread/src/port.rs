@@ -127,6 +127,7 @@ impl Port {
         }
         let orders = std::mem::take(&mut inbox.connects);
         drop(inbox);
+        self.count_deaths(orders.len());
         for order in orders {
             order.connection.state.change(|state| state.phase = Phase::Over(thread_ended()));
         }
