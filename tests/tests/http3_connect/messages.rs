@@ -1,0 +1,86 @@
+//! Malformed CONNECTs, and what a tunnel may carry: our server and our client, each against a peer
+//! that writes any bytes.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use protoquic::http::{ALPN, Http3ClientSession, Http3Code as Code, Http3Config};
+use protoquic::{FnFactory, Host, ServerConfig, SessionHost};
+use protoquic_tests::http3::{CONTROL, GET, data, frame, headers};
+use protoquic_tests::net::{Link, Net};
+use protoquic_tests::raw::{RawPeer, Seen, bidi, uni};
+use protoquic_tests::tls;
+
+use crate::client::saying;
+use crate::raw::{against_server, connect_with, open, request_stream, websocket};
+use crate::{Pair, on, plain, transport};
+
+#[test]
+fn malformed_connects_cost_their_stream() {
+    // RFC 9114 §4.4, RFC 8441 §4
+    let authority = (":authority", "localhost:443");
+    let path = (":path", "/");
+    let no_path = [(":protocol", "websocket"), (":scheme", "https"), authority];
+    let get = headers(&[&GET[..], &[(":protocol", "websocket")]].concat());
+    let bad = [
+        (on(), connect_with(&no_path)),
+        (on(), connect_with(&[authority, path])),
+        (on(), connect_with(&[(":protocol", "no token"), (":scheme", "https"), authority, path])),
+        (on(), get),
+        // Not asked for.
+        (Http3Config::default(), websocket()),
+    ];
+    for (config, request) in bad {
+        let (seen, log) = against_server(config, vec![uni(CONTROL), open(request)], &[], false);
+        let seen = seen.borrow();
+        let reset = seen.resets.get(&request_stream(0)).copied().map(Code);
+        assert_eq!(reset, Some(Code::MESSAGE_ERROR), "{seen:?}");
+        assert!(seen.closed.is_none() && log.borrow().targets.is_empty());
+    }
+}
+
+#[test]
+fn a_connect_without_a_port_is_a_bad_request() {
+    // RFC 9110 §9.3.6
+    let request = connect_with(&[(":authority", "localhost")]);
+    let (seen, log) = against_server(on(), vec![uni(CONTROL), bidi(request)], &[], false);
+    assert!(seen.borrow().finished.contains(&request_stream(0)));
+    assert!(log.borrow().targets.is_empty());
+}
+
+#[test]
+fn a_tunnel_carries_data_only() {
+    // RFC 9114 §4.4
+    let trailers = [websocket(), data(b"x"), headers(&[("a", "b")])].concat();
+    let (seen, _) = against_server(on(), vec![uni(CONTROL), open(trailers)], &[], false);
+    assert_eq!(seen.borrow().close_code().map(Code), Some(Code::FRAME_UNEXPECTED));
+    let fine = [websocket(), frame(0x21, b"reserved"), data(b"x")].concat();
+    let (seen, log) = against_server(on(), vec![uni(CONTROL), bidi(fine)], &[], false);
+    assert!(seen.borrow().closed.is_none() && log.borrow().received == b"x");
+}
+
+#[test]
+fn a_client_ignores_the_length_of_a_tunnel_and_takes_data_only() {
+    // RFC 9110 §9.3.6, RFC 9114 §4.4
+    let ok = headers(&[(":status", "200"), ("content-length", "1")]);
+    let promise = frame(5, &[&[0, 0, 0][..], &[0xd1, 0xd7, 0xc1]].concat());
+    for (more, expected) in [(vec![], None), (promise, Some(Code::FRAME_UNEXPECTED))] {
+        let answer = [ok.clone(), data(b"tunnel"), more].concat();
+        let seen = Rc::new(RefCell::new(Seen::default()));
+        let shared = Rc::clone(&seen);
+        let config = ServerConfig { transport: transport(), tls: tls::server(&[ALPN]) };
+        let factory = FnFactory::new(&[ALPN], config, move |connection| {
+            let mut peer = RawPeer::new([uni(CONTROL)]);
+            peer.answers.push_back(bidi(answer.clone()));
+            peer.seen = Rc::clone(&shared);
+            Box::new(SessionHost::new(connection, peer)) as Box<dyn Host>
+        });
+        let mut net = Net::new(1, Link::default(), factory);
+        net.connect_simply(ALPN, Http3ClientSession::new(Http3Config { max_pushes: 5, ..on() }));
+        let mut pair = Pair { net, log: Rc::default() };
+        let dialogue = pair.start(plain(), saying(b"x")).unwrap();
+        pair.run();
+        assert_eq!(seen.borrow().close_code().map(Code), expected);
+        assert_eq!(dialogue.state.borrow().heard, b"tunnel");
+    }
+}
