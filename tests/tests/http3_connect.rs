@@ -17,6 +17,7 @@ use protoquic::http::{
     Http3Code as Code, Http3Config, Http3ServerFactory, HttpDatagramError, Protocol,
     RequestFailure, RequestHandler, ResponseHandler, ServerExchange,
 };
+use protoquic::streams::StreamsConfig;
 use protoquic::{Direction, FnFactory, Host, Role, ServerConfig, SessionHost, StreamId};
 use protoquic_tests::http3::{CONTROL, GET, data, frame, headers, varint};
 use protoquic_tests::net::{Link, Net};
@@ -380,6 +381,45 @@ fn datagrams_are_not_sent_before_both_sides_agree_or_too_large() {
 }
 
 #[test]
+fn datagrams_are_offered_where_the_transport_takes_them() {
+    // RFC 9297 §2.1.1: who says so is sent some, and the transport ends a connection for those.
+    for (config, expected) in [(transport(), true), (Arc::default(), false)] {
+        let tls = tls::server(&[ALPN]);
+        let server = ServerConfig { transport: config, tls };
+        let backend = Rc::new(Tunnels { manner: Manner::Echo, log: Rc::default() });
+        let mut net = Net::new(5, Link::default(), Http3ServerFactory::new(backend, server, on()));
+        let session = Http3ClientSession::new(on());
+        net.connect(transport(), tls::client(&[ALPN]), session, |writer| Box::new(writer));
+        net.run_for(Duration::from_secs(1));
+        let settings = net.clients[0].session().peer_settings().copied();
+        assert_eq!(settings.map(|settings| settings.h3_datagram), Some(expected));
+    }
+}
+
+#[test]
+fn a_setting_alone_sends_no_datagrams_and_breaks_no_rule() {
+    // RFC 9297 §2.1.1 asks for no error if the setting comes without the transport's parameter; RFC
+    // 9221 §3 forbids to send then. Nor may we before our settings are sent, for which one server
+    // gives no stream.
+    let no_streams = StreamsConfig { max_streams_uni: 0, ..StreamsConfig::default() };
+    let closed = Config { streams: no_streams, ..datagrams::config() };
+    for (config, expected) in [
+        (transport(), Ok(())),
+        (Arc::default(), Err(HttpDatagramError::NotSupported)),
+        (Arc::new(closed), Err(HttpDatagramError::NotSupported)),
+    ] {
+        let settings = [0, 4, 4, 8, 1, 0x33, 1];
+        let answer = bidi(headers(&[(":status", "200")]));
+        let (mut pair, seen) = against_raw_server(config, uni(settings), answer);
+        let talk = Talk { send: vec![Bytes::from_static(b"hi")], ..Talk::default() };
+        let dialogue = pair.start(extended(), talk).unwrap();
+        pair.run();
+        assert_eq!(dialogue.state.borrow().sent, [expected]);
+        assert!(seen.borrow().closed.is_none(), "{seen:?}");
+    }
+}
+
+#[test]
 fn capsules_go_where_datagrams_do_not() {
     // RFC 9297 §3.5
     let mut pair = pair(Manner::Capsules, on());
@@ -512,6 +552,31 @@ fn a_tunnel_carries_data_only() {
     assert!(seen.borrow().closed.is_none() && log.borrow().received == b"x");
 }
 
+/// Our client, and a server that opens this stream and answers like this.
+fn against_raw_server(
+    transport: Arc<Config>,
+    control: Script,
+    answer: Script,
+) -> (Pair, Rc<RefCell<Seen>>) {
+    let seen = Rc::new(RefCell::new(Seen::default()));
+    let shared = Rc::clone(&seen);
+    let config = ServerConfig { transport, tls: tls::server(&[ALPN]) };
+    let factory = FnFactory::new(&[ALPN], config, move |connection| {
+        let mut peer = RawPeer::new([control.clone()]);
+        peer.answers.push_back(answer.clone());
+        peer.seen = Rc::clone(&shared);
+        Box::new(SessionHost::new(connection, peer)) as Box<dyn Host>
+    });
+    let mut net = Net::new(1, Link::default(), factory);
+    net.connect(
+        self::transport(),
+        tls::client(&[ALPN]),
+        Http3ClientSession::new(Http3Config { max_pushes: 5, ..on() }),
+        |writer| Box::new(writer),
+    );
+    (Pair { net, log: Rc::default() }, seen)
+}
+
 #[test]
 fn a_client_ignores_the_length_of_a_tunnel_and_takes_data_only() {
     // RFC 9110 §9.3.6, RFC 9114 §4.4
@@ -519,18 +584,7 @@ fn a_client_ignores_the_length_of_a_tunnel_and_takes_data_only() {
     let promise = frame(5, &[&[0, 0, 0][..], &[0xd1, 0xd7, 0xc1]].concat());
     for (more, expected) in [(vec![], None), (promise, Some(Code::FRAME_UNEXPECTED))] {
         let answer = [ok.clone(), data(b"tunnel"), more].concat();
-        let seen = Rc::new(RefCell::new(Seen::default()));
-        let shared = Rc::clone(&seen);
-        let config = ServerConfig { transport: transport(), tls: tls::server(&[ALPN]) };
-        let factory = FnFactory::new(&[ALPN], config, move |connection| {
-            let mut peer = RawPeer::new([uni(CONTROL)]);
-            peer.answers.push_back(bidi(answer.clone()));
-            peer.seen = Rc::clone(&shared);
-            Box::new(SessionHost::new(connection, peer)) as Box<dyn Host>
-        });
-        let mut net = Net::new(1, Link::default(), factory);
-        net.connect_simply(ALPN, Http3ClientSession::new(Http3Config { max_pushes: 5, ..on() }));
-        let mut pair = Pair { net, log: Rc::default() };
+        let (mut pair, seen) = against_raw_server(transport(), uni(CONTROL), bidi(answer));
         let dialogue = pair.start(plain(), saying(b"x")).unwrap();
         pair.run();
         assert_eq!(seen.borrow().close_code().map(Code), expected);
@@ -584,4 +638,36 @@ fn datagrams_ahead_of_their_request_wait_in_bounds() {
     let (seen, log) = against_server(on(), scripts(), &many, true);
     assert_eq!(log.borrow().datagrams, 64);
     assert!(seen.borrow().closed.is_none());
+}
+
+#[test]
+fn datagrams_for_requests_that_have_not_come_whole_wait_in_the_same_bounds() {
+    // RFC 9297 §2.1
+    let (factory, log) = server(Manner::Echo, on());
+    let mut net = Net::new(1, Link::default(), factory);
+    let (start, rest) = (websocket()[..5].to_vec(), websocket()[5..].to_vec());
+    let peer = RawPeer::new([uni(CONTROL), open(start.clone()), open(start)]);
+    net.connect(transport(), tls::client(&[ALPN]), peer, |writer| Box::new(writer));
+    net.run_for(Duration::from_secs(1));
+    let now = net.now;
+    net.clients[0].enter(now, |_, cx| {
+        for quarter in [0, 1] {
+            for _ in 0..50 {
+                let data = Bytes::copy_from_slice(&[quarter, 1]);
+                cx.send_datagram(data, DatagramOptions::default()).unwrap();
+            }
+        }
+    });
+    net.kick();
+    net.run_for(Duration::from_secs(1));
+    let now = net.now;
+    net.clients[0].enter(now, |_, cx| {
+        for index in [0, 1] {
+            let rest = Bytes::copy_from_slice(&rest);
+            cx.connection().stream_write_all(request_stream(index), rest).unwrap();
+        }
+    });
+    net.kick();
+    net.run_for(Duration::from_secs(1));
+    assert_eq!(log.borrow().datagrams, 64);
 }
