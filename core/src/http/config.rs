@@ -42,8 +42,8 @@ pub struct Http3Config {
     /// SETTINGS_ENABLE_CONNECT_PROTOCOL. Default: not.
     pub enable_connect_protocol: bool,
     /// HTTP Datagrams may be sent both ways, if the peer agrees (RFC 9297). Sent as
-    /// SETTINGS_H3_DATAGRAM. The transport must take datagrams too
-    /// ([`Config::datagrams`](crate::Config::datagrams)). Default: not.
+    /// SETTINGS_H3_DATAGRAM, if the transport takes datagrams too
+    /// ([`Config::datagrams`](crate::Config::datagrams)); else not at all. Default: not.
     pub datagrams: bool,
     /// Client: how many pushes the server may have under way at a time (RFC 9114 §4.6), at most
     /// 1000. As many unidirectional streams more must be allowed it. Default 0: it may not push.

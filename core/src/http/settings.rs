@@ -91,8 +91,8 @@ impl Settings {
         payload.freeze()
     }
 
-    /// Appends our SETTINGS frame.
-    pub(super) fn emit(config: &Http3Config, out: &mut BytesMut) {
+    /// Appends our SETTINGS frame, which says by `datagrams` whether we take HTTP Datagrams.
+    pub(super) fn emit(config: &Http3Config, datagrams: bool, out: &mut BytesMut) {
         let mut payload = BytesMut::with_capacity(64);
         let mut put = |id, value| {
             emit::varint(&mut payload, id);
@@ -104,7 +104,7 @@ impl Settings {
         if config.enable_connect_protocol {
             put(id::ENABLE_CONNECT_PROTOCOL, 1);
         }
-        if config.datagrams {
+        if datagrams {
             put(id::H3_DATAGRAM, 1);
         }
         if let Some(reserved) = config.reserved(0) {
@@ -154,7 +154,7 @@ mod tests {
     fn our_settings_are_read_back() {
         let config = Http3Config::default();
         let mut out = BytesMut::new();
-        Settings::emit(&config, &mut out);
+        Settings::emit(&config, false, &mut out);
         assert_eq!(out[0], 4);
         let settings = Settings::parse(&out[2..]).unwrap();
         assert_eq!(settings.qpack_max_table_capacity, config.qpack_max_table_capacity);

@@ -2,14 +2,13 @@
 //! connection and what is shared with the application, in whichever direction there is room.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use protoquic_core::{
     ApplicationError, CloseReason, Direction, Refuse, Session, SessionContext, Stream,
-    StreamContext, StreamError, StreamId,
+    StreamContext, StreamId,
 };
 
 use crate::Error;
@@ -17,6 +16,7 @@ use crate::connection::{
     ConnectionState, EarlyOutcome, MAX_DATAGRAMS, Order, Phase, SharedConnection, slot,
 };
 use crate::listener::SharedListener;
+use crate::openings::Openings;
 use crate::port::thread_ended;
 use crate::stream::{MAX_RECEIVED, MAX_UNSENT, Origin, ReadEnd, SharedStream, StreamState};
 use crate::wait::News;
@@ -29,9 +29,6 @@ pub(crate) struct CarrierSession {
     connection: Arc<SharedConnection>,
     /// Who waits for it, until its handshake is complete.
     listener: Option<Arc<SharedListener>>,
-    /// Streams that wait for the handshake or for the peer's permission: bidirectional ones, and
-    /// unidirectional ones.
-    unopened: [VecDeque<Arc<SharedStream>>; 2],
     /// Streams that were alive when the connection ended.
     orphans: Vec<Arc<SharedStream>>,
     closing: Option<(ApplicationError, String)>,
@@ -56,34 +53,15 @@ impl CarrierSession {
         listener: Option<Arc<SharedListener>>,
         obituaries: Obituaries,
     ) -> Self {
-        Self {
-            connection,
-            listener,
-            unopened: Default::default(),
-            orphans: Vec::new(),
-            closing: None,
-            obituaries,
-        }
+        Self { connection, listener, orphans: Vec::new(), closing: None, obituaries }
     }
 
     fn obey(&mut self, order: Order, cx: &mut SessionContext<'_, Self>) {
         match order {
-            Order::Open(stream) => {
-                let direction = stream.direction;
-                self.unopened[slot(direction)].push_back(stream);
-                self.open(direction, cx);
-            }
             Order::Look(id) => cx.wake_stream(id),
             Order::Datagram(data) => {
                 // If it finds no room now it is dropped, as any datagram may be.
                 let _ = cx.send_datagram(data, protoquic_core::DatagramOptions::default());
-            }
-            Order::Stats => {
-                let stats = cx.connection().stats();
-                self.connection.state.report(|state| {
-                    state.stats = (state.stats.0 + 1, stats);
-                    (News::OUT, ())
-                });
             }
             Order::Close { code, reason, at_once: true } => cx.close(code, &reason),
             Order::Close { code, reason, at_once: false } => self.begin_closing(code, reason, cx),
@@ -95,34 +73,23 @@ impl CarrierSession {
         if self.closing.is_some() {
             return self.fail_unopened(&Error::Finished);
         }
-        while let Some(stream) = self.unopened[slot(direction)].pop_front() {
-            if stream.state.with(|state| state.is_abandoned) {
-                continue;
-            }
-            let made = |_| CarrierStream::new(Arc::clone(&stream));
-            match cx.open_stream(direction, made) {
-                Ok(id) => {
-                    let is_abandoned = stream.state.change(|state| {
-                        state.id = Some(id);
-                        state.is_abandoned
-                    });
-                    if is_abandoned {
-                        self.connection.keep(stream); // just now
-                    }
-                }
-                Err(StreamError::LimitReached) => {
-                    self.unopened[slot(direction)].push_front(stream);
-                    return; // on_can_create_outgoing_stream will tell
-                }
-                Err(_) => self.orphans.push(stream), // the connection is over
-            }
-        }
+        self.connection.open_waiting(direction, cx);
     }
 
     fn fail_unopened(&mut self, why: &Error) {
-        for stream in self.unopened.iter_mut().flat_map(std::mem::take) {
+        let unopened =
+            |state: &mut ConnectionState| state.openings.each_mut().map(Openings::take_all);
+        for stream in self.connection.state.with(unopened).into_iter().flatten() {
             stream.state.change(|state| state.fail(why));
         }
+    }
+
+    fn note_stats(&self, cx: &mut SessionContext<'_, Self>) {
+        let stats = cx.connection().stats();
+        self.connection.state.report(|state| {
+            state.stats = (state.stats.0 + 1, stats);
+            (News::OUT, ())
+        });
     }
 
     /// Ends all streams in order; the connection ends when that is known to have arrived, or when
@@ -175,16 +142,7 @@ impl CarrierSession {
         if let Some(listener) = self.listener.take() {
             listener.state.with(|state| state.handshaking -= 1);
         }
-        let (orders, _kept) = self.connection.state.change(|state| {
-            state.phase = Phase::Over(error.clone());
-            (std::mem::take(&mut state.orders), std::mem::take(&mut state.kept))
-        });
-        for order in orders {
-            if let Order::Open(stream) = order {
-                self.orphans.push(stream);
-            }
-        }
-        self.fail_unopened(error);
+        self.connection.end(error);
         for stream in self.orphans.drain(..) {
             stream.state.change(|state| state.fail(error));
         }
@@ -201,6 +159,7 @@ impl Session for CarrierSession {
     type Stream = CarrierStream;
 
     fn on_early_data_ready(&mut self, cx: &mut SessionContext<'_, Self>) {
+        self.note_datagram_size(cx);
         self.connection.state.change(|state| {
             state.phase = Phase::Early;
             state.early = EarlyOutcome::Undecided;
@@ -257,14 +216,23 @@ impl Session for CarrierSession {
     }
 
     fn on_wake(&mut self, cx: &mut SessionContext<'_, Self>) {
-        let orders = self.connection.state.report(|state| {
+        let (orders, opens, wants_stats) = self.connection.state.report(|state| {
             state.is_woken = false;
             let news = if state.waiting_datagrams > 0 { News::OUT } else { News::NONE };
             state.waiting_datagrams = 0;
-            (news, std::mem::take(&mut state.orders))
+            let opens = !state.openings.iter().all(Openings::is_empty);
+            let wants_stats = std::mem::take(&mut state.wants_stats);
+            (news, (std::mem::take(&mut state.orders), opens, wants_stats))
         });
+        if opens {
+            self.open(Direction::Bidirectional, cx);
+            self.open(Direction::Unidirectional, cx);
+        }
         for order in orders {
             self.obey(order, cx);
+        }
+        if wants_stats {
+            self.note_stats(cx);
         }
         self.note_datagram_size(cx);
     }
@@ -317,9 +285,15 @@ impl Drop for CarrierSession {
 }
 
 impl CarrierStream {
-    fn new(stream: Arc<SharedStream>) -> Self {
+    pub(crate) fn new(stream: Arc<SharedStream>) -> Self {
         let is_sent = !stream.sends();
         Self { stream, is_sent, finished: false, staged: BytesMut::new(), is_closed: false }
+    }
+
+    /// Serves this stream from now on.
+    pub(crate) fn serve(&mut self, stream: &Arc<SharedStream>) {
+        let spare = std::mem::replace(&mut self.stream, Arc::clone(stream));
+        stream.inherit(&spare);
     }
 
     fn receive(&mut self, cx: &mut StreamContext<'_, CarrierSession>) {
@@ -410,14 +384,7 @@ impl Stream<CarrierSession> for CarrierStream {
         self.send(cx);
     }
 
-    fn on_reset(&mut self, code: ApplicationError, cx: &mut StreamContext<'_, CarrierSession>) {
-        if !self.stream.sends() {
-            // It is over, which makes room for another: nobody shall have to accept it.
-            let is_another =
-                |(_, stream): &(u64, Arc<SharedStream>)| !Arc::ptr_eq(stream, &self.stream);
-            let at = slot(self.stream.direction);
-            cx.session().connection.state.with(|state| state.incoming[at].retain(is_another));
-        }
+    fn on_reset(&mut self, code: ApplicationError, _cx: &mut StreamContext<'_, CarrierSession>) {
         self.stream.state.change(|state| {
             state.read_end.get_or_insert(ReadEnd::Failed(Error::Reset(code)));
         });
@@ -443,12 +410,16 @@ impl Stream<CarrierSession> for CarrierStream {
     /// What has been handed on outlives it: nothing more can come or go.
     fn on_close(&mut self, session: &mut CarrierSession) {
         self.is_closed = true;
-        let is_orphan = self.stream.state.with(|state| {
+        let (is_orphan, is_lost) = self.stream.state.with(|state| {
             let reads = self.stream.receives() && state.read_end.is_none();
-            reads || self.stream.sends() && !self.is_sent
+            let is_lost = matches!(state.read_end, Some(ReadEnd::Failed(_)));
+            (reads || self.stream.sends() && !self.is_sent, is_lost)
         });
         if is_orphan {
             session.orphans.push(Arc::clone(&self.stream));
+        }
+        if is_lost && !self.stream.is_ours {
+            session.connection.withdraw(&self.stream);
         }
     }
 }

@@ -1,19 +1,15 @@
 //! Malformed CONNECTs, and what a tunnel may carry: our server and our client, each against a peer
 //! that writes any bytes.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
-use protoquic::http::{ALPN, Http3ClientSession, Http3Code as Code, Http3Config};
-use protoquic::{FnFactory, Host, ServerConfig, SessionHost};
+use protoquic::http::{Http3Code as Code, Http3Config};
 use protoquic_tests::http3::{CONTROL, GET, data, frame, headers};
-use protoquic_tests::net::{Link, Net};
-use protoquic_tests::raw::{RawPeer, Seen, bidi, uni};
-use protoquic_tests::tls;
+use protoquic_tests::raw::{bidi, uni};
 
 use crate::client::saying;
-use crate::raw::{against_server, connect_with, open, request_stream, websocket};
-use crate::{Pair, on, plain, transport};
+use crate::raw::{
+    against_raw_server, against_server, connect_with, open, request_stream, websocket,
+};
+use crate::{on, plain, transport};
 
 #[test]
 fn malformed_connects_cost_their_stream() {
@@ -66,18 +62,7 @@ fn a_client_ignores_the_length_of_a_tunnel_and_takes_data_only() {
     let promise = frame(5, &[&[0, 0, 0][..], &[0xd1, 0xd7, 0xc1]].concat());
     for (more, expected) in [(vec![], None), (promise, Some(Code::FRAME_UNEXPECTED))] {
         let answer = [ok.clone(), data(b"tunnel"), more].concat();
-        let seen = Rc::new(RefCell::new(Seen::default()));
-        let shared = Rc::clone(&seen);
-        let config = ServerConfig { transport: transport(), tls: tls::server(&[ALPN]) };
-        let factory = FnFactory::new(&[ALPN], config, move |connection| {
-            let mut peer = RawPeer::new([uni(CONTROL)]);
-            peer.answers.push_back(bidi(answer.clone()));
-            peer.seen = Rc::clone(&shared);
-            Box::new(SessionHost::new(connection, peer)) as Box<dyn Host>
-        });
-        let mut net = Net::new(1, Link::default(), factory);
-        net.connect_simply(ALPN, Http3ClientSession::new(Http3Config { max_pushes: 5, ..on() }));
-        let mut pair = Pair { net, log: Rc::default() };
+        let (mut pair, seen) = against_raw_server(transport(), uni(CONTROL), bidi(answer));
         let dialogue = pair.start(plain(), saying(b"x")).unwrap();
         pair.run();
         assert_eq!(seen.borrow().close_code().map(Code), expected);

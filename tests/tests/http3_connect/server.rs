@@ -42,8 +42,8 @@ pub(crate) struct Log {
 }
 
 pub(crate) struct Tunnels {
-    manner: Manner,
-    log: Rc<RefCell<Log>>,
+    pub(crate) manner: Manner,
+    pub(crate) log: Rc<RefCell<Log>>,
 }
 
 impl Backend for Tunnels {
