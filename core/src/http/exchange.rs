@@ -293,6 +293,8 @@ impl ExchangeState {
                     ));
                 }
                 Ok(Some(Incoming::End)) => self.is_received = true,
+                // A stream that has a header section is none of a session.
+                Ok(Some(Incoming::WebTransport(_))) => return None,
                 Ok(None) => return None,
                 Err(fault) => self.fault = Some(fault),
             }

@@ -15,6 +15,7 @@ use super::request_stream::RequestStream;
 use super::settings::Settings;
 use super::transport::Transport;
 use super::uni_stream::{IncomingUni, UniKind, UniStream};
+use super::webtransport::WebTransportStream;
 use crate::error::ApplicationError;
 use crate::session::{Refuse, Session, SessionContext, Stream, StreamContext};
 use crate::types::{Direction, Role, StreamId};
@@ -90,8 +91,9 @@ impl<B: Backend + 'static> Session for Http3ServerSession<B> {
     ) {
         if direction == Direction::Unidirectional {
             plumbing::open_streams(self, cx);
-            plumbing::settle(self, cx);
         }
+        self.http.on_webtransport_can_open(direction);
+        plumbing::settle(self, cx);
     }
 
     fn on_datagram_received(&mut self, data: Bytes, cx: &mut SessionContext<'_, Self>) {
@@ -120,6 +122,10 @@ impl<B: Backend + 'static> Http3Session for Http3ServerSession<B> {
         Http3ServerStream(Kind::Uni(UniStream::Outgoing(kind)))
     }
 
+    fn webtransport_stream(stream: WebTransportStream) -> Http3ServerStream {
+        Http3ServerStream(Kind::WebTransport(stream))
+    }
+
     fn on_settle(&mut self, cx: &mut SessionContext<'_, Self>) {
         let http = &mut self.http;
         while http.pushes.has_waiting() && http.has_critical_streams() {
@@ -143,6 +149,7 @@ enum Kind {
     Request(Box<RequestStream>),
     Push(Box<PushStream>),
     Uni(UniStream),
+    WebTransport(WebTransportStream),
 }
 
 /// Lends a request stream what it needs.
@@ -159,11 +166,29 @@ fn with_parts<B: Backend + 'static>(
 impl<B: Backend + 'static> Stream<Http3ServerSession<B>> for Http3ServerStream {
     fn on_data_available(&mut self, cx: &mut StreamContext<'_, Http3ServerSession<B>>) {
         match &mut self.0 {
-            Kind::Uni(stream) => stream.on_data_available(cx),
-            Kind::Request(stream) => with_parts(cx, |http, backend, io| {
-                stream.on_data_available(http, backend, io);
-            }),
+            Kind::Uni(stream) => {
+                stream.on_data_available(cx);
+                if stream.is_webtransport() {
+                    let mut stream = WebTransportStream::after_type(cx.id());
+                    stream.on_data_available(cx);
+                    self.0 = Kind::WebTransport(stream);
+                }
+            }
+            Kind::Request(stream) => {
+                let id = cx.id();
+                let mut found = None;
+                with_parts(cx, |http, backend, io| {
+                    stream.on_data_available(http, backend, io);
+                    found = stream
+                        .take_webtransport()
+                        .map(|session| WebTransportStream::of_session(session, id, http, io));
+                });
+                if let Some(stream) = found {
+                    self.0 = Kind::WebTransport(stream);
+                }
+            }
             Kind::Push(_) => {}
+            Kind::WebTransport(stream) => stream.on_data_available(cx),
         }
     }
 
@@ -172,6 +197,7 @@ impl<B: Backend + 'static> Stream<Http3ServerSession<B>> for Http3ServerStream {
             Kind::Uni(_) => UniStream::on_can_write(cx),
             Kind::Request(stream) => with_parts(cx, |http, _, io| stream.on_can_write(http, io)),
             Kind::Push(stream) => with_parts(cx, |http, _, io| stream.on_can_write(http, io)),
+            Kind::WebTransport(_) => WebTransportStream::on_can_write(cx),
         }
     }
 
@@ -186,6 +212,7 @@ impl<B: Backend + 'static> Stream<Http3ServerSession<B>> for Http3ServerStream {
                 stream.on_reset(code.into(), http, io);
             }),
             Kind::Push(_) => {}
+            Kind::WebTransport(_) => WebTransportStream::on_reset(code, cx),
         }
     }
 
@@ -200,6 +227,7 @@ impl<B: Backend + 'static> Stream<Http3ServerSession<B>> for Http3ServerStream {
                 stream.on_stop_sending(code.into(), http, io);
             }),
             Kind::Push(stream) => with_parts(cx, |http, _, _| stream.on_over(http)),
+            Kind::WebTransport(_) => WebTransportStream::on_stop_sending(code, cx),
         }
     }
 
@@ -207,7 +235,7 @@ impl<B: Backend + 'static> Stream<Http3ServerSession<B>> for Http3ServerStream {
         match &mut self.0 {
             Kind::Request(stream) => with_parts(cx, |http, _, _| stream.on_all_data_acked(http)),
             Kind::Push(stream) => with_parts(cx, |http, _, _| stream.on_over(http)),
-            Kind::Uni(_) => {}
+            Kind::Uni(_) | Kind::WebTransport(_) => {}
         }
     }
 
@@ -215,6 +243,7 @@ impl<B: Backend + 'static> Stream<Http3ServerSession<B>> for Http3ServerStream {
         match &mut self.0 {
             Kind::Request(stream) => stream.on_close(&mut session.http),
             Kind::Push(stream) => stream.on_over(&mut session.http),
+            Kind::WebTransport(stream) => stream.on_close(&mut session.http),
             Kind::Uni(_) => {}
         }
     }
