@@ -429,7 +429,7 @@ impl Stream<Http3ClientSession> for Http3ClientStream {
         match &mut self.0 {
             Kind::Uni(stream) => stream.on_reset(cx),
             Kind::Push(stream) => stream.on_stream_reset(code, cx),
-            Kind::WebTransport(_) => WebTransportStream::on_reset(code, cx),
+            Kind::WebTransport(stream) => stream.on_reset(code, cx),
             Kind::Request(_, stream) => {
                 with_parts(cx, |http, io| stream.on_reset(code.into(), http, io));
             }
@@ -444,7 +444,7 @@ impl Stream<Http3ClientSession> for Http3ClientStream {
         match &mut self.0 {
             Kind::Uni(stream) => stream.on_stop_sending(code, cx),
             Kind::Push(_) => {}
-            Kind::WebTransport(_) => WebTransportStream::on_stop_sending(code, cx),
+            Kind::WebTransport(stream) => stream.on_stop_sending(code, cx),
             Kind::Request(_, stream) => stream.on_stop_sending(),
         }
     }

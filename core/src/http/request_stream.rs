@@ -79,6 +79,11 @@ impl RequestStream {
         self.settle(http, io);
     }
 
+    /// Whether its header section is not complete.
+    pub(super) fn awaits_head(&self) -> bool {
+        self.phase == Phase::Head
+    }
+
     /// The WebTransport session that this stream turned out to be one of. Once.
     pub(super) fn take_webtransport(&mut self) -> Option<u64> {
         self.webtransport.take()

@@ -152,6 +152,16 @@ enum Kind {
     WebTransport(WebTransportStream),
 }
 
+impl Http3ServerStream {
+    /// Where a stream may be a WebTransport session's, what it says comes before what became of it.
+    fn decide<B: Backend + 'static>(&mut self, cx: &mut StreamContext<'_, Http3ServerSession<B>>) {
+        let may_be = cx.session().http.offers_webtransport();
+        if may_be && matches!(&self.0, Kind::Request(stream) if stream.awaits_head()) {
+            self.on_data_available(cx);
+        }
+    }
+}
+
 /// Lends a request stream what it needs.
 fn with_parts<B: Backend + 'static>(
     cx: &mut StreamContext<'_, Http3ServerSession<B>>,
@@ -206,13 +216,14 @@ impl<B: Backend + 'static> Stream<Http3ServerSession<B>> for Http3ServerStream {
         code: ApplicationError,
         cx: &mut StreamContext<'_, Http3ServerSession<B>>,
     ) {
+        self.decide(cx);
         match &mut self.0 {
             Kind::Uni(stream) => stream.on_reset(cx),
             Kind::Request(stream) => with_parts(cx, |http, _, io| {
                 stream.on_reset(code.into(), http, io);
             }),
             Kind::Push(_) => {}
-            Kind::WebTransport(_) => WebTransportStream::on_reset(code, cx),
+            Kind::WebTransport(stream) => stream.on_reset(code, cx),
         }
     }
 
@@ -221,13 +232,14 @@ impl<B: Backend + 'static> Stream<Http3ServerSession<B>> for Http3ServerStream {
         code: ApplicationError,
         cx: &mut StreamContext<'_, Http3ServerSession<B>>,
     ) {
+        self.decide(cx);
         match &mut self.0 {
             Kind::Uni(stream) => stream.on_stop_sending(code, cx),
             Kind::Request(stream) => with_parts(cx, |http, _, io| {
                 stream.on_stop_sending(code.into(), http, io);
             }),
             Kind::Push(stream) => with_parts(cx, |http, _, _| stream.on_over(http)),
-            Kind::WebTransport(_) => WebTransportStream::on_stop_sending(code, cx),
+            Kind::WebTransport(stream) => stream.on_stop_sending(code, cx),
         }
     }
 

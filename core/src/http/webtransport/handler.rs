@@ -157,8 +157,6 @@ impl SessionHandler {
     fn read<R>(&mut self, exchange: &mut Exchange<'_, R>) {
         loop {
             match self.reader.poll() {
-                // §5: nothing follows a close.
-                Ok(Some(_)) if self.ending.peer_closed => {}
                 Ok(Some(capsule)) if capsule.kind == CLOSE => {
                     match capsules::parse_close(&capsule.value) {
                         Some((code, reason)) => self.on_close_capsule(code, reason, exchange),
@@ -176,7 +174,7 @@ impl SessionHandler {
             }
             if let Some(piece) = exchange.read_body() {
                 if self.ending.peer_closed && !piece.is_empty() {
-                    return self.fail("data after the close of a session", exchange);
+                    return self.fail(AFTER_CLOSE, exchange);
                 }
                 self.reader.push(piece);
                 continue;
@@ -190,6 +188,9 @@ impl SessionHandler {
         self.ending.peer_closed = true;
         if self.phase != Phase::Over {
             self.end(&WebTransportEnd::Closed { code, reason }, exchange);
+        }
+        if !self.reader.is_used_up() {
+            self.fail(AFTER_CLOSE, exchange);
         }
     }
 
@@ -305,6 +306,9 @@ impl ResponseHandler for SessionHandler {
         self.break_off(failure);
     }
 }
+
+/// §5: nothing follows a close.
+const AFTER_CLOSE: &str = "data after the close of a session";
 
 /// How many datagrams wait for a session that is not there yet.
 const MAX_EARLY_DATAGRAMS: usize = 64;

@@ -39,6 +39,8 @@ struct SessionState {
     is_over: bool,
     /// The peer asked for its end, or goes away; the visitor does not know.
     is_draining: bool,
+    /// The visitor knows.
+    told_draining: bool,
     /// We go away: the peer is to be asked for its end.
     wants_drain: bool,
     /// A stream was refused; and may be opened now.
@@ -138,7 +140,10 @@ impl WebTransports {
     /// Whether the peer has asked for the end of a session. True once.
     pub(super) fn take_draining(&mut self, id: StreamId) -> bool {
         let session = self.sessions.get_mut(&id);
-        session.is_some_and(|session| std::mem::take(&mut session.is_draining))
+        session.is_some_and(|session| {
+            std::mem::take(&mut session.is_draining)
+                && !std::mem::replace(&mut session.told_draining, true)
+        })
     }
 
     /// Whether the peer is to be asked for the end of a session. True once.

@@ -121,16 +121,27 @@ impl WebTransportStream {
     }
 
     pub(in crate::http) fn on_reset<S: Http3Session>(
+        &mut self,
         code: ApplicationError,
         cx: &mut StreamContext<'_, S>,
     ) {
+        self.read_front(cx);
         note(cx, |http, id| http.on_webtransport_reset(id, code.into()));
     }
 
+    /// What a stream is may be known only now: what it says comes before what became of it.
+    fn read_front<S: Http3Session>(&mut self, cx: &mut StreamContext<'_, S>) {
+        if !matches!(self.front, Front::Read) {
+            self.on_data_available(cx);
+        }
+    }
+
     pub(in crate::http) fn on_stop_sending<S: Http3Session>(
+        &mut self,
         code: ApplicationError,
         cx: &mut StreamContext<'_, S>,
     ) {
+        self.read_front(cx);
         note(cx, |http, id| {
             http.note_webtransport(id, |news| news.stopped = Some(code.into()));
         });
