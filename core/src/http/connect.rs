@@ -55,14 +55,14 @@ pub(super) fn is_webtransport(request: &Request<()>) -> bool {
     is_extended(request) && protocol.is_some_and(|name| name.as_str() == PROTOCOL_WEBTRANSPORT)
 }
 
-/// The `:protocol` of WebTransport (draft-ietf-webtrans-http3-07 §3.2).
+/// The `:protocol` of WebTransport (draft-ietf-webtrans-http3-07 §3.3).
 pub(super) const PROTOCOL_WEBTRANSPORT: &str = "webtransport";
 
 /// Whether a request may be sent to a server with these settings, which may not have come yet.
 pub(super) fn may_go(request: &Request<()>, settings: Option<&Settings>) -> bool {
     // RFC 8441 §3: no :protocol before the server has said that it takes it.
     let taken = |settings: &Settings| {
-        // draft-ietf-webtrans-http3-07 §3.2: nor a session before it has said that it takes them.
+        // draft-ietf-webtrans-http3-07 §3.1: nor a session before it has said that it takes them.
         settings.enable_connect_protocol
             && (!is_webtransport(request) || settings.takes_webtransport())
     };

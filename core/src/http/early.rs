@@ -73,7 +73,7 @@ impl EarlySettings {
             && settings.max_field_section_size >= before.max_field_section_size
             && settings.enable_connect_protocol >= before.enable_connect_protocol
             && settings.h3_datagram >= before.h3_datagram
-            // draft-ietf-webtrans-http3-07 §3.2
+            // draft-ietf-webtrans-http3-07 §3.3
             && settings.webtransport_limit() >= before.webtransport_limit();
         // RFC 9114 §7.2.4.2
         if kept {

@@ -24,6 +24,8 @@ pub(super) struct RequestStream {
     held: Option<Box<RequestHead>>,
     /// It turned out to be a stream of this WebTransport session.
     webtransport: Option<u64>,
+    /// It came after the last request that is served, and may only be a session's stream.
+    is_too_late: bool,
     /// Whether the connection still counts this request.
     is_counted: bool,
 }
@@ -46,13 +48,14 @@ impl std::fmt::Debug for RequestStream {
 }
 
 impl RequestStream {
-    pub(super) fn new(id: StreamId) -> Self {
+    pub(super) fn new(id: StreamId, is_too_late: bool) -> Self {
         Self {
             state: ExchangeState::new(id, Method::GET),
             handler: None,
             phase: Phase::Head,
             held: None,
             webtransport: None,
+            is_too_late,
             is_counted: true,
         }
     }
@@ -182,7 +185,10 @@ impl RequestStream {
         backend: &dyn Backend,
         io: &mut dyn Transport,
     ) {
-        if !webtransport::must_wait(&head.request, http) {
+        if self.is_too_late {
+            let reason = "a request after the last one that is served";
+            self.state.fault = Some(Fault::stream(Http3Code::REQUEST_REJECTED, reason));
+        } else if !webtransport::must_wait(&head.request, http) {
             self.start(*head, http, backend, io);
         } else if http.is_head_late(self.state.id) {
             self.state.fault = Some(late());

@@ -69,13 +69,15 @@ impl<B: Backend + 'static> Session for Http3ServerSession<B> {
             let stream = UniStream::Incoming(IncomingUni::new());
             return Ok(Http3ServerStream(Kind::Uni(stream)));
         }
-        if self.http.shutdown.refuses() {
+        let refuses = self.http.shutdown.refuses();
+        // draft-ietf-webtrans-http3-07 §4.6: streams of sessions are still welcome.
+        if refuses && !self.http.webtransport.has_open() {
             // RFC 9114 §5.2
             return Err(Refuse(Http3Code::REQUEST_REJECTED.into()));
         }
         self.http.on_request_opened(id);
         plumbing::settle(self, cx);
-        let stream = Box::new(RequestStream::new(id));
+        let stream = Box::new(RequestStream::new(id, refuses));
         Ok(Http3ServerStream(Kind::Request(stream)))
     }
 

@@ -17,12 +17,12 @@ use protoquic_tests::tls;
 use super::{Sessions, on, server, transport};
 
 /// The start of a control stream with the settings of a client that takes part.
-fn control() -> Script {
+pub(super) fn control() -> Script {
     let settings = [varint(0x08), vec![1, 0x33, 1], varint(0xc671_706a), vec![5]].concat();
     uni([vec![0], frame(4, &settings)].concat())
 }
 
-fn connect(path: &str) -> Script {
+pub(super) fn connect(path: &str) -> Script {
     let fields = [
         (":method", "CONNECT"),
         (":protocol", "webtransport"),
@@ -40,13 +40,13 @@ fn saying(path: &str, capsules: &[u8], end: End) -> Script {
 }
 
 /// A stream of a session, with this content.
-fn in_session(direction: Direction, session: u64, text: &[u8]) -> Script {
+pub(super) fn in_session(direction: Direction, session: u64, text: &[u8]) -> Script {
     let front = if direction == Direction::Bidirectional { 0x41 } else { 0x54 };
     let bytes = [&varint(front)[..], &varint(session), text].concat();
     Script { direction, bytes, end: End::Fin }
 }
 
-fn request(index: u64) -> StreamId {
+pub(super) fn request(index: u64) -> StreamId {
     StreamId::new(Role::Client, Direction::Bidirectional, index)
 }
 
@@ -128,7 +128,7 @@ fn the_settings_of_draft_02_do_as_well() {
 
 #[test]
 fn sessions_beyond_the_limit_are_rejected() {
-    // §3.2
+    // §3.4
     let many = [vec![control()], vec![connect("/echo"); 5]].concat();
     let (seen, _) = against(on(), many);
     let resets = seen.borrow().resets.clone();

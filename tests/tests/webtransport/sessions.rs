@@ -1,12 +1,24 @@
 //! How sessions begin and end.
 
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::StatusCode;
 use protoquic::http::webtransport::{WebTransportEnd, to_http3_code};
-use protoquic::http::{ExchangeError, Http3Config, HttpDatagramError, RequestFailure};
+use protoquic::http::{
+    ALPN, ExchangeError, Http3Code, Http3Config, HttpDatagramError, RequestFailure,
+};
 use protoquic::{Direction, StreamError};
 
-use super::{on, pair, pair_with, transport};
+use protoquic_tests::http3::{GET, headers};
+use protoquic_tests::net::{Link, Net};
+use protoquic_tests::raw::{RawPeer, bidi};
+use protoquic_tests::tls;
+
+use super::rules::{connect, control, in_session, request};
+use super::{on, pair, pair_with, server, transport};
 
 fn closed(code: u32, reason: &str) -> Option<WebTransportEnd> {
     Some(WebTransportEnd::Closed { code, reason: reason.to_owned() })
@@ -22,7 +34,7 @@ fn a_server_may_reject_a_session() {
 
 #[test]
 fn a_server_that_offers_none_is_not_asked() {
-    // draft-ietf-webtrans-http3-07 §3.2
+    // draft-ietf-webtrans-http3-07 §3.1
     let http = Http3Config { webtransport_sessions: 0, datagrams: true, ..on() };
     let http = Http3Config { enable_connect_protocol: true, ..http };
     let mut pair = pair_with(http, transport());
@@ -34,7 +46,7 @@ fn a_server_that_offers_none_is_not_asked() {
 
 #[test]
 fn a_client_keeps_to_the_number_of_sessions() {
-    // §3.2
+    // §3.4
     let http = Http3Config { webtransport_sessions: 2, ..on() };
     let mut pair = pair_with(http, transport());
     let (first, player) = pair.open("/echo").unwrap();
@@ -127,6 +139,32 @@ fn who_goes_away_drains_the_sessions() {
     assert_eq!(client.log.borrow().drains, 1);
     assert_eq!(client.end(), None);
     assert_eq!(pair.open("/play").err(), Some(ExchangeError::GoingAway));
+}
+
+#[test]
+fn streams_of_a_session_go_on_after_a_goaway() {
+    // §4.6; RFC 9114 §5.2: requests do not.
+    let (factory, _) = server(on());
+    let mut net = Net::new(1, Link::default(), factory);
+    let peer = RawPeer::new([control(), connect("/echo")]);
+    let seen = Rc::clone(&peer.seen);
+    net.connect(Arc::new(transport()), tls::client(&[ALPN]), peer, |writer| Box::new(writer));
+    net.run_for(Duration::from_secs(1));
+    let now = net.now;
+    net.server.stop_accepting_new_connections(now);
+    net.kick();
+    net.run_for(Duration::from_secs(1));
+    let late = [in_session(Direction::Bidirectional, 0, b"late"), bidi(headers(&GET))];
+    let now = net.now;
+    net.clients[0].enter(now, |session, cx| {
+        session.scripts = late.into();
+        session.run(cx);
+    });
+    net.kick();
+    net.run_for(Duration::from_secs(1));
+    let seen = seen.borrow();
+    assert_eq!(seen.data[&request(1)], b"late");
+    assert_eq!(seen.resets.get(&request(2)), Some(&Http3Code::REQUEST_REJECTED.0));
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::session::SessionContext;
 
 /// A configuration with everything that sessions need.
 pub(in crate::http) fn complete(config: Arc<Http3Config>) -> Arc<Http3Config> {
-    // §3.1: both extended CONNECT and datagrams.
+    // §3.1, §3.2: both extended CONNECT and datagrams.
     if config.webtransport_sessions == 0 || (config.enable_connect_protocol && config.datagrams) {
         return config;
     }
@@ -43,7 +43,7 @@ pub(in crate::http) fn refusal(request: &Request<()>, http: &Http3Connection) ->
     if !http.peer_settings().is_some_and(|settings| settings.takes_webtransport()) {
         return Some(Fault::message("a WebTransport session without the settings for it"));
     }
-    // §3.2: the client was told how many there may be.
+    // §3.4: the client was told how many there may be.
     if http.webtransport.live() >= http.config().webtransport_sessions {
         let reason = "more WebTransport sessions than are allowed";
         return Some(Fault::stream(Http3Code::REQUEST_REJECTED, reason));
@@ -122,7 +122,7 @@ impl Http3ClientSession {
         if request.uri().scheme_str() != Some("https") {
             return Err(ExchangeError::Invalid("a WebTransport session needs an https URI"));
         }
-        // §3.2: before the server has said how many, one.
+        // §3.4: before the server has said how many, one.
         let limit = self.http.peer_settings().map_or(1, |settings| settings.webtransport_limit());
         if limit > 0 && self.http.webtransport.live() >= limit {
             return Err(ExchangeError::QueueFull);

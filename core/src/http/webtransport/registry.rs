@@ -137,6 +137,11 @@ impl WebTransports {
         self.sessions.get(&id).is_some_and(|session| !session.is_over)
     }
 
+    /// Whether any session goes on.
+    pub(in crate::http) fn has_open(&self) -> bool {
+        self.sessions.values().any(|session| !session.is_over)
+    }
+
     /// Whether the peer has asked for the end of a session. True once.
     pub(super) fn take_draining(&mut self, id: StreamId) -> bool {
         let session = self.sessions.get_mut(&id);
