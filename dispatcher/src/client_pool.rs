@@ -10,7 +10,7 @@ use protoquic_core::{
 };
 use slab::Slab;
 
-use crate::turns::{Listed, Turns};
+use crate::turns::{InTurns, Listed, Turns};
 
 /// Connections that share a writer and an event loop.
 pub struct ClientPool<S: Session> {
@@ -106,11 +106,31 @@ impl<S: Session> ClientPool<S> {
             self.touch(key);
         }
     }
+}
 
-    fn touch(&mut self, key: usize) {
-        if let Some(member) = self.members.get_mut(key) {
-            self.turns.touch(key, &mut member.listed);
+impl<S: Session> ClientPool<S> {
+    /// Short IDs of many connections may meet: the first keeps the route, and loses it alone.
+    fn remove_route(&mut self, id: &ConnectionId, key: usize) {
+        if self.routes.get(id) == Some(&key) {
+            self.routes.remove(id);
         }
+    }
+}
+
+impl<S: Session> InTurns for ClientPool<S> {
+    type Key = usize;
+
+    fn turns(&mut self) -> &mut Turns<usize> {
+        &mut self.turns
+    }
+
+    fn writer(&mut self) -> &mut dyn PacketWriter {
+        &mut *self.writer
+    }
+
+    fn listed(&mut self, key: usize) -> Option<(&mut Turns<usize>, &mut Listed)> {
+        let member = self.members.get_mut(key)?;
+        Some((&mut self.turns, &mut member.listed))
     }
 
     fn run(&mut self, now: Time, key: usize, alarms: &mut dyn AlarmFactory) {
@@ -143,15 +163,6 @@ impl<S: Session> ClientPool<S> {
     }
 }
 
-impl<S: Session> ClientPool<S> {
-    /// Short IDs of many connections may meet: the first keeps the route, and loses it alone.
-    fn remove_route(&mut self, id: &ConnectionId, key: usize) {
-        if self.routes.get(id) == Some(&key) {
-            self.routes.remove(id);
-        }
-    }
-}
-
 impl<S: Session> PacketSink for ClientPool<S> {
     fn on_packet(&mut self, packet: ReceivedPacket) {
         let id = destination_bytes(&packet.data, self.id_length).and_then(ConnectionId::new);
@@ -172,22 +183,11 @@ impl<S: Session> EventLoopVisitor for ClientPool<S> {
     }
 
     fn on_can_write(&mut self, _now: Time) {
-        self.writer.set_writable();
-        let _ = self.writer.flush();
-        for key in self.turns.take_blocked() {
-            if let Some(member) = self.members.get_mut(key) {
-                self.turns.unblock(key, &mut member.listed);
-            }
-        }
+        self.unblock_all();
     }
 
     fn on_turn_end(&mut self, now: Time, alarms: &mut dyn AlarmFactory) {
-        let touched = self.turns.begin();
-        for key in &touched {
-            self.run(now, *key, alarms);
-        }
-        self.turns.end(touched);
-        let _ = self.writer.flush();
+        self.run_touched(now, alarms);
     }
 
     fn wants_write_event(&self) -> bool {

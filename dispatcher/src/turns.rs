@@ -1,5 +1,52 @@
 //! [`Turns`]: which of many connections are to run in this turn and which wait for the writer, each
-//! listed once. It must not know what a connection is.
+//! listed once; and [`InTurns`], how their owner runs them. It must not know what a connection is.
+
+use protoquic_core::{AlarmFactory, PacketWriter, Time};
+
+/// An owner of connections that share a writer and run in turns.
+pub(crate) trait InTurns {
+    /// What names a connection.
+    type Key: Copy;
+
+    fn turns(&mut self) -> &mut Turns<Self::Key>;
+
+    fn writer(&mut self) -> &mut dyn PacketWriter;
+
+    /// The lists, and which of them a connection is on; `None` if it lives no more.
+    fn listed(&mut self, key: Self::Key) -> Option<(&mut Turns<Self::Key>, &mut Listed)>;
+
+    /// Runs a connection, if it still lives.
+    fn run(&mut self, now: Time, key: Self::Key, alarms: &mut dyn AlarmFactory);
+
+    /// The connection runs at the end of this turn.
+    fn touch(&mut self, key: Self::Key) {
+        if let Some((turns, listed)) = self.listed(key) {
+            turns.touch(key, listed);
+        }
+    }
+
+    /// The writer can be written again: those that wait for it run at the end of this turn.
+    fn unblock_all(&mut self) {
+        self.writer().set_writable();
+        let _ = self.writer().flush();
+        for key in std::mem::take(&mut self.turns().blocked) {
+            if let Some((turns, listed)) = self.listed(key) {
+                listed.blocked = false;
+                turns.touch(key, listed);
+            }
+        }
+    }
+
+    /// Runs those that were touched, and sends what they have written.
+    fn run_touched(&mut self, now: Time, alarms: &mut dyn AlarmFactory) {
+        let touched = std::mem::take(&mut self.turns().touched);
+        for key in &touched {
+            self.run(now, *key, alarms);
+        }
+        self.turns().end(touched);
+        let _ = self.writer().flush();
+    }
+}
 
 /// The lists of an owner of connections, which have keys of type `K`.
 #[derive(Debug)]
@@ -43,25 +90,8 @@ impl<K> Turns<K> {
         }
     }
 
-    /// Those that wait for the writer, which is ready now: each is to be
-    /// [unblocked](Self::unblock).
-    pub(crate) fn take_blocked(&mut self) -> Vec<K> {
-        std::mem::take(&mut self.blocked)
-    }
-
-    /// The connection waits no longer and runs at the end of this turn.
-    pub(crate) fn unblock(&mut self, key: K, listed: &mut Listed) {
-        listed.blocked = false;
-        self.touch(key, listed);
-    }
-
-    /// Those that run in this turn. Give the list back to [`end`](Self::end).
-    pub(crate) fn begin(&mut self) -> Vec<K> {
-        std::mem::take(&mut self.touched)
-    }
-
     /// What was touched meanwhile waits for the next turn; the allocation is kept.
-    pub(crate) fn end(&mut self, mut ran: Vec<K>) {
+    fn end(&mut self, mut ran: Vec<K>) {
         ran.clear();
         ran.append(&mut self.touched);
         self.touched = ran;
@@ -75,23 +105,83 @@ impl<K> Turns<K> {
 
 #[cfg(test)]
 mod tests {
+    use protoquic_core::{Alarm, AlarmOwner, OutgoingPacket, WriteResult};
+
     use super::*;
+
+    /// A connection that finds the writer full whenever it runs.
+    #[derive(Default)]
+    struct Owner {
+        turns: Turns<usize>,
+        listed: Listed,
+        ran: usize,
+        writer: NoWriter,
+    }
+
+    #[derive(Default)]
+    struct NoWriter;
+
+    impl PacketWriter for NoWriter {
+        fn write_packet(&mut self, _packet: &OutgoingPacket<'_>) -> WriteResult {
+            WriteResult::Ok
+        }
+    }
+
+    impl InTurns for Owner {
+        type Key = usize;
+
+        fn turns(&mut self) -> &mut Turns<usize> {
+            &mut self.turns
+        }
+
+        fn writer(&mut self) -> &mut dyn PacketWriter {
+            &mut self.writer
+        }
+
+        fn listed(&mut self, key: usize) -> Option<(&mut Turns<usize>, &mut Listed)> {
+            (key == 7).then_some((&mut self.turns, &mut self.listed))
+        }
+
+        fn run(&mut self, _now: Time, key: usize, _alarms: &mut dyn AlarmFactory) {
+            self.ran += 1;
+            self.listed.on_run();
+            self.turns.block(key, &mut self.listed);
+        }
+    }
+
+    /// Has no alarms.
+    struct NoAlarms;
+
+    impl AlarmFactory for NoAlarms {
+        fn create_alarm(&mut self, _owner: AlarmOwner) -> Alarm {
+            unreachable!("nobody asks for one")
+        }
+
+        fn set_alarm(&mut self, _alarm: Alarm, _deadline: Option<Time>) {}
+
+        fn remove_alarm(&mut self, _alarm: Alarm) {}
+
+        fn next_deadline(&self) -> Option<Time> {
+            None
+        }
+
+        fn pop_expired(&mut self, _now: Time) -> Option<AlarmOwner> {
+            None
+        }
+    }
 
     #[test]
     fn a_connection_is_listed_once_however_often_it_finds_the_writer_full() {
-        let (mut turns, mut listed) = (Turns::default(), Listed::default());
-        for _ in 0..1000 {
-            turns.touch(7, &mut listed);
-            turns.touch(7, &mut listed);
-            let ran = turns.begin();
-            assert_eq!(ran, [7]);
-            listed.on_run();
-            turns.block(7, &mut listed);
-            turns.end(ran);
+        let mut owner = Owner::default();
+        for turn in 0..1000 {
+            owner.touch(7);
+            owner.touch(7);
+            owner.touch(8); // lives no more
+            owner.run_touched(Time::ZERO, &mut NoAlarms);
+            assert_eq!(owner.ran, turn + 1);
+            assert!(!owner.turns.has_work() && owner.turns.blocked == [7]);
         }
-        assert!(!turns.has_work());
-        assert_eq!(turns.take_blocked(), [7]);
-        turns.unblock(7, &mut listed);
-        assert!(turns.has_work());
+        owner.unblock_all();
+        assert!(owner.turns.has_work() && owner.turns.blocked.is_empty());
     }
 }

@@ -39,6 +39,12 @@ impl Connection {
         max_data(self.datagram_room().min(usize::try_from(peer).unwrap_or(usize::MAX)))
     }
 
+    /// Whether the peer may send us datagrams
+    /// ([`DatagramConfig::max_frame_size`](super::DatagramConfig::max_frame_size)).
+    pub fn takes_datagrams(&self) -> bool {
+        self.config.datagrams.max_frame_size > 0
+    }
+
     /// What became of this connection's datagrams.
     pub fn datagram_stats(&self) -> DatagramStats {
         self.datagrams.stats()

@@ -134,56 +134,27 @@ pub trait RequestHandler {
     }
 }
 
-impl<B: Backend + ?Sized> Backend for std::rc::Rc<B> {
-    fn on_request(
-        &self,
-        request: Request<()>,
-        exchange: &mut ServerExchange<'_>,
-    ) -> Option<Box<dyn RequestHandler>> {
-        (**self).on_request(request, exchange)
-    }
+/// Whoever holds a backend is one.
+macro_rules! holders {
+    ($($holder:ty),*) => {$(
+        impl<B: Backend + ?Sized> Backend for $holder {
+            fn on_request(
+                &self,
+                request: Request<()>,
+                exchange: &mut ServerExchange<'_>,
+            ) -> Option<Box<dyn RequestHandler>> {
+                (**self).on_request(request, exchange)
+            }
 
-    fn on_connect(
-        &self,
-        request: Request<()>,
-        exchange: &mut ServerExchange<'_>,
-    ) -> Option<Box<dyn RequestHandler>> {
-        (**self).on_connect(request, exchange)
-    }
+            fn on_connect(
+                &self,
+                request: Request<()>,
+                exchange: &mut ServerExchange<'_>,
+            ) -> Option<Box<dyn RequestHandler>> {
+                (**self).on_connect(request, exchange)
+            }
+        }
+    )*};
 }
 
-impl<B: Backend + ?Sized> Backend for std::sync::Arc<B> {
-    fn on_request(
-        &self,
-        request: Request<()>,
-        exchange: &mut ServerExchange<'_>,
-    ) -> Option<Box<dyn RequestHandler>> {
-        (**self).on_request(request, exchange)
-    }
-
-    fn on_connect(
-        &self,
-        request: Request<()>,
-        exchange: &mut ServerExchange<'_>,
-    ) -> Option<Box<dyn RequestHandler>> {
-        (**self).on_connect(request, exchange)
-    }
-}
-
-impl<B: Backend + ?Sized> Backend for Box<B> {
-    fn on_request(
-        &self,
-        request: Request<()>,
-        exchange: &mut ServerExchange<'_>,
-    ) -> Option<Box<dyn RequestHandler>> {
-        (**self).on_request(request, exchange)
-    }
-
-    fn on_connect(
-        &self,
-        request: Request<()>,
-        exchange: &mut ServerExchange<'_>,
-    ) -> Option<Box<dyn RequestHandler>> {
-        (**self).on_connect(request, exchange)
-    }
-}
+holders!(std::rc::Rc<B>, std::sync::Arc<B>, Box<B>);

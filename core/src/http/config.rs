@@ -42,8 +42,8 @@ pub struct Http3Config {
     /// SETTINGS_ENABLE_CONNECT_PROTOCOL. Default: not.
     pub enable_connect_protocol: bool,
     /// HTTP Datagrams may be sent both ways, if the peer agrees (RFC 9297). Sent as
-    /// SETTINGS_H3_DATAGRAM. The transport must take datagrams too
-    /// ([`Config::datagrams`](crate::Config::datagrams)). Default: not.
+    /// SETTINGS_H3_DATAGRAM, if the transport takes datagrams too
+    /// ([`Config::datagrams`](crate::Config::datagrams)); else not at all. Default: not.
     pub datagrams: bool,
     /// How many [WebTransport](super::webtransport) sessions a client may have at a time on one
     /// connection. Sent by both sides, as SETTINGS_WEBTRANSPORT_MAX_SESSIONS; on a client any number

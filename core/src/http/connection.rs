@@ -282,10 +282,12 @@ impl Http3Connection {
     pub(super) fn on_stream_opened(&mut self, kind: UniKind, id: StreamId, io: &mut dyn Transport) {
         let config = Arc::clone(&self.config);
         let max_push_id = self.promises.limit.checked_sub(1);
+        // Peers close connections whose settings and transport parameters contradict each other.
+        let datagrams = config.datagrams && io.takes_datagrams();
         let start = self.small(|out| match kind {
             UniKind::Control => {
                 emit::varint(out, kind.wire_type());
-                Settings::emit(&config, out);
+                Settings::emit(&config, datagrams, out);
                 if let Some(reserved) = config.reserved(1) {
                     emit::frame(out, reserved, &[]);
                 }
@@ -303,6 +305,7 @@ impl Http3Connection {
             self.grease_stream_sent = true;
             let _ = io.finish(id);
         } else {
+            self.datagrams.announced |= datagrams && kind == UniKind::Control;
             self.outgoing[kind.slot()] = Some(id);
             self.apply_peer_settings();
         }
@@ -380,10 +383,9 @@ impl Http3Connection {
     pub(super) fn on_request_opened(&mut self, id: StreamId) {
         self.active += 1;
         self.requests_end = id.as_u64() + 4;
-        if self.config.datagrams {
-            self.datagrams.on_opened(id);
-        }
-        if self.role.is_server() {
+        if self.role.is_client() {
+            self.expect_datagrams(id);
+        } else {
             self.cancels.on_request(self.now);
             self.awaiting_head.insert(id, self.now + self.config.header_deadline);
         }

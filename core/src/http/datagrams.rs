@@ -45,17 +45,19 @@ impl std::error::Error for HttpDatagramError {}
 /// Datagrams that came and were not handed on.
 #[derive(Debug, Default)]
 pub(super) struct Datagrams {
-    /// Of every exchange that is not over, if datagrams are taken at all.
+    /// Of every exchange that has begun and can still take some.
     open: BTreeMap<StreamId, VecDeque<Bytes>>,
-    /// Of requests that have not come, oldest first.
+    /// Of requests that have not come, or not whole, oldest first.
     early: VecDeque<(StreamId, Bytes)>,
+    /// Our settings have said that we take datagrams.
+    pub(super) announced: bool,
     /// Where datagrams are put together.
     scratch: BytesMut,
 }
 
 impl Datagrams {
     /// An exchange begins.
-    pub(super) fn on_opened(&mut self, id: StreamId) {
+    fn on_begun(&mut self, id: StreamId) {
         let queue = self.open.entry(id).or_default();
         self.early.retain(|(stream, data)| {
             if *stream == id {
@@ -70,7 +72,7 @@ impl Datagrams {
         self.open.contains_key(&id)
     }
 
-    /// An exchange is over. RFC 9297 §2.1: what comes for it is dropped.
+    /// An exchange takes no more. RFC 9297 §2.1: what comes for it is dropped.
     pub(super) fn on_over(&mut self, id: StreamId) {
         self.open.remove(&id);
     }
@@ -82,6 +84,13 @@ impl Datagrams {
 }
 
 impl Http3Connection {
+    /// Datagrams for this exchange have somebody to go to.
+    pub(super) fn expect_datagrams(&mut self, id: StreamId) {
+        if self.config().datagrams {
+            self.datagrams.on_begun(id);
+        }
+    }
+
     /// A DATAGRAM frame came.
     pub(super) fn on_datagram(
         &mut self,
@@ -116,7 +125,7 @@ impl Http3Connection {
                 format!("a datagram for {id}, beyond the limit"),
             ));
         }
-        if self.role().is_server() && id.as_u64() >= self.requests_end() {
+        if self.role().is_server() && (id.as_u64() >= self.requests_end() || self.awaits_head(id)) {
             // Kept for a moment; a copy, for it may share a receive buffer.
             if self.datagrams.early.len() == MAX_EARLY {
                 self.datagrams.early.pop_front();
@@ -126,10 +135,10 @@ impl Http3Connection {
         Ok(())
     }
 
-    /// Whether both sides take datagrams (RFC 9297 §2.1.1).
+    /// Whether both sides have said that they take datagrams (RFC 9297 §2.1.1).
     fn has_datagrams(&self) -> bool {
         let peer = self.peer_settings().is_some_and(|settings| settings.h3_datagram);
-        peer && self.config().datagrams
+        peer && self.datagrams.announced
     }
 
     fn send_datagram(

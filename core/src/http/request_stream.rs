@@ -206,6 +206,7 @@ impl RequestStream {
         io: &mut dyn Transport,
     ) {
         http.on_head(self.state.id);
+        http.expect_datagrams(self.state.id);
         http.prioritize(self.state.id, head.request.headers(), io);
         self.phase = Phase::Running;
         self.state.method = head.request.method().clone();
@@ -252,7 +253,8 @@ impl RequestStream {
 
     /// Hands datagrams on, if they mean anything here.
     fn receive_datagrams(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) {
-        if self.phase != Phase::Running || self.state.writer.is_over() {
+        // Who has answered and wants no more is no longer there to take any, or to break a rule.
+        if self.phase != Phase::Running || self.handler.is_none() && self.state.writer.is_over() {
             return;
         }
         while let Some(data) = http.datagrams.take(self.state.id) {
@@ -341,6 +343,7 @@ impl RequestStream {
 
     /// The response is complete. What is left of the request is of no interest.
     fn conclude(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) {
+        http.datagrams.on_over(self.state.id);
         // Who asks without a body has nothing more to say but the end, which need not be refused:
         // some clients take the refusal for a failure.
         let has_no_body = matches!(self.state.method, Method::GET | Method::HEAD);

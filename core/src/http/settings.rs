@@ -115,8 +115,8 @@ impl Settings {
         payload.freeze()
     }
 
-    /// Appends our SETTINGS frame.
-    pub(super) fn emit(config: &Http3Config, out: &mut BytesMut) {
+    /// Appends our SETTINGS frame, which says by `datagrams` whether we take HTTP Datagrams.
+    pub(super) fn emit(config: &Http3Config, datagrams: bool, out: &mut BytesMut) {
         let mut payload = BytesMut::with_capacity(64);
         let mut put = |id, value| {
             emit::varint(&mut payload, id);
@@ -128,10 +128,10 @@ impl Settings {
         if config.enable_connect_protocol {
             put(id::ENABLE_CONNECT_PROTOCOL, 1);
         }
-        if config.datagrams {
+        if datagrams {
             put(id::H3_DATAGRAM, 1);
         }
-        if config.webtransport_sessions > 0 {
+        if config.webtransport_sessions > 0 && datagrams {
             // Peers of draft-02 look for the first, others for the second.
             put(id::ENABLE_WEBTRANSPORT, 1);
             put(id::WEBTRANSPORT_MAX_SESSIONS, config.webtransport_sessions.min(VARINT_MAX));
@@ -187,7 +187,7 @@ mod tests {
     fn our_settings_are_read_back() {
         let config = Http3Config::default();
         let mut out = BytesMut::new();
-        Settings::emit(&config, &mut out);
+        Settings::emit(&config, false, &mut out);
         assert_eq!(out[0], 4);
         let settings = Settings::parse(&out[2..]).unwrap();
         assert_eq!(settings.qpack_max_table_capacity, config.qpack_max_table_capacity);

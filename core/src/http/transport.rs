@@ -44,6 +44,8 @@ pub(super) trait Transport {
     fn priority(&self, id: StreamId) -> Option<Priority>;
     /// Whether this stream of the peer's is one that we let it open.
     fn is_within_limit(&self, id: StreamId) -> bool;
+    /// Whether the peer was told that we take datagrams (RFC 9221 §3).
+    fn takes_datagrams(&self) -> bool;
     /// Queues a datagram (RFC 9221).
     fn send_datagram(&mut self, data: Bytes) -> Result<(), DatagramError>;
     /// How many bytes a datagram may have now; `None` if the peer takes none.
@@ -115,6 +117,10 @@ impl Transport for Connection {
 
     fn is_within_limit(&self, id: StreamId) -> bool {
         self.peer_may_open(id)
+    }
+
+    fn takes_datagrams(&self) -> bool {
+        Self::takes_datagrams(self)
     }
 
     fn send_datagram(&mut self, data: Bytes) -> Result<(), DatagramError> {

@@ -9,6 +9,7 @@ use protoquic_core::{AlarmFactory, ConnectionId, Time, TransportError, Transport
 use super::Dispatcher;
 use crate::buffered_packets::Waiting;
 use crate::first_packet::Admission;
+use crate::turns::InTurns;
 
 impl Dispatcher {
     /// Makes sessions for clients whose ClientHello is whole, at most so many, those first that have

@@ -23,7 +23,7 @@ use crate::early_packets::EarlyPackets;
 use crate::session_table::{SessionKey, SessionTable};
 use crate::stateless::{StatelessAnswers, is_blocked_port};
 use crate::time_wait::TimeWaitList;
-use crate::turns::Turns;
+use crate::turns::{InTurns, Listed, Turns};
 
 /// What a dispatcher has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -189,10 +189,35 @@ impl Dispatcher {
         }
     }
 
-    fn touch(&mut self, key: SessionKey) {
-        if let Some(entry) = self.sessions.get_mut(key) {
-            self.turns.touch(key, &mut entry.listed);
+    fn remove(
+        &mut self,
+        now: Time,
+        key: SessionKey,
+        farewell: Option<Bytes>,
+        alarms: &mut dyn AlarmFactory,
+    ) {
+        if let Some(entry) = self.sessions.remove(key) {
+            self.handshaking -= usize::from(entry.handshaking);
+            alarms.remove_alarm(entry.alarm);
+            self.time_wait.add(now, entry.ids, farewell);
         }
+    }
+}
+
+impl InTurns for Dispatcher {
+    type Key = SessionKey;
+
+    fn turns(&mut self) -> &mut Turns<SessionKey> {
+        &mut self.turns
+    }
+
+    fn writer(&mut self) -> &mut dyn PacketWriter {
+        &mut *self.writer
+    }
+
+    fn listed(&mut self, key: SessionKey) -> Option<(&mut Turns<SessionKey>, &mut Listed)> {
+        let entry = self.sessions.get_mut(key)?;
+        Some((&mut self.turns, &mut entry.listed))
     }
 
     fn run(&mut self, now: Time, key: SessionKey, alarms: &mut dyn AlarmFactory) {
@@ -217,20 +242,6 @@ impl Dispatcher {
                     self.remove(now, key, farewell, alarms);
                 }
             }
-        }
-    }
-
-    fn remove(
-        &mut self,
-        now: Time,
-        key: SessionKey,
-        farewell: Option<Bytes>,
-        alarms: &mut dyn AlarmFactory,
-    ) {
-        if let Some(entry) = self.sessions.remove(key) {
-            self.handshaking -= usize::from(entry.handshaking);
-            alarms.remove_alarm(entry.alarm);
-            self.time_wait.add(now, entry.ids, farewell);
         }
     }
 }
@@ -270,13 +281,7 @@ impl EventLoopVisitor for Dispatcher {
     }
 
     fn on_can_write(&mut self, _now: Time) {
-        self.writer.set_writable();
-        let _ = self.writer.flush();
-        for key in self.turns.take_blocked() {
-            if let Some(entry) = self.sessions.get_mut(key) {
-                self.turns.unblock(key, &mut entry.listed);
-            }
-        }
+        self.unblock_all();
     }
 
     /// Every session runs its callbacks: work came from elsewhere.
@@ -291,12 +296,7 @@ impl EventLoopVisitor for Dispatcher {
     fn on_turn_end(&mut self, now: Time, alarms: &mut dyn AlarmFactory) {
         self.acknowledge_hellos();
         self.process_buffered_hellos(now, self.config.max_sessions_per_turn, alarms);
-        let touched = self.turns.begin();
-        for key in &touched {
-            self.run(now, *key, alarms);
-        }
-        self.turns.end(touched);
-        let _ = self.writer.flush();
+        self.run_touched(now, alarms);
     }
 
     fn wants_write_event(&self) -> bool {

@@ -17,6 +17,7 @@ use smol::future::{poll_once, zip};
 on_both_runtimes!(
     an_echo_survives_any_cancellations,
     streams_that_nobody_waits_for_any_more_are_not_lost,
+    a_stream_that_one_gave_up_goes_to_who_waits_already,
     a_connection_that_nobody_waits_for_any_more_is_given_up,
 );
 
@@ -167,6 +168,28 @@ async fn streams_that_nobody_waits_for_any_more_are_not_lost() {
         recv.read_to_end(0).await.unwrap();
     }
     assert!(canceller.cancelled > 20, "only {} were dropped", canceller.cancelled);
+}
+
+async fn a_stream_that_one_gave_up_goes_to_who_waits_already() {
+    let streams = StreamsConfig { max_streams_bidi: 1, ..StreamsConfig::default() };
+    let config = Config { streams, ..Config::default() };
+    let pair = Pair::with(server_settings().config(config), client_settings()).await;
+    let mut first = Box::pin(pair.client.open_bi());
+    assert!(poll_once(&mut first).await.is_none());
+    pair.client.stats().await.unwrap(); // by now it is open, and that is not known here
+    let mut second = Box::pin(pair.client.open_bi());
+    assert!(poll_once(&mut second).await.is_none(), "the peer allows one");
+    pair.client.stats().await.unwrap();
+    drop(first);
+    let (mut send, mut recv) = second.await.unwrap();
+    assert_eq!(send.id().as_u64(), 0);
+    send.write_all(b"ping").await.unwrap();
+    send.finish().unwrap();
+    let (mut answer, mut asked) = pair.server.accept_bi().await.unwrap();
+    assert_eq!(asked.read_to_end(100).await.unwrap(), b"ping"[..]);
+    answer.write_all(b"pong").await.unwrap();
+    answer.finish().unwrap();
+    assert_eq!(recv.read_to_end(100).await.unwrap(), b"pong"[..]);
 }
 
 async fn a_connection_that_nobody_waits_for_any_more_is_given_up() {

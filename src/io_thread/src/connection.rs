@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use protoquic_core::{ApplicationError, ConnectionStats, DatagramError, Direction, StreamId};
 
+use crate::openings::Openings;
 use crate::port::Port;
 use crate::stream::{Origin, SharedStream};
 use crate::wait::{News, Patience, Waiter, Watched};
@@ -46,15 +47,17 @@ pub struct ConnectionState {
     pub incoming: [VecDeque<(u64, Arc<SharedStream>)>; 2],
     /// How many streams the peer has opened.
     pub arrivals: u64,
-    /// Streams that were opened for somebody who had gone, for the next who opens one.
-    pub kept: [Vec<Arc<SharedStream>>; 2],
+    /// Streams that wait to be opened: bidirectional ones, and unidirectional ones.
+    pub openings: [Openings; 2],
     /// Datagrams that nobody has taken yet.
     pub datagrams: VecDeque<Bytes>,
     /// The largest datagram that can be sent now, in bytes.
     pub max_datagram: Option<usize>,
     /// Its statistics, and how many times they were looked up.
     pub stats: (u64, ConnectionStats),
-    /// What the application wants of the I/O thread.
+    /// The statistics are asked for.
+    pub wants_stats: bool,
+    /// What else the application wants of the I/O thread.
     pub orders: Vec<Order>,
     /// How many datagrams are among them.
     pub waiting_datagrams: usize,
@@ -92,14 +95,10 @@ pub enum EarlyOutcome {
 /// What an application wants of the I/O thread.
 #[derive(Debug)]
 pub enum Order {
-    /// A stream is to be opened.
-    Open(Arc<SharedStream>),
     /// Something of this stream has changed.
     Look(StreamId),
     /// A datagram is to be sent.
     Datagram(Bytes),
-    /// The statistics are asked for.
-    Stats,
     /// The connection is to end.
     Close {
         /// What the peer is told.
@@ -161,10 +160,11 @@ impl SharedConnection {
             alpn: None,
             incoming: Default::default(),
             arrivals: 0,
-            kept: Default::default(),
+            openings: Default::default(),
             datagrams: VecDeque::new(),
             max_datagram: None,
             stats: Default::default(),
+            wants_stats: false,
             orders: Vec::new(),
             waiting_datagrams: 0,
             is_woken: false,
@@ -174,16 +174,23 @@ impl SharedConnection {
 
     /// Leaves an order.
     pub fn order(&self, order: Order) {
-        let wake = self.state.with(|state| {
-            if matches!(state.phase, Phase::Over(_)) {
-                return false; // nobody is there to obey
+        let _ = self.leave(|state| state.orders.push(order)); // fails if nobody is there to obey
+    }
+
+    /// Changes what the I/O thread is to find when it looks next, and has it look. Fails if the
+    /// connection is over.
+    pub(crate) fn leave<R>(&self, f: impl FnOnce(&mut ConnectionState) -> R) -> Result<()> {
+        let is_asleep = self.state.with(|state| {
+            if let Some(end) = state.end() {
+                return end;
             }
-            state.orders.push(order);
-            !std::mem::replace(&mut state.is_woken, true)
+            f(state);
+            Ok(!std::mem::replace(&mut state.is_woken, true))
         });
-        if wake {
+        if is_asleep? {
             self.port.wake_connection(self.number);
         }
+        Ok(())
     }
 
     /// Waits until it is established.
@@ -210,30 +217,9 @@ impl SharedConnection {
         direction: Direction,
         patience: Patience,
     ) -> Result<Arc<SharedStream>> {
-        let kept = self.state.with(|state| match state.end() {
-            Some(end) => end,
-            None => Ok(state.kept[slot(direction)].pop()),
-        });
-        if let Some(stream) = kept? {
-            return Ok(stream);
-        }
         let stream = SharedStream::new(Arc::clone(self), direction, patience, Origin::Ours);
-        self.order(Order::Open(Arc::clone(&stream)));
-        // The connection may have ended between the look and the order.
-        if let Some(Err(error)) = self.state.with(|state| state.end::<()>()) {
-            stream.state.change(|state| state.fail(&error));
-        }
+        self.leave(|state| state.openings[slot(direction)].push(Arc::clone(&stream)))?;
         Ok(stream)
-    }
-
-    /// Keeps a stream that was opened in vain for the next who opens one. The stream is dropped if
-    /// the connection is over.
-    pub(crate) fn keep(&self, stream: Arc<SharedStream>) {
-        self.state.with(|state| {
-            if state.end::<()>().is_none() {
-                state.kept[slot(stream.direction)].push(stream);
-            }
-        });
     }
 
     /// Takes the next stream that the peer has opened, of this direction or of either.
@@ -302,7 +288,7 @@ impl SharedConnection {
     /// Asks for the statistics. The answer has a higher number than this.
     pub fn ask_stats(&self) -> u64 {
         let number = self.state.with(|state| state.stats.0);
-        self.order(Order::Stats);
+        let _ = self.leave(|state| state.wants_stats = true); // fails if there will be no others
         number
     }
 
@@ -319,3 +305,28 @@ impl SharedConnection {
 /// How many datagrams wait in each direction. Of those that come, the oldest are dropped first; who
 /// sends waits.
 pub(crate) const MAX_DATAGRAMS: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::open_socket;
+
+    /// An application may drop such calls faster than an I/O thread can look at them.
+    #[test]
+    fn calls_that_nobody_waits_for_any_more_leave_no_work() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (port, thread) = crate::port::start("test", open_socket(any).unwrap(), drop).unwrap();
+        thread.join().unwrap();
+        let connection = SharedConnection::new(0, port, any, Duration::ZERO, Patience::default());
+        for direction in [Direction::Bidirectional, Direction::Unidirectional] {
+            for _ in 0..3 {
+                connection.open(direction, Patience::default()).unwrap().abandon();
+                connection.ask_stats();
+            }
+        }
+        connection.state.with(|state| {
+            assert!(state.openings.iter().all(Openings::is_empty), "{:?}", state.openings);
+            assert!(state.orders.is_empty(), "{:?}", state.orders);
+        });
+    }
+}

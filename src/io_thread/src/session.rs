@@ -2,14 +2,13 @@
 //! connection and what is shared with the application, in whichever direction there is room.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use protoquic_core::{
     ApplicationError, CloseReason, Direction, Refuse, Session, SessionContext, Stream,
-    StreamContext, StreamError, StreamId,
+    StreamContext, StreamId,
 };
 
 use crate::Error;
@@ -17,6 +16,7 @@ use crate::connection::{
     ConnectionState, EarlyOutcome, MAX_DATAGRAMS, Order, Phase, SharedConnection, slot,
 };
 use crate::listener::SharedListener;
+use crate::openings::Openings;
 use crate::port::thread_ended;
 use crate::stream::{MAX_RECEIVED, MAX_UNSENT, Origin, ReadEnd, SharedStream, StreamState};
 use crate::wait::News;
@@ -29,9 +29,6 @@ pub(crate) struct CarrierSession {
     connection: Arc<SharedConnection>,
     /// Who waits for it, until its handshake is complete.
     listener: Option<Arc<SharedListener>>,
-    /// Streams that wait for the handshake or for the peer's permission: bidirectional ones, and
-    /// unidirectional ones.
-    unopened: [VecDeque<Arc<SharedStream>>; 2],
     /// Streams that were alive when the connection ended.
     orphans: Vec<Arc<SharedStream>>,
     closing: Option<(ApplicationError, String)>,
@@ -56,34 +53,15 @@ impl CarrierSession {
         listener: Option<Arc<SharedListener>>,
         obituaries: Obituaries,
     ) -> Self {
-        Self {
-            connection,
-            listener,
-            unopened: Default::default(),
-            orphans: Vec::new(),
-            closing: None,
-            obituaries,
-        }
+        Self { connection, listener, orphans: Vec::new(), closing: None, obituaries }
     }
 
     fn obey(&mut self, order: Order, cx: &mut SessionContext<'_, Self>) {
         match order {
-            Order::Open(stream) => {
-                let direction = stream.direction;
-                self.unopened[slot(direction)].push_back(stream);
-                self.open(direction, cx);
-            }
             Order::Look(id) => cx.wake_stream(id),
             Order::Datagram(data) => {
                 // If it finds no room now it is dropped, as any datagram may be.
                 let _ = cx.send_datagram(data, protoquic_core::DatagramOptions::default());
-            }
-            Order::Stats => {
-                let stats = cx.connection().stats();
-                self.connection.state.report(|state| {
-                    state.stats = (state.stats.0 + 1, stats);
-                    (News::OUT, ())
-                });
             }
             Order::Close { code, reason, at_once: true } => cx.close(code, &reason),
             Order::Close { code, reason, at_once: false } => self.begin_closing(code, reason, cx),
@@ -95,34 +73,23 @@ impl CarrierSession {
         if self.closing.is_some() {
             return self.fail_unopened(&Error::Finished);
         }
-        while let Some(stream) = self.unopened[slot(direction)].pop_front() {
-            if stream.state.with(|state| state.is_abandoned) {
-                continue;
-            }
-            let made = |_| CarrierStream::new(Arc::clone(&stream));
-            match cx.open_stream(direction, made) {
-                Ok(id) => {
-                    let is_abandoned = stream.state.change(|state| {
-                        state.id = Some(id);
-                        state.is_abandoned
-                    });
-                    if is_abandoned {
-                        self.connection.keep(stream); // just now
-                    }
-                }
-                Err(StreamError::LimitReached) => {
-                    self.unopened[slot(direction)].push_front(stream);
-                    return; // on_can_create_outgoing_stream will tell
-                }
-                Err(_) => self.orphans.push(stream), // the connection is over
-            }
-        }
+        self.connection.open_waiting(direction, cx);
     }
 
     fn fail_unopened(&mut self, why: &Error) {
-        for stream in self.unopened.iter_mut().flat_map(std::mem::take) {
+        let unopened =
+            |state: &mut ConnectionState| state.openings.each_mut().map(Openings::take_all);
+        for stream in self.connection.state.with(unopened).into_iter().flatten() {
             stream.state.change(|state| state.fail(why));
         }
+    }
+
+    fn note_stats(&self, cx: &mut SessionContext<'_, Self>) {
+        let stats = cx.connection().stats();
+        self.connection.state.report(|state| {
+            state.stats = (state.stats.0 + 1, stats);
+            (News::OUT, ())
+        });
     }
 
     /// Ends all streams in order; the connection ends when that is known to have arrived, or when
@@ -175,15 +142,10 @@ impl CarrierSession {
         if let Some(listener) = self.listener.take() {
             listener.state.with(|state| state.handshaking -= 1);
         }
-        let (orders, _kept) = self.connection.state.change(|state| {
+        self.connection.state.change(|state| {
             state.phase = Phase::Over(error.clone());
-            (std::mem::take(&mut state.orders), std::mem::take(&mut state.kept))
+            state.orders = Vec::new();
         });
-        for order in orders {
-            if let Order::Open(stream) = order {
-                self.orphans.push(stream);
-            }
-        }
         self.fail_unopened(error);
         for stream in self.orphans.drain(..) {
             stream.state.change(|state| state.fail(error));
@@ -257,14 +219,23 @@ impl Session for CarrierSession {
     }
 
     fn on_wake(&mut self, cx: &mut SessionContext<'_, Self>) {
-        let orders = self.connection.state.report(|state| {
+        let (orders, opens, wants_stats) = self.connection.state.report(|state| {
             state.is_woken = false;
             let news = if state.waiting_datagrams > 0 { News::OUT } else { News::NONE };
             state.waiting_datagrams = 0;
-            (news, std::mem::take(&mut state.orders))
+            let opens = !state.openings.iter().all(Openings::is_empty);
+            let wants_stats = std::mem::take(&mut state.wants_stats);
+            (news, (std::mem::take(&mut state.orders), opens, wants_stats))
         });
+        if opens {
+            self.open(Direction::Bidirectional, cx);
+            self.open(Direction::Unidirectional, cx);
+        }
         for order in orders {
             self.obey(order, cx);
+        }
+        if wants_stats {
+            self.note_stats(cx);
         }
         self.note_datagram_size(cx);
     }
@@ -317,9 +288,15 @@ impl Drop for CarrierSession {
 }
 
 impl CarrierStream {
-    fn new(stream: Arc<SharedStream>) -> Self {
+    pub(crate) fn new(stream: Arc<SharedStream>) -> Self {
         let is_sent = !stream.sends();
         Self { stream, is_sent, finished: false, staged: BytesMut::new(), is_closed: false }
+    }
+
+    /// Serves this stream from now on.
+    pub(crate) fn serve(&mut self, stream: &Arc<SharedStream>) {
+        let spare = std::mem::replace(&mut self.stream, Arc::clone(stream));
+        stream.inherit(&spare);
     }
 
     fn receive(&mut self, cx: &mut StreamContext<'_, CarrierSession>) {

@@ -370,16 +370,40 @@ impl SharedStream {
         }
     }
 
-    /// Nobody waits for it to be opened any more. If it is open already, the next who opens one
-    /// gets it.
+    /// Nobody waits for it to be opened any more. If it is open already, another gets it.
     pub fn abandon(self: &Arc<Self>) {
-        let is_open = self.state.with(|state| {
+        self.connection.abandon(self);
+    }
+
+    /// Likewise. Its name, if it is open already.
+    pub(crate) fn set_abandoned(&self) -> Option<StreamId> {
+        self.state.with(|state| {
             state.is_abandoned = true;
-            state.id.is_some()
+            state.id
+        })
+    }
+
+    /// It is open, under this name. Whether somebody still waits for that.
+    pub(crate) fn set_open(&self, id: StreamId) -> bool {
+        self.state.change(|state| {
+            state.id = Some(id);
+            !state.is_abandoned
+        })
+    }
+
+    /// Takes over what has come on a stream that this one is opened as.
+    pub(crate) fn inherit(&self, spare: &Self) {
+        let came = spare.state.with(std::mem::take);
+        self.state.with(|state| {
+            state.received = came.received;
+            state.is_starved = came.is_starved;
+            if state.read_end.is_none() {
+                state.read_end = came.read_end;
+            }
+            if state.write_end.is_none() {
+                state.write_end = came.write_end;
+            }
         });
-        if is_open {
-            self.connection.keep(Arc::clone(self));
-        }
     }
 
     /// Somebody has taken it from the queue.

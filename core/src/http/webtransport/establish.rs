@@ -40,7 +40,8 @@ pub(in crate::http) fn refusal(request: &Request<()>, http: &Http3Connection) ->
         return None;
     }
     // §3.1
-    if !http.peer_settings().is_some_and(|settings| settings.takes_webtransport()) {
+    let is_agreed = http.peer_settings().is_some_and(|settings| settings.takes_webtransport());
+    if !(is_agreed && http.datagrams.announced) {
         return Some(Fault::message("a WebTransport session without the settings for it"));
     }
     // §3.4: the client was told how many there may be.

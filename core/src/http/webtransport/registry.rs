@@ -290,7 +290,8 @@ impl Http3Connection {
             return Ok(());
         }
         let is_over = self.webtransport.sessions.contains_key(&id);
-        let is_to_come = self.role().is_server() && session >= self.requests_end();
+        let is_to_come =
+            self.role().is_server() && (session >= self.requests_end() || self.awaits_head(id));
         // §4.5: kept until the session is there, but not too many, and not for what is over.
         let code = if is_over || !(is_to_come || self.datagrams.is_open(id)) {
             Http3Code::WEBTRANSPORT_SESSION_GONE
