@@ -294,8 +294,7 @@ impl ExchangeState {
                 }
                 Ok(Some(Incoming::End)) => self.is_received = true,
                 // A stream that has a header section is none of a session.
-                Ok(Some(Incoming::WebTransport(_))) => return None,
-                Ok(None) => return None,
+                Ok(None | Some(Incoming::WebTransport(_))) => return None,
                 Err(fault) => self.fault = Some(fault),
             }
         }

@@ -178,10 +178,8 @@ impl MessageReader {
             return Ok(false);
         }
         // Byte by byte as long as the rest may be for somebody else, who holds the peer back.
-        let read = match self.is_undecided(http) {
-            true => io.read_up_to(self.id, 1),
-            false => io.read(self.id),
-        };
+        let max = if self.is_undecided(http) { 1 } else { usize::MAX };
+        let read = io.read_up_to(self.id, max);
         // To be asked now: the stream may be forgotten when we are done with what we have read.
         self.at_end = io.is_finished(self.id);
         match read {

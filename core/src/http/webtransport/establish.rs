@@ -16,6 +16,7 @@ use crate::http::connect::{PROTOCOL_WEBTRANSPORT, Protocol, is_webtransport};
 use crate::http::connection::Http3Connection;
 use crate::http::error::{ExchangeError, Fault, Http3Code};
 use crate::http::exchange::ServerExchange;
+use crate::http::settings::Settings;
 use crate::session::SessionContext;
 
 /// A configuration with everything that sessions need.
@@ -40,7 +41,7 @@ pub(in crate::http) fn refusal(request: &Request<()>, http: &Http3Connection) ->
         return None;
     }
     // §3.1
-    let is_agreed = http.peer_settings().is_some_and(|settings| settings.takes_webtransport());
+    let is_agreed = http.peer_settings().is_some_and(Settings::takes_webtransport);
     if !(is_agreed && http.datagrams.announced) {
         return Some(Fault::message("a WebTransport session without the settings for it"));
     }
@@ -124,7 +125,7 @@ impl Http3ClientSession {
             return Err(ExchangeError::Invalid("a WebTransport session needs an https URI"));
         }
         // §3.4: before the server has said how many, one.
-        let limit = self.http.peer_settings().map_or(1, |settings| settings.webtransport_limit());
+        let limit = self.http.peer_settings().map_or(1, Settings::webtransport_limit);
         if limit > 0 && self.http.webtransport.live() >= limit {
             return Err(ExchangeError::QueueFull);
         }
