@@ -32,7 +32,8 @@ pub struct OutgoingPacket<'a> {
     pub release_time: Option<Time>,
 }
 
-/// What became of a packet or a flush.
+/// What became of a packet or a flush. A batch writer may learn of an error when nobody is there to
+/// be told; then it says so to the next packet for the same peer, which is lost with the batch.
 #[derive(Debug)]
 pub enum WriteResult {
     /// Sent, or buffered by a batch writer that is not blocked.

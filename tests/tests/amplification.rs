@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use protoquic::connection::Config;
+use protoquic::connection::{Config, SendStatus};
 use protoquic::dispatcher::DispatcherConfig;
 use protoquic::session::ClientHelloInfo;
 use protoquic::wire::{Frame, PacketType};
@@ -84,6 +84,42 @@ fn what_waits_at_the_limit_goes_out_with_the_next_datagram() {
     let packet = [&[0x41], first.as_bytes(), &[3; 1191]].concat();
     evil.send_datagram(&mut net, packet);
     let (_, more) = watch(&mut net, &mut evil, SECOND / 20);
+    assert!(more > received, "nothing came for another datagram");
+}
+
+#[test]
+fn no_probe_is_awaited_or_sent_at_the_limit() {
+    // RFC 9002 §6.2.2.1: all that is left is the time that a handshake may take.
+    let mut net = net();
+    let mut evil = unfinished(&mut net);
+    let first = evil.peer_id;
+    evil.start(&mut net);
+    watch(&mut net, &mut evil, SECOND / 10);
+    let look = |net: &mut EchoNet| {
+        let now = net.now;
+        let key = net.server.session_key(&first).expect("it lives");
+        let connection = net.server.session_mut(key).expect("it lives").connection();
+        let is_limited =
+            matches!(connection.send_status(now), SendStatus::AmplificationLimited { .. });
+        (is_limited, connection.next_deadline())
+    };
+    for _ in 0..500 {
+        if !look(&mut net).0 {
+            watch(&mut net, &mut evil, SECOND / 100);
+        }
+    }
+    watch(&mut net, &mut evil, SECOND); // what is on its way arrives
+    let (received, deadline) = (evil.received_bytes, look(&mut net).1);
+    assert!(deadline.is_some_and(|deadline| deadline > net.now + SECOND * 4), "{deadline:?}");
+    for _ in 0..15 {
+        assert_eq!(look(&mut net), (true, deadline), "at {:?}", net.now);
+        watch(&mut net, &mut evil, SECOND / 5);
+    }
+    assert_eq!(evil.received_bytes, received);
+    // The next datagram has it probe again, before it gives up.
+    let packet = [&[0x41], first.as_bytes(), &[3; 1191]].concat();
+    evil.send_datagram(&mut net, packet);
+    let (_, more) = watch(&mut net, &mut evil, SECOND / 2);
     assert!(more > received, "nothing came for another datagram");
 }
 

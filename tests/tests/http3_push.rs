@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::{Request, Response, StatusCode, Uri};
 use protoquic::http::{
-    ALPN, Backend, CachedResponse, Http3ClientSession, Http3Config, MemoryBackend, PushError,
+    ALPN, Backend, Body, CachedResponse, Http3ClientSession, Http3Config, MemoryBackend, PushError,
     PushId, PushInfo, RequestHandler, RequestId, ServerExchange,
 };
 use protoquic::streams::Priority;
@@ -243,7 +243,10 @@ fn what_cannot_be_pushed_is_an_error_of_the_backend() {
     *relative.request.uri_mut() = Uri::from_static("/x");
     let mut interim = push("/x", "x");
     *interim.response.status_mut() = StatusCode::EARLY_HINTS;
-    let mut setup = setup(vec![post, relative, interim], Link::default(), config());
+    let mut unwritten = push("/x", "x");
+    *unwritten.response.body_mut() = Body::Written;
+    let pushes = vec![post, relative, interim, unwritten];
+    let mut setup = setup(pushes, Link::default(), config());
     setup.get("/");
     let results = setup.server.results.borrow();
     assert!(matches!(results[0], Err(PushError::Unfit(_))), "{results:?}");

@@ -1,10 +1,11 @@
 //! Certificates for the tools: read from PEM files, or self-made; and the words for what is wrong
 //! with them. This file must not know what they are used for.
 
+use std::fmt::Display;
 use std::path::Path;
 
 use data_encoding::{BASE64, HEXLOWER};
-use protoquic::crypto::Identity;
+use protoquic::crypto::{Identity, PemError, certificates_from_pem};
 use rcgen::PublicKeyData as _;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -21,17 +22,14 @@ pub fn load_identity(certificate: &Path, key: &Path) -> Result<Identity, String>
 
 /// Reads all certificates of a PEM file.
 pub fn load_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let unreadable = |error| {
+    let unreadable = |error: &dyn Display| {
         format!("cannot read certificates from {}: {error}; it must be PEM", path.display())
     };
-    let chain: Vec<_> = CertificateDer::pem_file_iter(path)
-        .map_err(unreadable)?
-        .collect::<Result<_, _>>()
-        .map_err(unreadable)?;
-    if chain.is_empty() {
-        return Err(format!("{} holds no certificate", path.display()));
-    }
-    Ok(chain)
+    let pem = std::fs::read(path).map_err(|error| unreadable(&error))?;
+    certificates_from_pem(&pem).map_err(|error| match error {
+        PemError::NoCertificate => format!("{} holds no certificate", path.display()),
+        error => unreadable(&error),
+    })
 }
 
 /// The certificates by which the system knows servers; none if it has no store.

@@ -4,7 +4,6 @@
 use std::path::Path;
 
 use protoquic::crypto::ServerTrust;
-use rustls::RootCertStore;
 
 use crate::certificate;
 
@@ -18,13 +17,10 @@ pub fn server_trust(any: bool, ca_file: Option<&Path>) -> Result<ServerTrust, St
         Some(path) => (certificate::load_certificates(path)?, path.display().to_string()),
         None => (certificate::system_roots(), "the system's store".to_owned()),
     };
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(certificates);
-    if roots.is_empty() {
-        return Err(format!(
+    ServerTrust::in_authorities(certificates).map_err(|_| {
+        format!(
             "{place} has no usable certificates to verify servers by; give --ca_file, or \
              --disable_certificate_verification for a server of your own"
-        ));
-    }
-    Ok(ServerTrust::Roots(roots))
+        )
+    })
 }

@@ -5,7 +5,11 @@
 //! A batch ends when it is full, after a packet that is smaller than the first, or before one that
 //! is larger, goes elsewhere or is marked otherwise. If the host turns out not to be able to split,
 //! the same batch is sent again in pieces, nothing is lost, and from then on packets go one by one.
+//!
+//! A batch that fails may be that of a connection which has written all it had: the next packet to
+//! the same peer gets the error.
 
+use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
@@ -20,6 +24,10 @@ pub struct GsoBatchWriter<S = UdpSender> {
     socket: S,
     buffer: Box<[u8]>,
     batch: Option<Batch>,
+    /// A packet behind the batch that is no part of it, because the socket was full.
+    behind: Option<Batch>,
+    /// Whom the last batch was for that was not sent and whose writer has not heard of it.
+    failed: Option<(SocketAddr, WriteResult)>,
     offload: bool,
     blocked: bool,
 }
@@ -38,9 +46,16 @@ struct Batch {
     sent: usize,
 }
 
+impl Batch {
+    fn new(packet: &OutgoingPacket<'_>, len: usize) -> Self {
+        let (path, ecn) = (*packet.path, packet.ecn);
+        Self { path, ecn, segment: len, len, packets: 1, ended: false, sent: 0 }
+    }
+}
+
 impl GsoBatchWriter {
     /// A writer for this socket.
-    pub fn new(socket: Arc<UdpSocket>) -> std::io::Result<Self> {
+    pub fn new(socket: Arc<UdpSocket>) -> io::Result<Self> {
         Ok(Self::with_socket(UdpSender::new(socket)?))
     }
 }
@@ -49,7 +64,15 @@ impl<S: DatagramSocket> GsoBatchWriter<S> {
     /// A writer for any socket.
     pub fn with_socket(socket: S) -> Self {
         let buffer = vec![0; BUFFER_SIZE].into_boxed_slice();
-        Self { socket, buffer, batch: None, offload: true, blocked: false }
+        Self {
+            socket,
+            buffer,
+            batch: None,
+            behind: None,
+            failed: None,
+            offload: true,
+            blocked: false,
+        }
     }
 
     fn max_segments(&self) -> usize {
@@ -65,6 +88,7 @@ impl<S: DatagramSocket> GsoBatchWriter<S> {
     fn has_room(&self, path: &PathAddress, size: usize) -> bool {
         self.batch.as_ref().is_none_or(|batch| {
             !batch.ended
+                && self.behind.is_none()
                 && batch.path == *path
                 && batch.packets < self.max_segments()
                 && batch.len + size <= MAX_UDP_PAYLOAD
@@ -73,25 +97,21 @@ impl<S: DatagramSocket> GsoBatchWriter<S> {
 
     /// Adds a packet whose bytes lie at the batch's end.
     fn append(&mut self, packet: &OutgoingPacket<'_>, len: usize) -> WriteResult {
+        let peer = packet.path.peer;
+        if let Some((_, failure)) = self.failed.take_if(|(failed, _)| *failed == peer) {
+            return failure;
+        }
         let full = if let Some(batch) = &mut self.batch {
             batch.len += len;
             batch.packets += 1;
             batch.ended = len < batch.segment;
             batch.ended
         } else {
-            self.batch = Some(Batch {
-                path: *packet.path,
-                ecn: packet.ecn,
-                segment: len,
-                len,
-                packets: 1,
-                ended: false,
-                sent: 0,
-            });
+            self.batch = Some(Batch::new(packet, len));
             false
         };
         if full || self.batch.as_ref().is_some_and(|batch| batch.packets >= self.max_segments()) {
-            return self.flush();
+            return self.send_batch();
         }
         WriteResult::Ok
     }
@@ -102,18 +122,35 @@ impl<S: DatagramSocket> GsoBatchWriter<S> {
         self.batch.as_ref().is_none_or(of_its_kind) && self.has_room(packet.path, len)
     }
 
-    /// Sends the batch, and moves what lies behind it to the front.
-    fn flush_before(&mut self, start: usize, len: usize) -> WriteResult {
-        let result = self.flush();
-        if !result.is_blocked() {
-            self.buffer.copy_within(start..start + len, 0);
-        }
-        result
-    }
-
-    fn send(&self, batch: &Batch, contents: &[u8]) -> std::io::Result<()> {
+    fn send(&self, batch: &Batch, contents: &[u8]) -> io::Result<()> {
         let segment = (contents.len() > batch.segment).then_some(batch.segment);
         self.socket.send(&batch.path, batch.ecn, contents, segment)
+    }
+
+    /// Sends the batch. An error is for who has it sent to report.
+    fn send_batch(&mut self) -> WriteResult {
+        let Some(batch) = self.batch.take() else { return WriteResult::Ok };
+        if batch.sent > 0 {
+            return self.send_split(batch);
+        }
+        let result = self.send(&batch, &self.buffer[..batch.len]);
+        match result.as_ref().map_err(classify) {
+            Ok(()) | Err(Failure::Transient) => WriteResult::Ok,
+            Err(Failure::Blocked) => {
+                self.batch = Some(batch);
+                self.blocked = true;
+                WriteResult::BlockedDataBuffered
+            }
+            Err(Failure::TooBig) => WriteResult::MessageTooBig,
+            Err(Failure::Offload) if batch.packets > 1 => {
+                log::info!("segmentation offload does not work here; packets go one by one");
+                self.offload = false;
+                self.send_split(batch)
+            }
+            Err(Failure::Offload | Failure::Fatal) => {
+                result.map_or_else(WriteResult::Error, |()| WriteResult::Ok)
+            }
+        }
     }
 
     /// Sends what is left of a batch one packet at a time.
@@ -158,11 +195,11 @@ impl<S: DatagramSocket> PacketWriter for GsoBatchWriter<S> {
             Payload::InPlace(_) if joins => {}
             Payload::InPlace(_) => {
                 // It is in the buffer already: keep it, whatever becomes of the batch before it.
-                let result = self.flush_before(start, len);
-                if result.is_blocked() {
-                    // Rare: the socket filled up between two packets. QUIC repairs the loss.
+                if self.flush().is_blocked() {
+                    self.behind = Some(Batch::new(packet, len));
                     return WriteResult::BlockedDataBuffered;
                 }
+                self.buffer.copy_within(start..start + len, 0);
             }
             Payload::Borrowed(data) => {
                 if !joins && self.flush().is_blocked() {
@@ -176,27 +213,20 @@ impl<S: DatagramSocket> PacketWriter for GsoBatchWriter<S> {
     }
 
     fn flush(&mut self) -> WriteResult {
-        let Some(batch) = self.batch.take() else { return WriteResult::Ok };
-        if batch.sent > 0 {
-            return self.send_split(batch);
-        }
-        let result = self.send(&batch, &self.buffer[..batch.len]);
-        match result.as_ref().map_err(classify) {
-            Ok(()) | Err(Failure::Transient) => WriteResult::Ok,
-            Err(Failure::Blocked) => {
-                self.batch = Some(batch);
-                self.blocked = true;
-                WriteResult::BlockedDataBuffered
+        loop {
+            let peer = self.batch.as_ref().map(|batch| batch.path.peer);
+            let end = self.end();
+            let result = self.send_batch();
+            if result.is_blocked() {
+                return result;
             }
-            Err(Failure::TooBig) => WriteResult::MessageTooBig,
-            Err(Failure::Offload) if batch.packets > 1 => {
-                log::info!("segmentation offload does not work here; packets go one by one");
-                self.offload = false;
-                self.send_split(batch)
+            if let (Some(peer), Some(failure)) = (peer, copy_of_failure(&result)) {
+                log::debug!("a batch for {peer} was not sent: {failure:?}");
+                self.failed = Some((peer, failure));
             }
-            Err(Failure::Offload | Failure::Fatal) => {
-                result.map_or_else(WriteResult::Error, |()| WriteResult::Ok)
-            }
+            let Some(behind) = self.behind.take() else { return result };
+            self.buffer.copy_within(end..end + behind.len, 0);
+            self.batch = Some(behind);
         }
     }
 
@@ -221,6 +251,18 @@ impl<S: DatagramSocket> PacketWriter for GsoBatchWriter<S> {
     }
 }
 
+/// The same failure once more, if it is one.
+fn copy_of_failure(result: &WriteResult) -> Option<WriteResult> {
+    match result {
+        WriteResult::Ok | WriteResult::Blocked | WriteResult::BlockedDataBuffered => None,
+        WriteResult::MessageTooBig => Some(WriteResult::MessageTooBig),
+        WriteResult::Error(error) => Some(WriteResult::Error(match error.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => error.kind().into(),
+        })),
+    }
+}
+
 /// What the kernel splits at most (UDP_MAX_SEGMENTS).
 const MAX_SEGMENTS: usize = 64;
 /// A full batch and one more packet behind it that turned out not to belong to it.
@@ -229,7 +271,6 @@ const BUFFER_SIZE: usize = 2 * 65_536;
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
-    use std::io;
 
     use super::*;
 
@@ -251,6 +292,8 @@ mod tests {
             if let Some(error) = self.errors.borrow_mut().pop() {
                 return Err(io::Error::from_raw_os_error(error));
             }
+            let packets = bytes.chunks(seg.unwrap_or(bytes.len()));
+            assert!(packets.into_iter().all(|packet| packet == filled(packet.len())), "mixed up");
             self.sends.borrow_mut().push((bytes.len(), seg));
             Ok(())
         }
@@ -260,6 +303,11 @@ mod tests {
         }
     }
 
+    /// A packet of this length.
+    fn filled(len: usize) -> Vec<u8> {
+        (0..len).map(|at| (at ^ len) as u8).collect()
+    }
+
     fn path(port: u16) -> PathAddress {
         PathAddress::new(([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], port).into())
     }
@@ -267,7 +315,7 @@ mod tests {
     fn write(writer: &mut GsoBatchWriter<FakeSocket>, port: u16, len: usize) -> WriteResult {
         let path = path(port);
         let location = writer.next_write_location(&path, 1200).expect("there is room");
-        location[..len].fill(7);
+        location[..len].copy_from_slice(&filled(len));
         let payload = Payload::InPlace(len);
         writer.write_packet(&OutgoingPacket {
             path: &path,
@@ -331,5 +379,47 @@ mod tests {
         assert_eq!(sends(&writer), [(1200, None); 3]);
         let _ = write(&mut writer, 1, 1200);
         assert_eq!(sends(&writer).len(), 4, "later packets go one by one");
+    }
+
+    #[test]
+    fn who_had_written_all_hears_of_the_failure_with_the_next_packet_to_its_peer() {
+        // The batch is flushed by a packet for somebody else, and at the end of the turn.
+        for by_other in [true, false] {
+            let mut writer = GsoBatchWriter::with_socket(FakeSocket::default());
+            let _ = write(&mut writer, 1, 1200);
+            writer.socket.errors.borrow_mut().push(9); // EBADF
+            if by_other {
+                assert!(matches!(write(&mut writer, 2, 1200), WriteResult::Ok));
+            } else {
+                assert!(matches!(writer.flush(), WriteResult::Error(_)));
+            }
+            let WriteResult::Error(error) = write(&mut writer, 1, 1200) else {
+                panic!("nobody was told")
+            };
+            assert_eq!(error.raw_os_error(), Some(9));
+            assert!(matches!(write(&mut writer, 1, 1200), WriteResult::Ok), "it is told once");
+        }
+    }
+
+    #[test]
+    fn a_batch_that_is_too_big_is_told_with_the_next_packet() {
+        let mut writer = GsoBatchWriter::with_socket(FakeSocket::default());
+        let _ = write(&mut writer, 1, 1452);
+        writer.socket.errors.borrow_mut().push(90); // EMSGSIZE
+        let _ = writer.flush();
+        assert!(matches!(write(&mut writer, 1, 1452), WriteResult::MessageTooBig));
+    }
+
+    #[test]
+    fn a_full_socket_keeps_a_packet_that_is_no_part_of_the_batch() {
+        let mut writer = GsoBatchWriter::with_socket(FakeSocket::default());
+        let _ = write(&mut writer, 1, 1000);
+        writer.socket.errors.borrow_mut().push(11); // EAGAIN
+        assert!(matches!(write(&mut writer, 1, 1100), WriteResult::BlockedDataBuffered));
+        assert!(writer.is_write_blocked() && sends(&writer).is_empty());
+        writer.set_writable();
+        let _ = write(&mut writer, 1, 1100);
+        let _ = writer.flush();
+        assert_eq!(sends(&writer), [(1000, None), (1100, None), (1100, None)]);
     }
 }

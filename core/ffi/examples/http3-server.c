@@ -2,11 +2,8 @@
  * posted anywhere comes back.
  *
  *   http3-server HOST PORT CERTIFICATE KEY */
-#include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "net.h"
 
@@ -22,19 +19,9 @@ struct exchange {
 };
 
 struct server {
-    int fd;
-    struct address local;
-    pq_listener *listener;
+    struct endpoint endpoint;
     struct exchange *exchanges;
-    ev_timer timer;
-    ev_io readable, writable;
-    ev_signal interrupt, terminate;
 };
-
-static pq_header header(const char *name, const char *value) {
-    pq_header made = {name, strlen(name), value, strlen(value)};
-    return made;
-}
 
 static struct exchange *find(struct server *server, pq_conn *conn, uint64_t id) {
     struct exchange *exchange = server->exchanges;
@@ -168,9 +155,10 @@ static void serve(struct server *server, pq_conn *conn) {
     }
 }
 
-static void turn(struct ev_loop *loop, struct server *server) {
+static void look(struct endpoint *endpoint) {
+    struct server *server = (struct server *)endpoint;
     pq_listener_event event;
-    while (pq_listener_poll(server->listener, &event, pq_now()) == PQ_OK) {
+    while (pq_listener_poll(endpoint->listener, &event, pq_now()) == PQ_OK) {
         switch (event.kind) {
         case PQ_LISTENER_ACCEPTED:
             break;
@@ -183,68 +171,22 @@ static void turn(struct ev_loop *loop, struct server *server) {
             break;
         }
     }
-    fflush(stdout);
-    write_listener(server->fd, server->listener, loop, &server->timer, &server->writable);
-}
-
-static void on_socket(struct ev_loop *loop, ev_io *watcher, int events) {
-    struct server *server = watcher->data;
-    if (events & EV_READ) read_listener(server->fd, &server->local, server->listener);
-    turn(loop, server);
-}
-
-static void on_timer(struct ev_loop *loop, ev_timer *watcher, int events) {
-    struct server *server = watcher->data;
-    (void)events;
-    if (pq_listener_on_timeout(server->listener, pq_now()) < 0) die("pq_listener_on_timeout");
-    turn(loop, server);
-}
-
-static void on_signal(struct ev_loop *loop, ev_signal *watcher, int events) {
-    struct server *server = watcher->data;
-    (void)events;
-    pq_listener_close_all(server->listener, 0x100, NULL, 0, pq_now()); /* H3_NO_ERROR */
-    turn(loop, server);
-    turn(loop, server); /* hands out the last news, so that every handle is freed */
-    ev_break(loop, EVBREAK_ALL);
 }
 
 int main(int argc, char **argv) {
-    struct ev_loop *loop = EV_DEFAULT;
     struct server server;
-    struct address local;
+    pq_config *config;
     if (argc != 5) {
         fprintf(stderr, "usage: %s HOST PORT CERTIFICATE KEY\n", argv[0]);
         return 2;
     }
     memset(&server, 0, sizeof server);
-    pq_config *config = pq_config_new((const uint8_t *)"\x02h3", 3);
-    errno = 0;
-    if (!config) die("pq_config_new");
-    if (pq_config_set_identity_files(config, argv[3], argv[4]) < 0) die("the certificate");
-    server.listener = pq_h3_listen(config);
-    if (!server.listener) die("pq_h3_listen");
+    config = server_config("\x02h3", argv[3], argv[4]);
+    server.endpoint.look = look;
+    server.endpoint.close_code = 0x100; /* H3_NO_ERROR */
+    server.endpoint.listener = pq_h3_listen(config);
+    if (!server.endpoint.listener) die("pq_h3_listen");
     pq_config_free(config);
-
-    local = resolve(argv[1], argv[2]);
-    server.fd = open_socket(&local, NULL, &server.local);
-    ev_init(&server.timer, on_timer);
-    ev_io_init(&server.readable, on_socket, server.fd, EV_READ);
-    ev_io_init(&server.writable, on_socket, server.fd, EV_WRITE);
-    ev_signal_init(&server.interrupt, on_signal, SIGINT);
-    ev_signal_init(&server.terminate, on_signal, SIGTERM);
-    server.timer.data = server.readable.data = server.writable.data = &server;
-    server.interrupt.data = server.terminate.data = &server;
-    ev_io_start(loop, &server.readable);
-    ev_signal_start(loop, &server.interrupt);
-    ev_signal_start(loop, &server.terminate);
-    printf("listening on %s:%s\n", argv[1], argv[2]);
-    fflush(stdout);
-    turn(loop, &server);
-    ev_run(loop, 0);
-
-    pq_listener_free(server.listener);
-    close(server.fd);
-    ev_loop_destroy(loop);
+    run_server(&server.endpoint, argv[1], argv[2]);
     return 0;
 }

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -59,46 +60,70 @@ int open_socket(const struct address *local, const struct address *peer, struct 
     memset(bound, 0, sizeof *bound);
     bound->len = sizeof bound->storage;
     if (getsockname(fd, (struct sockaddr *)&bound->storage, &bound->len) < 0) die("getsockname");
+    errno = 0; /* what fails from here on says so with protoquic's words */
     return fd;
 }
 
-/* Reads one datagram. Returns its length, or less than 0 if there is none. */
-static ssize_t read_one(int fd, const struct address *local, uint8_t *buffer, struct address *from,
-                        pq_recv_info *info) {
-    ssize_t len;
-    from->len = sizeof from->storage;
-    len = recvfrom(fd, buffer, BUFFER, 0, (struct sockaddr *)&from->storage, &from->len);
-    memset(info, 0, sizeof *info);
-    info->from = (const struct sockaddr *)&from->storage;
-    info->from_len = from->len;
-    info->to = (const struct sockaddr *)&local->storage;
-    info->to_len = local->len;
-    info->now = pq_now();
-    return len;
+static pq_config *new_config(const char *alpn) {
+    pq_config *config = pq_config_new((const uint8_t *)alpn, strlen(alpn));
+    errno = 0; /* what fails says so with protoquic's words */
+    if (!config) die("pq_config_new");
+    return config;
 }
 
-void read_conn(int fd, const struct address *local, pq_conn *conn) {
+pq_config *client_config(const char *alpn, const char *authorities) {
+    pq_config *config = new_config(alpn);
+    if (authorities) {
+        if (pq_config_set_authorities_file(config, authorities) < 0) die("--ca");
+    } else {
+        pq_config_verify_peer(config, false);
+    }
+    return config;
+}
+
+pq_config *server_config(const char *alpn, const char *certificate, const char *key) {
+    pq_config *config = new_config(alpn);
+    if (pq_config_set_identity_files(config, certificate, key) < 0) die("the certificate");
+    errno = 0;
+    return config;
+}
+
+/* Gives everything that waits in the socket to the connection or to the listener. */
+static void receive(struct endpoint *endpoint) {
     static uint8_t buffer[BUFFER];
     struct address from;
     pq_recv_info info;
     int left = READ_BUDGET; /* so that timers are not starved */
     while (left-- > 0) {
-        ssize_t len = read_one(fd, local, buffer, &from, &info);
+        ssize_t len;
+        int result;
+        from.len = sizeof from.storage;
+        len = recvfrom(endpoint->fd, buffer, BUFFER, 0, (struct sockaddr *)&from.storage,
+                       &from.len);
         if (len < 0) return;
-        if (pq_conn_recv(conn, buffer, (size_t)len, &info) < 0) die("pq_conn_recv");
+        memset(&info, 0, sizeof info);
+        info.from = (const struct sockaddr *)&from.storage;
+        info.from_len = from.len;
+        info.to = (const struct sockaddr *)&endpoint->local.storage;
+        info.to_len = endpoint->local.len;
+        info.now = pq_now();
+        result = endpoint->conn
+                     ? pq_conn_recv(endpoint->conn, buffer, (size_t)len, &info)
+                     : pq_listener_recv(endpoint->listener, buffer, (size_t)len, &info);
+        if (result < 0) die("recv");
     }
 }
 
-void read_listener(int fd, const struct address *local, pq_listener *listener) {
-    static uint8_t buffer[BUFFER];
-    struct address from;
-    pq_recv_info info;
-    int left = READ_BUDGET;
-    while (left-- > 0) {
-        ssize_t len = read_one(fd, local, buffer, &from, &info);
-        if (len < 0) return;
-        if (pq_listener_recv(listener, buffer, (size_t)len, &info) < 0) die("pq_listener_recv");
-    }
+/* Takes the next datagram that is to be sent. Returns whether there is one. */
+static int next_datagram(struct endpoint *endpoint) {
+    ptrdiff_t len =
+        endpoint->conn
+            ? pq_conn_send(endpoint->conn, kept, sizeof kept, &kept_info, pq_now())
+            : pq_listener_send(endpoint->listener, kept, sizeof kept, &kept_info, pq_now());
+    if (len == PQ_ERR_DONE) return 0;
+    if (len < 0) die("send");
+    kept_len = (size_t)len;
+    return 1;
 }
 
 /* Sends the kept datagram. Returns whether the socket took it. */
@@ -110,47 +135,90 @@ static int send_kept(int fd) {
     return 1;
 }
 
-static void set_timer(struct ev_loop *loop, ev_timer *timer, int64_t timeout) {
+static void set_timer(struct ev_loop *loop, struct endpoint *endpoint) {
+    int64_t timeout = endpoint->conn ? pq_conn_timeout(endpoint->conn, pq_now())
+                                     : pq_listener_timeout(endpoint->listener, pq_now());
     if (timeout == PQ_FOREVER) {
-        ev_timer_stop(loop, timer);
+        ev_timer_stop(loop, &endpoint->timer);
     } else {
         ev_now_update(loop);
-        timer->repeat = timeout > 0 ? (double)timeout / 1e9 : 1e-6;
-        ev_timer_again(loop, timer);
+        endpoint->timer.repeat = timeout > 0 ? (double)timeout / 1e9 : 1e-6;
+        ev_timer_again(loop, &endpoint->timer);
     }
 }
 
-void write_conn(int fd, pq_conn *conn, struct ev_loop *loop, ev_timer *timer, ev_io *writable) {
-    for (;;) {
-        if (kept_len > 0 && !send_kept(fd)) {
-            ev_io_start(loop, writable);
+/* Gives everything there is to send to the socket, and sets the timer. */
+static void transmit(struct ev_loop *loop, struct endpoint *endpoint) {
+    ev_io_stop(loop, &endpoint->writable);
+    while (kept_len > 0 || next_datagram(endpoint)) {
+        if (!send_kept(endpoint->fd)) {
+            ev_io_start(loop, &endpoint->writable);
             break;
         }
-        ptrdiff_t len = pq_conn_send(conn, kept, sizeof kept, &kept_info, pq_now());
-        if (len == PQ_ERR_DONE) {
-            ev_io_stop(loop, writable);
-            break;
-        }
-        if (len < 0) die("pq_conn_send");
-        kept_len = (size_t)len;
     }
-    set_timer(loop, timer, pq_conn_timeout(conn, pq_now()));
+    set_timer(loop, endpoint);
 }
 
-void write_listener(int fd, pq_listener *listener, struct ev_loop *loop, ev_timer *timer,
-                    ev_io *writable) {
-    for (;;) {
-        if (kept_len > 0 && !send_kept(fd)) {
-            ev_io_start(loop, writable);
-            break;
-        }
-        ptrdiff_t len = pq_listener_send(listener, kept, sizeof kept, &kept_info, pq_now());
-        if (len == PQ_ERR_DONE) {
-            ev_io_stop(loop, writable);
-            break;
-        }
-        if (len < 0) die("pq_listener_send");
-        kept_len = (size_t)len;
-    }
-    set_timer(loop, timer, pq_listener_timeout(listener, pq_now()));
+static void turn(struct ev_loop *loop, struct endpoint *endpoint) {
+    endpoint->look(endpoint);
+    fflush(stdout);
+    transmit(loop, endpoint);
+    if (endpoint->conn && pq_conn_is_closed(endpoint->conn)) ev_break(loop, EVBREAK_ALL);
+}
+
+static void on_socket(struct ev_loop *loop, ev_io *watcher, int events) {
+    if (events & EV_READ) receive(watcher->data);
+    turn(loop, watcher->data);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *watcher, int events) {
+    struct endpoint *endpoint = watcher->data;
+    int result = endpoint->conn ? pq_conn_on_timeout(endpoint->conn, pq_now())
+                                : pq_listener_on_timeout(endpoint->listener, pq_now());
+    (void)events;
+    if (result < 0) die("on_timeout");
+    turn(loop, endpoint);
+}
+
+static void on_signal(struct ev_loop *loop, ev_signal *watcher, int events) {
+    struct endpoint *endpoint = watcher->data;
+    (void)events;
+    pq_listener_close_all(endpoint->listener, endpoint->close_code, "goodbye", 7, pq_now());
+    turn(loop, endpoint);
+    turn(loop, endpoint); /* hands out the last news, so that every handle is freed */
+    ev_break(loop, EVBREAK_ALL);
+}
+
+static void run(struct ev_loop *loop, struct endpoint *endpoint) {
+    ev_init(&endpoint->timer, on_timer);
+    ev_io_init(&endpoint->readable, on_socket, endpoint->fd, EV_READ);
+    ev_io_init(&endpoint->writable, on_socket, endpoint->fd, EV_WRITE);
+    endpoint->timer.data = endpoint->readable.data = endpoint->writable.data = endpoint;
+    ev_io_start(loop, &endpoint->readable);
+    turn(loop, endpoint);
+    ev_run(loop, 0);
+    close(endpoint->fd);
+    ev_loop_destroy(loop);
+}
+
+void run_client(struct endpoint *endpoint) { run(EV_DEFAULT, endpoint); }
+
+void run_server(struct endpoint *endpoint, const char *host, const char *port) {
+    struct ev_loop *loop = EV_DEFAULT;
+    struct address local = resolve(host, port);
+    endpoint->fd = open_socket(&local, NULL, &endpoint->local);
+    ev_signal_init(&endpoint->interrupt, on_signal, SIGINT);
+    ev_signal_init(&endpoint->terminate, on_signal, SIGTERM);
+    endpoint->interrupt.data = endpoint->terminate.data = endpoint;
+    ev_signal_start(loop, &endpoint->interrupt);
+    ev_signal_start(loop, &endpoint->terminate);
+    printf("listening on %s:%s\n", host, port);
+    fflush(stdout);
+    run(loop, endpoint);
+    pq_listener_free(endpoint->listener);
+}
+
+pq_header header(const char *name, const char *value) {
+    pq_header made = {name, strlen(name), value, strlen(value)};
+    return made;
 }

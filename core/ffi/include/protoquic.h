@@ -454,7 +454,8 @@ int pq_cb_connect(pq_handle registration,
 // Closes a connection with an application's error code. What is not delivered may be lost.
 int pq_cb_conn_close(pq_handle conn, uint64_t code);
 
-// Sends a datagram, which is copied. Nobody tells whether it arrives.
+// Sends a datagram, which is copied. Nobody tells whether it arrives. PQ_ERR_QUEUE_FULL if too many
+// wait for the connection's thread.
 int pq_cb_conn_send_datagram(pq_handle conn, const uint8_t *data, size_t len);
 
 // Opens a stream as soon as the peer allows one; `stream` gets its handle, which can be used at once.

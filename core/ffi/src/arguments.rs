@@ -82,6 +82,15 @@ pub(crate) fn check_place<T>(place: *mut T, what: &str) -> Outcome<()> {
     Ok(())
 }
 
+/// An application's error code (RFC 9000 section 16).
+pub(crate) fn code(code: u64) -> Outcome<u64> {
+    if code >> 62 == 0 {
+        Ok(code)
+    } else {
+        Err(Failure::invalid(format!("the code {code:#x} is larger than 2^62 - 1")))
+    }
+}
+
 /// Copies text out as a C string, cut to fit. Returns its whole length.
 ///
 /// # Safety

@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_int, c_void};
 use std::time::Duration;
 
 use libc::{sockaddr, socklen_t};
-use protoquic::polled::{Application, Client, Http3, RecvInfo, SendInfo, Streams, connect};
+use protoquic::polled::{Application, Client, RecvInfo, SendInfo, connect};
 use protoquic::readers::SystemClock;
 use protoquic::{Clock as _, Ecn, PathAddress, Time};
 
@@ -69,16 +69,7 @@ pub unsafe extern "C" fn pq_connect(
     now: u64,
 ) -> *mut pq_conn {
     // SAFETY: the header asks for valid handles, texts and addresses.
-    unsafe {
-        begin::<Streams>(
-            config,
-            server_name,
-            (local, local_len),
-            (peer, peer_len),
-            now,
-            Link::Streams,
-        )
-    }
+    unsafe { begin(config, server_name, (local, local_len), (peer, peer_len), now, Link::Streams) }
 }
 
 /// As pq_connect, for HTTP/3.
@@ -93,9 +84,7 @@ pub unsafe extern "C" fn pq_h3_connect(
     now: u64,
 ) -> *mut pq_conn {
     // SAFETY: the header asks for valid handles, texts and addresses.
-    unsafe {
-        begin::<Http3>(config, server_name, (local, local_len), (peer, peer_len), now, Link::Http3)
-    }
+    unsafe { begin(config, server_name, (local, local_len), (peer, peer_len), now, Link::Http3) }
 }
 
 /// # Safety

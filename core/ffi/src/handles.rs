@@ -71,11 +71,11 @@ macro_rules! with_port {
     ($port:expr, $listener:ident => $body:expr) => {
         match $port {
             $crate::handles::Port::Streams(port) => {
-                let mut $listener = port.borrow_mut();
+                let $listener = &mut *port.borrow_mut();
                 $body
             }
             $crate::handles::Port::Http3(port) => {
-                let mut $listener = port.borrow_mut();
+                let $listener = &mut *port.borrow_mut();
                 $body
             }
         }

@@ -6,10 +6,9 @@ use std::ffi::c_int;
 use protoquic::http::{Http3Code, RequestFailure};
 use protoquic::polled::Http3Event;
 
-use crate::arguments::{check_place, put, slice, slice_mut};
+use crate::arguments::{self, check_place, put, slice, slice_mut};
 use crate::handles::{Handle as _, pq_conn};
 use crate::headers::{Fields, pq_header};
-use crate::state::MAX_CODE;
 use crate::status::{Failure, PQ_OK, guard};
 use crate::streams::priority;
 
@@ -215,9 +214,7 @@ pub unsafe extern "C" fn pq_h3_recv_body(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pq_h3_cancel(conn: *mut pq_conn, id: u64, code: u64) -> c_int {
     guard(|| {
-        if code > MAX_CODE {
-            return Err(Failure::invalid(format!("the code {code:#x}")));
-        }
+        let code = arguments::code(code)?;
         // SAFETY: the header asks for a valid handle.
         let conn = unsafe { pq_conn::follow(conn)? };
         conn.http3(|connection| connection.cancel(id, Http3Code(code)).map(|()| PQ_OK))

@@ -8,10 +8,10 @@ use std::rc::Rc;
 use protoquic::Time;
 use protoquic::polled::{Listener, ListenerEvent};
 
-use crate::arguments::{check_place, put, put_if, slice, slice_mut};
+use crate::arguments::{self, check_place, put, put_if, slice, slice_mut};
 use crate::conn::{nanos, pq_recv_info, pq_send_info};
 use crate::handles::{Handle as _, Link, Port, pq_config, pq_conn, pq_listener, with_port};
-use crate::state::{MAX_CODE, pq_close_info};
+use crate::state::pq_close_info;
 use crate::status::{Failure, Outcome, PQ_OK, guard, guard_quietly};
 
 /// What a listener tells.
@@ -150,11 +150,7 @@ pub unsafe extern "C" fn pq_listener_timeout(listener: *mut pq_listener, now: u6
     guard(|| {
         // SAFETY: the header asks for a valid handle.
         let listener = unsafe { pq_listener::follow(listener)? };
-        let now = Time::from_nanos(now);
-        Ok(nanos(with_port!(&listener.port, port => {
-            let port = &mut *port;
-            port.timeout(now)
-        })))
+        Ok(nanos(with_port!(&listener.port, port => port.timeout(Time::from_nanos(now)))))
     })
 }
 
@@ -245,9 +241,7 @@ pub unsafe extern "C" fn pq_listener_close_all(
     now: u64,
 ) -> c_int {
     guard(|| {
-        if code > MAX_CODE {
-            return Err(Failure::invalid(format!("the code {code:#x}")));
-        }
+        let code = arguments::code(code)?;
         // SAFETY: the header asks for valid handles, pointers and lengths.
         let (listener, reason) = unsafe {
             let reason = slice(reason.cast::<u8>(), reason_len, "the reason")?;
@@ -264,10 +258,6 @@ pub unsafe extern "C" fn pq_listener_is_idle(listener: *mut pq_listener) -> c_in
     guard(|| {
         // SAFETY: the header asks for a valid handle.
         let listener = unsafe { pq_listener::follow(listener)? };
-        Ok(with_port!(&listener.port, port => {
-            let port = &mut *port;
-            port.is_idle()
-        })
-        .into())
+        Ok(with_port!(&listener.port, port => port.is_idle()).into())
     })
 }

@@ -23,6 +23,19 @@ pub unsafe extern "C" fn pq_conn_path(conn: *mut pq_conn, path: *mut pq_path) ->
     })
 }
 
+/// Has a client's connection do something with an address of ours.
+macro_rules! from_here {
+    ($conn:expr, $address:expr, $connection:ident, $local:ident => $body:expr) => {
+        guard(|| {
+            // SAFETY: the header asks for valid handles and addresses.
+            let (conn, $local) =
+                unsafe { (pq_conn::follow($conn)?, from_c($address.0, $address.1)?) };
+            with_conn!(conn, $connection => $body?);
+            Ok(PQ_OK)
+        })
+    };
+}
+
 /// On a client: probes the path from another address of ours. With bare streams, PQ_EVENT_PATH_VALIDATED
 /// or PQ_EVENT_PATH_FAILED tells how it went.
 #[unsafe(no_mangle)]
@@ -31,12 +44,7 @@ pub unsafe extern "C" fn pq_conn_probe_path(
     local: *const sockaddr,
     local_len: socklen_t,
 ) -> c_int {
-    guard(|| {
-        // SAFETY: the header asks for valid handles and addresses.
-        let (conn, local) = unsafe { (pq_conn::follow(conn)?, from_c(local, local_len)?) };
-        with_conn!(conn, connection => connection.probe_path(local)?);
-        Ok(PQ_OK)
-    })
+    from_here!(conn, (local, local_len), connection, here => connection.probe_path(here))
 }
 
 /// On a client: moves to another address of ours as soon as the path from there is proven.
@@ -46,10 +54,5 @@ pub unsafe extern "C" fn pq_conn_migrate(
     local: *const sockaddr,
     local_len: socklen_t,
 ) -> c_int {
-    guard(|| {
-        // SAFETY: the header asks for valid handles and addresses.
-        let (conn, local) = unsafe { (pq_conn::follow(conn)?, from_c(local, local_len)?) };
-        with_conn!(conn, connection => connection.migrate(local)?);
-        Ok(PQ_OK)
-    })
+    from_here!(conn, (local, local_len), connection, here => connection.migrate(here))
 }

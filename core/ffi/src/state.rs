@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_int};
 
 use protoquic::{CloseReason, ConnectionStats};
 
-use crate::arguments::{copy_text, put, slice};
+use crate::arguments::{self, copy_text, put, slice};
 use crate::handles::{Handle as _, pq_conn, with_conn};
 use crate::status::{Outcome, PQ_OK, guard};
 
@@ -159,10 +159,7 @@ pub unsafe extern "C" fn pq_conn_close(
         let (conn, reason) = unsafe {
             (pq_conn::follow(conn)?, slice(reason.cast::<u8>(), reason_len, "the reason")?)
         };
-        if code > MAX_CODE {
-            let text = format!("the code {code:#x} is larger than 2^62 - 1");
-            return Err(crate::status::Failure::invalid(text));
-        }
+        let code = arguments::code(code)?;
         with_conn!(conn, connection => connection.close(code, &String::from_utf8_lossy(reason)));
         Ok(PQ_OK)
     })
@@ -251,6 +248,3 @@ pub unsafe extern "C" fn pq_conn_server_name(
         unsafe { copy_text(name.as_bytes(), out, len) }
     })
 }
-
-/// The largest application error code (RFC 9000 section 16).
-pub(crate) const MAX_CODE: u64 = (1 << 62) - 1;

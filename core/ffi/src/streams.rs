@@ -7,9 +7,8 @@ use protoquic::polled::Error;
 use protoquic::streams::Priority;
 use protoquic::{DatagramOptions, Direction, StreamId};
 
-use crate::arguments::{put_if, slice, slice_mut};
+use crate::arguments::{self, check_place, put_if, slice, slice_mut};
 use crate::handles::{Handle as _, pq_conn};
-use crate::state::MAX_CODE;
 use crate::status::{Failure, Outcome, PQ_OK, guard};
 
 /// What stands for no stream, where one could be named.
@@ -21,10 +20,6 @@ fn stream(id: u64) -> Outcome<StreamId> {
     } else {
         Err(Failure::invalid(format!("{id} is no stream")))
     }
-}
-
-fn checked(code: u64) -> Outcome<u64> {
-    if code <= MAX_CODE { Ok(code) } else { Err(Failure::invalid(format!("the code {code:#x}"))) }
 }
 
 /// Opens a stream and returns its ID. PQ_ERR_STREAM_LIMIT if the peer allows no more:
@@ -83,7 +78,7 @@ pub unsafe extern "C" fn pq_stream_recv(
         // SAFETY: the header asks for valid handles, pointers and lengths.
         let (conn, out) = unsafe { (pq_conn::follow(conn)?, slice_mut(out, len, "the buffer")?) };
         let id = stream(id)?;
-        crate::arguments::check_place(fin, "the place for fin")?;
+        check_place(fin, "the place for fin")?;
         conn.streams(|connection| {
             let read = connection.stream_recv(id, out);
             // SAFETY: likewise.
@@ -147,7 +142,7 @@ pub unsafe extern "C" fn pq_stream_capacity(conn: *mut pq_conn, id: u64) -> isiz
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pq_stream_reset(conn: *mut pq_conn, id: u64, code: u64) -> c_int {
     guard(|| {
-        let (id, code) = (stream(id)?, checked(code)?);
+        let (id, code) = (stream(id)?, arguments::code(code)?);
         // SAFETY: the header asks for a valid handle.
         let conn = unsafe { pq_conn::follow(conn)? };
         conn.streams(|connection| connection.stream_reset(id, code).map(|()| PQ_OK))
@@ -158,7 +153,7 @@ pub unsafe extern "C" fn pq_stream_reset(conn: *mut pq_conn, id: u64, code: u64)
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pq_stream_stop(conn: *mut pq_conn, id: u64, code: u64) -> c_int {
     guard(|| {
-        let (id, code) = (stream(id)?, checked(code)?);
+        let (id, code) = (stream(id)?, arguments::code(code)?);
         // SAFETY: the header asks for a valid handle.
         let conn = unsafe { pq_conn::follow(conn)? };
         conn.streams(|connection| connection.stream_stop(id, code).map(|()| PQ_OK))

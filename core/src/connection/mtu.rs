@@ -110,9 +110,11 @@ impl MtuDiscovery {
         }
     }
 
-    /// The writer says that a packet of this size cannot leave the host.
+    /// The writer says that a packet of this size cannot leave the host, or the batch that it ended.
     pub(super) fn on_too_big(&mut self, size: usize) -> bool {
-        self.in_flight = None;
+        let probe = self.in_flight.take().map(|(_, size)| size);
+        let is_last_of_batch = size < self.current;
+        let size = if is_last_of_batch { probe.unwrap_or(self.current) } else { size };
         self.too_large = self.too_large.min(size);
         let shrinks = self.current >= size && self.current > MIN_PACKET_SIZE;
         if shrinks {
@@ -224,6 +226,19 @@ mod tests {
         let lost = (0..BLACK_HOLE_LOSSES).filter(&mut lose).count();
         assert_eq!((lost, mtu.current()), (1, 1200));
         assert!(mtu.next_probe(Time::ZERO).is_some_and(|size| size < 1452));
+    }
+
+    #[test]
+    fn a_small_packet_is_not_what_was_too_big() {
+        let mut mtu = MtuDiscovery::new(1200, 1452);
+        mtu.enable();
+        mtu.on_probe_sent(1, 1452);
+        assert!(!mtu.on_too_big(40), "the probe was");
+        assert_eq!((mtu.current(), mtu.too_large), (1200, 1452));
+        assert!(mtu.next_probe(Time::ZERO).is_some_and(|size| size > 1200));
+        let mut mtu = MtuDiscovery::new(1452, 1452);
+        assert!(mtu.on_too_big(40));
+        assert_eq!((mtu.current(), mtu.too_large), (1200, 1452));
     }
 
     #[test]

@@ -101,6 +101,10 @@ impl Endpoint {
         let order = self.inner.ports.prepare(client, server, server_name, patience)?;
         let owner = Owner::new(Arc::clone(&order.connection));
         order.begin();
+        if self.inner.is_closed.load(Ordering::Acquire) {
+            owner.shared.close(ApplicationError(0), "", true); // it was closed meanwhile
+            return Err(CLOSED);
+        }
         Ok(Connecting { owner, seat: Seat::default() })
     }
 

@@ -33,6 +33,9 @@ use crate::connection::Owned;
 use crate::opening::Opening;
 use crate::{Error, Result};
 
+type ConnectionResult<T> = std::result::Result<T, ConnectionErrorIncoming>;
+type StreamResult<T> = std::result::Result<T, StreamErrorIncoming>;
+
 /// A connection for `h3`.
 #[derive(Debug)]
 pub struct Connection {
@@ -55,7 +58,7 @@ impl Connection {
         &mut self,
         cx: &mut Context<'_>,
         direction: Direction,
-    ) -> Poll<std::result::Result<Owned, ConnectionErrorIncoming>> {
+    ) -> Poll<ConnectionResult<Owned>> {
         let seat = match direction {
             Direction::Bidirectional => &mut self.bidirectional,
             Direction::Unidirectional => &mut self.unidirectional,
@@ -78,18 +81,12 @@ impl<B: Buf> quic::Connection<B> for Connection {
     type RecvStream = RecvStream;
     type OpenStreams = Opener;
 
-    fn poll_accept_recv(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<std::result::Result<RecvStream, ConnectionErrorIncoming>> {
+    fn poll_accept_recv(&mut self, cx: &mut Context<'_>) -> Poll<ConnectionResult<RecvStream>> {
         let accepted = self.poll_accept(cx, Direction::Unidirectional);
         accepted.map_ok(|(owner, stream)| RecvStream(crate::RecvStream::new(owner, stream)))
     }
 
-    fn poll_accept_bidi(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<std::result::Result<BidiStream<B>, ConnectionErrorIncoming>> {
+    fn poll_accept_bidi(&mut self, cx: &mut Context<'_>) -> Poll<ConnectionResult<BidiStream<B>>> {
         self.poll_accept(cx, Direction::Bidirectional).map_ok(BidiStream::new)
     }
 
@@ -102,17 +99,11 @@ impl<B: Buf> quic::OpenStreams<B> for Connection {
     type BidiStream = BidiStream<B>;
     type SendStream = SendStream<B>;
 
-    fn poll_open_bidi(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<std::result::Result<BidiStream<B>, StreamErrorIncoming>> {
+    fn poll_open_bidi(&mut self, cx: &mut Context<'_>) -> Poll<StreamResult<BidiStream<B>>> {
         self.opener.poll_open_bidi(cx)
     }
 
-    fn poll_open_send(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<std::result::Result<SendStream<B>, StreamErrorIncoming>> {
+    fn poll_open_send(&mut self, cx: &mut Context<'_>) -> Poll<StreamResult<SendStream<B>>> {
         self.opener.poll_open_send(cx)
     }
 
@@ -159,18 +150,12 @@ impl<B: Buf> quic::OpenStreams<B> for Opener {
     type BidiStream = BidiStream<B>;
     type SendStream = SendStream<B>;
 
-    fn poll_open_bidi(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<std::result::Result<BidiStream<B>, StreamErrorIncoming>> {
+    fn poll_open_bidi(&mut self, cx: &mut Context<'_>) -> Poll<StreamResult<BidiStream<B>>> {
         let opened = self.poll_open(cx, Direction::Bidirectional);
         opened.map_ok(BidiStream::new).map_err(of_stream)
     }
 
-    fn poll_open_send(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<std::result::Result<SendStream<B>, StreamErrorIncoming>> {
+    fn poll_open_send(&mut self, cx: &mut Context<'_>) -> Poll<StreamResult<SendStream<B>>> {
         let opened = self.poll_open(cx, Direction::Unidirectional);
         opened
             .map_ok(|(owner, stream)| SendStream::new(crate::SendStream::new(owner, stream)))
@@ -210,10 +195,7 @@ impl<B: Buf> quic::BidiStream<B> for BidiStream<B> {
 impl<B: Buf> quic::RecvStream for BidiStream<B> {
     type Buf = Bytes;
 
-    fn poll_data(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<std::result::Result<Option<Bytes>, StreamErrorIncoming>> {
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<StreamResult<Option<Bytes>>> {
         self.recv.poll_data(cx)
     }
 
@@ -227,24 +209,15 @@ impl<B: Buf> quic::RecvStream for BidiStream<B> {
 }
 
 impl<B: Buf> quic::SendStream<B> for BidiStream<B> {
-    fn poll_ready(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<std::result::Result<(), StreamErrorIncoming>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<StreamResult<()>> {
         self.send.poll_ready(cx)
     }
 
-    fn send_data<T: Into<WriteBuf<B>>>(
-        &mut self,
-        data: T,
-    ) -> std::result::Result<(), StreamErrorIncoming> {
+    fn send_data<T: Into<WriteBuf<B>>>(&mut self, data: T) -> StreamResult<()> {
         self.send.send_data(data)
     }
 
-    fn poll_finish(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<std::result::Result<(), StreamErrorIncoming>> {
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<StreamResult<()>> {
         self.send.poll_finish(cx)
     }
 
@@ -262,7 +235,7 @@ impl<B: Buf> quic::SendStreamUnframed<B> for BidiStream<B> {
         &mut self,
         cx: &mut Context<'_>,
         data: &mut D,
-    ) -> Poll<std::result::Result<usize, StreamErrorIncoming>> {
+    ) -> Poll<StreamResult<usize>> {
         self.send.poll_send(cx, data)
     }
 }
@@ -274,10 +247,7 @@ pub struct RecvStream(crate::RecvStream);
 impl quic::RecvStream for RecvStream {
     type Buf = Bytes;
 
-    fn poll_data(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<std::result::Result<Option<Bytes>, StreamErrorIncoming>> {
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<StreamResult<Option<Bytes>>> {
         self.0.poll_read_chunk(cx, usize::MAX).map_err(of_stream)
     }
 
@@ -310,10 +280,7 @@ impl<B: Buf> SendStream<B> {
 }
 
 impl<B: Buf> quic::SendStream<B> for SendStream<B> {
-    fn poll_ready(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<std::result::Result<(), StreamErrorIncoming>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<StreamResult<()>> {
         if let Some(data) = &mut self.unsent {
             while data.has_remaining() {
                 let written =
@@ -325,10 +292,7 @@ impl<B: Buf> quic::SendStream<B> for SendStream<B> {
         Poll::Ready(Ok(()))
     }
 
-    fn send_data<T: Into<WriteBuf<B>>>(
-        &mut self,
-        data: T,
-    ) -> std::result::Result<(), StreamErrorIncoming> {
+    fn send_data<T: Into<WriteBuf<B>>>(&mut self, data: T) -> StreamResult<()> {
         if self.unsent.is_some() {
             let why = "data was given to a stream that was not ready".to_owned();
             let connection_error = ConnectionErrorIncoming::InternalError(why);
@@ -338,10 +302,7 @@ impl<B: Buf> quic::SendStream<B> for SendStream<B> {
         Ok(())
     }
 
-    fn poll_finish(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<std::result::Result<(), StreamErrorIncoming>> {
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<StreamResult<()>> {
         ready!(self.poll_ready(cx))?;
         Poll::Ready(self.stream.finish_again().map_err(of_stream))
     }
@@ -361,7 +322,7 @@ impl<B: Buf> quic::SendStreamUnframed<B> for SendStream<B> {
         &mut self,
         cx: &mut Context<'_>,
         data: &mut D,
-    ) -> Poll<std::result::Result<usize, StreamErrorIncoming>> {
+    ) -> Poll<StreamResult<usize>> {
         ready!(quic::SendStream::poll_ready(self, cx))?;
         let written = ready!(self.stream.poll_write(cx, data.chunk())).map_err(of_stream)?;
         data.advance(written);

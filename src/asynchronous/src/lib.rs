@@ -30,15 +30,13 @@
 
 mod connection;
 mod endpoint;
-#[cfg(feature = "smol")]
-mod futures_io;
 #[cfg(feature = "h3")]
 pub mod h3;
+#[cfg(any(feature = "tokio", feature = "smol"))]
+mod io_traits;
 mod opening;
 mod recv_stream;
 mod send_stream;
-#[cfg(feature = "tokio")]
-mod tokio_io;
 mod wait;
 
 pub use connection::Connection;

@@ -25,6 +25,7 @@ on_both_runtimes!(
     many_streams_wait_for_room,
     reading_to_the_end_has_a_limit,
     statistics_count,
+    streams_that_were_given_up_need_not_be_accepted,
     what_is_dropped_is_still_delivered,
     what_nobody_reads_holds_the_writer,
 );
@@ -67,6 +68,27 @@ async fn many_streams_wait_for_room() {
         let n = all.recv().await.unwrap();
         left.retain(|other| *other != n);
     }
+}
+
+/// Two at a time may be open: whoever gives them up can open more without end. What nobody has accepted
+/// of them must not pile up.
+async fn streams_that_were_given_up_need_not_be_accepted() {
+    let streams = StreamsConfig { max_streams_bidi: 2, ..StreamsConfig::default() };
+    let server = server_settings().config(Config { streams, ..Config::default() });
+    let Pair { client, server, .. } = Pair::with(server, client_settings()).await;
+    for _ in 0..100 {
+        let (mut send, mut recv) = client.open_bi().await.unwrap();
+        send.reset(ApplicationError(1)).unwrap();
+        recv.stop(ApplicationError(2)).unwrap();
+    }
+    let (mut send, _recv) = client.open_bi().await.unwrap();
+    send.write_all(b"kept").await.unwrap();
+    send.finish().unwrap();
+    let mut accepted = 1;
+    while server.accept_bi().await.unwrap().1.read_to_end(9).await.is_err() {
+        accepted += 1;
+    }
+    assert!(accepted <= 4, "{accepted} were accepted");
 }
 
 async fn dropped_halves_are_finished_and_stopped() {

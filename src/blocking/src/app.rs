@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use protoquic_core::{ApplicationError, Direction};
 use protoquic_io_thread::{
-    Deadline, Patience, Ports, SharedConnection, SharedStream, Wait, finished, open_socket, park,
+    Deadline, Patience, Ports, SharedConnection, SharedListener, SharedStream, Wait, finished,
+    open_socket, park,
 };
 
 use crate::handle::{Fresh, Handle, Object, Table};
@@ -108,10 +109,9 @@ impl App {
             .ok_or(Error::Unsuitable("the handle is not bound to an address"))?;
         let ports = &self.inner.ports;
         let listener = ports.listen(&fresh.settings, fresh.patience, socket, backlog)?;
-        let port = Arc::clone(&listener.port);
-        let became = self.turn_into(handle, Object::Listener(listener));
+        let became = self.turn_into(handle, Object::Listener(Arc::clone(&listener)));
         if became.is_err() {
-            port.close();
+            end_listener(&listener);
         }
         became
     }
@@ -265,10 +265,7 @@ impl App {
     pub fn close(&self, handle: Handle) -> Result<()> {
         match self.inner.table.remove(handle)? {
             Object::Fresh(_) => {}
-            Object::Listener(listener) => {
-                listener.close(Error::BadHandle);
-                listener.port.close();
-            }
+            Object::Listener(listener) => end_listener(&listener),
             Object::Connection(connection) => {
                 connection.close(ApplicationError(0), "", false);
             }
@@ -382,6 +379,12 @@ impl App {
             _ => Err(Error::Unsuitable("the handle is not a connection")),
         }
     }
+}
+
+/// Nothing more is accepted; what was lives on.
+fn end_listener(listener: &SharedListener) {
+    listener.close(Error::BadHandle);
+    listener.port.close();
 }
 
 fn reading(connection: &SharedConnection) -> Wait {

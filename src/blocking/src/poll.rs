@@ -116,13 +116,12 @@ fn of_connection(connection: &SharedConnection) -> Readiness {
 }
 
 fn of_stream(stream: &SharedStream) -> Readiness {
-    let has_taken = stream.has_taken();
     stream.state.with(|state| {
         let is_open = state.id.is_some();
         let failed = state.write_end.as_ref().is_some_and(|error| *error != Error::Finished);
         Readiness {
             readable: stream.receives()
-                && (has_taken || !state.received.is_empty() || state.read_end.is_some()),
+                && (state.has_taken || !state.received.is_empty() || state.read_end.is_some()),
             writable: stream.sends()
                 && (state.write_end.is_some() || is_open && state.unsent.len() < MAX_UNSENT),
             datagram: false,

@@ -37,6 +37,25 @@ fn a_large_echo_is_whole_and_correct() {
     });
 }
 
+/// What one reader leaves of what has come is for those who wait already, too.
+#[test]
+fn readers_of_one_stream_share_what_comes_at_once() {
+    let Pair { client, server, .. } = pair();
+    for _ in 0..50 {
+        let stream = client.open(ONE_WAY).unwrap();
+        (&stream).write_all(b"a").unwrap();
+        let incoming = server.accept().unwrap();
+        (&incoming).read_exact(&mut [0]).unwrap();
+        incoming.set_read_timeout(Some(LONG)).unwrap();
+        std::thread::scope(|scope| {
+            let readers = [(); 4].map(|()| scope.spawn(|| (&incoming).read(&mut [0; 5]).unwrap()));
+            std::thread::yield_now();
+            (&stream).write_all(&[7; 20]).unwrap();
+            assert_eq!(readers.map(|reader| reader.join().unwrap()), [5; 4]);
+        });
+    }
+}
+
 #[test]
 fn unidirectional_streams_carry_data_one_way_in_both_directions() {
     let Pair { client, server, .. } = pair();

@@ -14,7 +14,7 @@ use protoquic_dispatcher::ClientPool;
 use rustls_pki_types::ServerName;
 
 use crate::Error;
-use crate::connection::{Phase, SharedConnection};
+use crate::connection::SharedConnection;
 use crate::port::{Equipment, Port};
 use crate::session::{CarrierSession, Obituaries};
 use crate::settings::CLIENT_ID_LENGTH;
@@ -94,8 +94,7 @@ impl ClientPort {
                 self.keys.insert(number, self.pool.add(host));
             }
             Err(error) => {
-                let error = Error::Invalid(error.to_string());
-                connection.state.change(|state| state.phase = Phase::Over(error));
+                connection.end(&Error::Invalid(error.to_string()));
                 self.port.count_deaths(1);
             }
         }

@@ -57,6 +57,8 @@ pub struct ConnectionState {
     pub stats: (u64, ConnectionStats),
     /// The statistics are asked for.
     pub wants_stats: bool,
+    /// It was told to end, and whether at once.
+    pub is_to_end: Option<bool>,
     /// What else the application wants of the I/O thread.
     pub orders: Vec<Order>,
     /// How many datagrams are among them.
@@ -165,6 +167,7 @@ impl SharedConnection {
             max_datagram: None,
             stats: Default::default(),
             wants_stats: false,
+            is_to_end: None,
             orders: Vec::new(),
             waiting_datagrams: 0,
             is_woken: false,
@@ -239,6 +242,13 @@ impl SharedConnection {
         })
     }
 
+    /// One of the peer's streams was reset and is over, which makes room for another: nobody shall have
+    /// to accept it, or the peer could make the queue as long as it likes.
+    pub(crate) fn withdraw(&self, stream: &Arc<SharedStream>) {
+        let is_another = |(_, other): &(u64, Arc<SharedStream>)| !Arc::ptr_eq(other, stream);
+        self.state.with(|state| state.incoming[slot(stream.direction)].retain(is_another));
+    }
+
     /// Sends a datagram once there is room in the queue.
     pub fn send_datagram(&self, waiter: impl Waiter, data: &Bytes) -> Poll<Result<()>> {
         let sent = waiter.until(&self.state, News::OUT, |state| {
@@ -277,7 +287,26 @@ impl SharedConnection {
 
     /// Ends it: at once, or when what was written to its streams is delivered.
     pub fn close(&self, code: ApplicationError, reason: &str, at_once: bool) {
-        self.order(Order::Close { code, reason: reason.to_owned(), at_once });
+        let is_news = self.state.with(|state| {
+            let is_news = state.is_to_end.is_none_or(|was_at_once| at_once && !was_at_once);
+            state.is_to_end = state.is_to_end.max(Some(at_once));
+            is_news
+        });
+        if is_news {
+            self.order(Order::Close { code, reason: reason.to_owned(), at_once });
+        }
+    }
+
+    /// It is over: nobody obeys any more, and nobody who waits to open a stream will get one.
+    pub(crate) fn end(&self, error: &Error) {
+        let unopened = self.state.change(|state| {
+            state.phase = Phase::Over(error.clone());
+            state.orders = Vec::new();
+            state.openings.each_mut().map(Openings::take_all)
+        });
+        for stream in unopened.into_iter().flatten() {
+            stream.state.change(|state| state.fail(error));
+        }
     }
 
     /// Waits until it is over.
@@ -310,17 +339,24 @@ pub(crate) const MAX_DATAGRAMS: usize = 1024;
 mod tests {
     use super::*;
     use crate::port::open_socket;
+    use crate::wait::{Wait, finished};
+
+    /// A connection whose I/O thread looks no more.
+    fn unheard() -> Arc<SharedConnection> {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (port, thread) = crate::port::start("test", open_socket(any).unwrap(), drop).unwrap();
+        thread.join().unwrap();
+        SharedConnection::new(0, port, any, Duration::ZERO, Patience::default())
+    }
 
     /// An application may drop such calls faster than an I/O thread can look at them.
     #[test]
     fn calls_that_nobody_waits_for_any_more_leave_no_work() {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (port, thread) = crate::port::start("test", open_socket(any).unwrap(), drop).unwrap();
-        thread.join().unwrap();
-        let connection = SharedConnection::new(0, port, any, Duration::ZERO, Patience::default());
+        let connection = unheard();
         for direction in [Direction::Bidirectional, Direction::Unidirectional] {
             for _ in 0..3 {
                 connection.open(direction, Patience::default()).unwrap().abandon();
+                connection.open(direction, Patience::default()).unwrap().close();
                 connection.ask_stats();
             }
         }
@@ -328,5 +364,24 @@ mod tests {
             assert!(state.openings.iter().all(Openings::is_empty), "{:?}", state.openings);
             assert!(state.orders.is_empty(), "{:?}", state.orders);
         });
+    }
+
+    #[test]
+    fn closing_again_leaves_no_work() {
+        let connection = unheard();
+        let orders = || connection.state.with(|state| state.orders.len());
+        for at_once in [false, false, false, true, false, true] {
+            connection.close(ApplicationError(0), "", at_once);
+        }
+        assert_eq!(orders(), 2, "first in order, then at once");
+    }
+
+    #[test]
+    fn a_connection_that_ends_leaves_nobody_waiting_to_open() {
+        let connection = unheard();
+        let stream = connection.open(Direction::Bidirectional, Patience::default()).unwrap();
+        connection.end(&Error::BadHandle);
+        assert_eq!(finished(stream.wait_open(Wait::Never)), Err(Error::BadHandle));
+        assert!(connection.open(Direction::Bidirectional, Patience::default()).is_err());
     }
 }

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io;
 
+use protoquic_core::crypto::PemError;
 use protoquic_core::{ApplicationError, CloseReason, DatagramError};
 
 /// Why a call failed.
@@ -85,6 +86,12 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<PemError> for Error {
+    fn from(error: PemError) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
 
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {

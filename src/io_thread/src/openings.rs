@@ -63,6 +63,11 @@ impl SharedConnection {
         }
     }
 
+    /// This stream need not be opened any more, if it is not yet.
+    pub(crate) fn forget_opening(&self, stream: &Arc<SharedStream>) {
+        self.openings(stream.direction, |openings| openings.remove(stream));
+    }
+
     /// Opens the streams that wait, as far as the peer allows. For the I/O thread.
     pub(crate) fn open_waiting(
         &self,

@@ -14,7 +14,6 @@ use protoquic_readers::{BatchReader, EventLoop, SocketOptions, SystemClock, Wake
 use protoquic_writers::GsoBatchWriter;
 
 use crate::client_port::ConnectOrder;
-use crate::connection::Phase;
 use crate::wait::{News, Waiter, Watched};
 use crate::{Error, Result};
 
@@ -127,8 +126,9 @@ impl Port {
         }
         let orders = std::mem::take(&mut inbox.connects);
         drop(inbox);
+        self.count_deaths(orders.len());
         for order in orders {
-            order.connection.state.change(|state| state.phase = Phase::Over(thread_ended()));
+            order.connection.end(&thread_ended());
         }
     }
 }

@@ -142,11 +142,7 @@ impl CarrierSession {
         if let Some(listener) = self.listener.take() {
             listener.state.with(|state| state.handshaking -= 1);
         }
-        self.connection.state.change(|state| {
-            state.phase = Phase::Over(error.clone());
-            state.orders = Vec::new();
-        });
-        self.fail_unopened(error);
+        self.connection.end(error);
         for stream in self.orphans.drain(..) {
             stream.state.change(|state| state.fail(error));
         }
@@ -163,6 +159,7 @@ impl Session for CarrierSession {
     type Stream = CarrierStream;
 
     fn on_early_data_ready(&mut self, cx: &mut SessionContext<'_, Self>) {
+        self.note_datagram_size(cx);
         self.connection.state.change(|state| {
             state.phase = Phase::Early;
             state.early = EarlyOutcome::Undecided;
@@ -387,14 +384,7 @@ impl Stream<CarrierSession> for CarrierStream {
         self.send(cx);
     }
 
-    fn on_reset(&mut self, code: ApplicationError, cx: &mut StreamContext<'_, CarrierSession>) {
-        if !self.stream.sends() {
-            // It is over, which makes room for another: nobody shall have to accept it.
-            let is_another =
-                |(_, stream): &(u64, Arc<SharedStream>)| !Arc::ptr_eq(stream, &self.stream);
-            let at = slot(self.stream.direction);
-            cx.session().connection.state.with(|state| state.incoming[at].retain(is_another));
-        }
+    fn on_reset(&mut self, code: ApplicationError, _cx: &mut StreamContext<'_, CarrierSession>) {
         self.stream.state.change(|state| {
             state.read_end.get_or_insert(ReadEnd::Failed(Error::Reset(code)));
         });
@@ -420,12 +410,16 @@ impl Stream<CarrierSession> for CarrierStream {
     /// What has been handed on outlives it: nothing more can come or go.
     fn on_close(&mut self, session: &mut CarrierSession) {
         self.is_closed = true;
-        let is_orphan = self.stream.state.with(|state| {
+        let (is_orphan, is_lost) = self.stream.state.with(|state| {
             let reads = self.stream.receives() && state.read_end.is_none();
-            reads || self.stream.sends() && !self.is_sent
+            let is_lost = matches!(state.read_end, Some(ReadEnd::Failed(_)));
+            (reads || self.stream.sends() && !self.is_sent, is_lost)
         });
         if is_orphan {
             session.orphans.push(Arc::clone(&self.stream));
+        }
+        if is_lost && !self.stream.is_ours {
+            session.connection.withdraw(&self.stream);
         }
     }
 }

@@ -4,11 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protoquic_core::crypto::{ClientTls, Identity, ServerTls, ServerTrust, offer_early_data};
+use protoquic_core::crypto::{
+    ClientTls, Identity, ServerTls, ServerTrust, certificates_from_pem, offer_early_data,
+};
 use protoquic_core::{Config, DatagramConfig, MemorySessionCache, ServerConfig};
-use rustls::RootCertStore;
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::{Error, Result};
 
@@ -142,29 +141,18 @@ impl Settings {
         if self.certificate.is_empty() && self.key.is_empty() {
             return Ok(None);
         }
-        let chain = certificates(&self.certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(&self.key)
-            .map_err(|error| Error::Invalid(format!("the private key cannot be read: {error}")))?;
-        Ok(Some(Identity { chain, key }))
+        Ok(Some(Identity::from_pem(&self.certificate, &self.key)?))
     }
 
     fn trust(&self) -> Result<ServerTrust> {
         if self.any_certificate {
             return Ok(ServerTrust::AnyCertificate);
         }
-        let roots = if self.authorities.is_empty() {
+        Ok(ServerTrust::in_authorities(if self.authorities.is_empty() {
             rustls_native_certs::load_native_certs().certs
         } else {
-            certificates(&self.authorities)?
-        };
-        let mut store = RootCertStore::empty();
-        store.add_parsable_certificates(roots);
-        if store.is_empty() {
-            let why = "there are no authorities to verify servers by; give some, or trust any \
-                       certificate of a server of your own";
-            return Err(Error::Invalid(why.to_owned()));
-        }
-        Ok(ServerTrust::Roots(store))
+            certificates_from_pem(&self.authorities)?
+        })?)
     }
 
     /// What a client connects with.
@@ -196,13 +184,6 @@ impl Settings {
         self.config.validate().map_err(|error| Error::Invalid(error.to_string()))?;
         Ok(self.config.clone())
     }
-}
-
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
-    let bad = |why: String| Error::Invalid(format!("the certificates cannot be read: {why}"));
-    let all = CertificateDer::pem_slice_iter(pem).collect::<std::result::Result<Vec<_>, _>>();
-    let all = all.map_err(|error| bad(error.to_string()))?;
-    if all.is_empty() { Err(bad("there are none".to_owned())) } else { Ok(all) }
 }
 
 fn unusable(error: &rustls::Error) -> Error {

@@ -40,6 +40,8 @@ pub struct StreamState {
     pub is_abandoned: bool,
     /// Read, and not yet taken.
     pub received: BytesMut,
+    /// A thread has taken more than it wanted: the rest is there for the next reader.
+    pub has_taken: bool,
     /// Whether anything is to be read yet.
     pub may_read: bool,
     /// There was more to read than found room here.
@@ -174,18 +176,11 @@ impl SharedStream {
         let deadline = wait.deadline();
         loop {
             let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_there = if taken.is_empty() {
-                finished(self.take(Wait::Never, &mut taken))
-            } else {
-                Ok(true)
-            };
+            let is_rest = !taken.is_empty();
+            let is_there =
+                if is_rest { Ok(true) } else { finished(self.take(Wait::Never, &mut taken)) };
             match is_there {
-                Ok(true) => {
-                    // The I/O thread can go on meanwhile.
-                    let len = buffer.len().min(taken.len());
-                    taken.copy_to_slice(&mut buffer[..len]);
-                    return Ok(len);
-                }
+                Ok(true) => return Ok(self.copy_out(&mut taken, is_rest, buffer)),
                 Ok(false) => return Ok(0),
                 Err(Error::WouldBlock) => {}
                 Err(error) => return Err(error),
@@ -201,9 +196,19 @@ impl SharedStream {
         }
     }
 
-    /// Whether a reader has left something that [`read`](Self::read) finds first.
-    pub fn has_taken(&self) -> bool {
-        !self.taken.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    /// Copies what was taken, while the I/O thread can go on. Others who wait to read are told of what
+    /// is left: they would not find it where they look.
+    fn copy_out(&self, taken: &mut BytesMut, was_rest: bool, buffer: &mut [u8]) -> usize {
+        let len = buffer.len().min(taken.len());
+        taken.copy_to_slice(&mut buffer[..len]);
+        let is_rest = !taken.is_empty();
+        if was_rest != is_rest {
+            self.state.report(|state| {
+                state.has_taken = is_rest;
+                (if is_rest { News::IN } else { News::NONE }, ())
+            });
+        }
+        len
     }
 
     /// Exchanges an empty buffer for what has come, at least a byte. False at the end.
@@ -229,7 +234,8 @@ impl SharedStream {
     /// Waits until there is something to read, or the end.
     pub fn wait_readable(&self, waiter: impl Waiter) -> Poll<Result<()>> {
         waiter.until(&self.state, News::IN, |state| {
-            if state.received.is_empty() { state.end() } else { Some(Ok(())) }
+            let is_there = state.has_taken || !state.received.is_empty();
+            if is_there { Some(Ok(())) } else { state.end() }
         })
     }
 
@@ -338,8 +344,10 @@ impl SharedStream {
         if !self.receives() {
             return Err(Error::WrongDirection);
         }
-        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = BytesMut::new();
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        *taken = BytesMut::new();
         self.ask(|state| {
+            state.has_taken = false;
             state.received = BytesMut::new();
             if state.read_end.is_none() {
                 state.stop = Some(code);
@@ -361,12 +369,15 @@ impl SharedStream {
     }
 
     /// The owner is gone: what was written is still delivered, nothing more is read.
-    pub fn close(&self) {
+    pub fn close(self: &Arc<Self>) {
         if self.sends() {
             let _ = self.finish(); // an error: it has ended otherwise
         }
         if self.receives() {
             let _ = self.stop(ApplicationError(0));
+        }
+        if self.state.with(|state| state.id.is_none() && state.unsent.is_empty()) {
+            self.connection.forget_opening(self); // nothing was written that it would deliver
         }
     }
 

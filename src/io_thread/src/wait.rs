@@ -171,17 +171,16 @@ impl<T> Watched<T> {
         news: News,
         f: impl FnOnce(&mut T) -> Option<R>,
     ) -> Poll<R> {
+        let _old; // dropped after the lock: with a waker may go a task, and with that a seat here
         let inner = &mut *self.lock();
         let sitter = seat.0.and_then(|at| inner.seats.get_mut(at));
         if let Some(result) = f(&mut inner.value) {
-            if let Some(sitter) = sitter {
-                sitter.waker = None; // what it waited for is here
-            }
+            _old = sitter.and_then(|sitter| sitter.waker.take()); // what it waited for is here
             return Poll::Ready(result);
         }
         match sitter {
             Some(Sitter { waker: Some(known), .. }) if known.will_wake(waker) => {}
-            Some(sitter) => sitter.waker = Some(waker.clone()),
+            Some(sitter) => _old = sitter.waker.replace(waker.clone()),
             None => seat.0 = Some(inner.seats.insert(Sitter { news, waker: Some(waker.clone()) })),
         }
         Poll::Pending
@@ -190,7 +189,8 @@ impl<T> Watched<T> {
     /// Gives a seat back.
     pub fn leave(&self, seat: &mut Seat) {
         if let Some(at) = seat.0.take() {
-            self.lock().seats.try_remove(at);
+            let left = self.lock().seats.try_remove(at);
+            drop(left); // not under the lock, as in `poll`
         }
     }
 
@@ -346,6 +346,33 @@ mod tests {
         assert_eq!(watched.poll(&waker, &mut seat, News::IN, more), Poll::Ready(2));
         watched.change(|_| ());
         assert_eq!((count(), watched.seats()), (2, 1));
+        watched.leave(&mut seat);
+        assert_eq!(watched.seats(), 0);
+    }
+
+    /// A waker that holds a seat at the value that it waits for, as that of a task may.
+    struct Seated(Arc<Watched<u8>>, Mutex<Seat>);
+
+    impl Wake for Seated {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for Seated {
+        fn drop(&mut self) {
+            self.0.leave(self.1.get_mut().unwrap());
+        }
+    }
+
+    #[test]
+    fn wakers_are_dropped_outside_the_lock() {
+        let watched = Arc::new(Watched::new(0));
+        let none = |_: &mut u8| None::<()>;
+        let seated = || Waker::from(Arc::new(Seated(Arc::clone(&watched), Mutex::default())));
+        let mut seat = Seat::default();
+        assert!(watched.poll(&seated(), &mut seat, News::IN, none).is_pending());
+        assert!(watched.poll(&seated(), &mut seat, News::IN, none).is_pending());
+        assert!(watched.poll(&seated(), &mut seat, News::IN, |_| Some(())).is_ready());
+        assert!(watched.poll(&seated(), &mut seat, News::IN, none).is_pending());
         watched.leave(&mut seat);
         assert_eq!(watched.seats(), 0);
     }

@@ -4,13 +4,12 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use protoquic_core::crypto::{ClientTls, Identity, ServerTls, ServerTrust, offer_early_data};
+use protoquic_core::crypto::{
+    ClientTls, Identity, ServerTls, ServerTrust, certificates_from_pem, offer_early_data,
+};
 use protoquic_core::http::Http3Config;
 use protoquic_core::{Config as TransportConfig, MemorySessionCache, ServerConfig};
 use protoquic_dispatcher::DispatcherConfig;
-use rustls::RootCertStore;
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::{Error, Result};
 
@@ -182,7 +181,7 @@ impl Config {
         let mut tls = tls.build().map_err(|error| unusable(&error))?;
         let transport = self.checked()?;
         if transport.early_data {
-            offer_early_data(&mut tls, TICKETS);
+            offer_early_data(&mut tls, MAX_TICKETS);
         }
         let made = ServerConfig { transport: Arc::new(transport), tls: Arc::new(tls) };
         Ok(self.server.get_or_init(|| made).clone())
@@ -202,42 +201,24 @@ impl Config {
         if self.certificate.is_empty() && self.key.is_empty() {
             return Ok(None);
         }
-        let chain = certificates(&self.certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(&self.key)
-            .map_err(|error| Error::Invalid(format!("the private key cannot be read: {error}")))?;
-        Ok(Some(Identity { chain, key }))
+        Ok(Some(Identity::from_pem(&self.certificate, &self.key)?))
     }
 
     fn trust(&self) -> Result<ServerTrust> {
         if self.any_certificate {
             return Ok(ServerTrust::AnyCertificate);
         }
-        let roots = if self.authorities.is_empty() {
+        Ok(ServerTrust::in_authorities(if self.authorities.is_empty() {
             rustls_native_certs::load_native_certs().certs
         } else {
-            certificates(&self.authorities)?
-        };
-        let mut store = RootCertStore::empty();
-        store.add_parsable_certificates(roots);
-        if store.is_empty() {
-            let why = "there are no authorities to verify servers by; give some, or trust any \
-                       certificate of a server of your own";
-            return Err(Error::Invalid(why.to_owned()));
-        }
-        Ok(ServerTrust::Roots(store))
+            certificates_from_pem(&self.authorities)?
+        })?)
     }
-}
-
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
-    let bad = |why: String| Error::Invalid(format!("the certificates cannot be read: {why}"));
-    let all = CertificateDer::pem_slice_iter(pem).collect::<std::result::Result<Vec<_>, _>>();
-    let all = all.map_err(|error| bad(error.to_string()))?;
-    if all.is_empty() { Err(bad("there are none".to_owned())) } else { Ok(all) }
 }
 
 fn unusable(error: &rustls::Error) -> Error {
     Error::Invalid(format!("the certificate or key cannot be used: {error}"))
 }
 
-/// How many tickets a client is given, where early data is taken: each serves once.
-const TICKETS: usize = 4;
+/// How many tickets for early data a listener keeps, of all its clients.
+const MAX_TICKETS: usize = 10_000;

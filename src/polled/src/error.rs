@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use protoquic_core::crypto::PemError;
 use protoquic_core::http::ExchangeError;
 use protoquic_core::{ApplicationError, DatagramError, StreamError};
 
@@ -63,6 +64,12 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<PemError> for Error {
+    fn from(error: PemError) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
 
 impl From<StreamError> for Error {
     fn from(error: StreamError) -> Self {

@@ -2,7 +2,7 @@
 //! deals with those that belong to none; this names the connections by keys, and lends them.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -49,6 +49,8 @@ pub struct Listener<A: Application = Streams> {
     keys: HashMap<u64, SessionKey>,
     desk: NewsDesk,
     births: Births,
+    /// How many connections were made that `poll` has not told of.
+    untold: Rc<Cell<usize>>,
     events: VecDeque<ListenerEvent>,
     /// Packets have come that may begin a connection.
     has_first_packets: bool,
@@ -80,11 +82,13 @@ impl<A: Application> Listener<A> {
     pub fn with_helper(config: &Config, helper: Box<dyn ConnectionHelper>) -> Result<Self> {
         let (desk, births, outbox) =
             (NewsDesk::default(), Births::default(), SharedOutbox::default());
+        let untold = Rc::new(Cell::new(0));
         let factory = Factory::<A> {
             server: config.server()?,
             config: config.clone(),
             desk: Rc::clone(&desk),
             births: Rc::clone(&births),
+            untold: Rc::clone(&untold),
             made: 0,
             application: PhantomData,
         };
@@ -104,6 +108,7 @@ impl<A: Application> Listener<A> {
             keys: HashMap::new(),
             desk,
             births,
+            untold,
             events: VecDeque::new(),
             has_first_packets: false,
             application: PhantomData,
@@ -129,11 +134,13 @@ impl<A: Application> Listener<A> {
             self.run_turn(now); // connections are made in turns
         }
         while let Some(event) = self.events.pop_front() {
-            if let ListenerEvent::Ready(key) = event {
-                match self.look_at(key) {
+            match event {
+                ListenerEvent::Accepted(_) => self.untold.set(self.untold.get() - 1),
+                ListenerEvent::Ready(key) => match self.connection(key) {
                     Some(connection) => connection.on_looked_at(),
                     None => continue,
-                }
+                },
+                ListenerEvent::Closed(..) => {}
             }
             return Some(event);
         }
@@ -226,11 +233,6 @@ impl<A: Application> Listener<A> {
             });
         }
     }
-
-    /// A connection, to be looked at only.
-    fn look_at(&mut self, key: ConnectionKey) -> Option<&mut Connection<A>> {
-        self.connection(key)
-    }
 }
 
 fn downcast<A: Application>(host: &mut dyn Host) -> Option<&mut Connection<A>> {
@@ -244,6 +246,7 @@ struct Factory<A> {
     config: Config,
     desk: NewsDesk,
     births: Births,
+    untold: Rc<Cell<usize>>,
     made: u64,
     application: PhantomData<A>,
 }
@@ -262,13 +265,14 @@ impl<A: Application> SessionFactory for Factory<A> {
         connection: Machine,
         _hello: &ClientHelloInfo<'_>,
     ) -> std::result::Result<Box<dyn Host>, Reject> {
-        if self.births.borrow().len() >= self.config.backlog() {
+        if self.untold.get() >= self.config.backlog() {
             return Err(Reject("too many wait to be accepted".to_owned()));
         }
         let Some(id) = connection.local_connection_ids().next() else {
             return Err(Reject("the connection has no ID".to_owned()));
         };
         self.made += 1;
+        self.untold.set(self.untold.get() + 1);
         self.births.borrow_mut().push_back((self.made, id));
         let connection = Connection::new(A::server(connection, &self.config), Time::ZERO);
         Ok(Box::new(connection.reporting(self.made, Rc::clone(&self.desk))))

@@ -411,6 +411,7 @@ impl Connection<Streams> {
     /// Asks the peer to give its part up (STOP_SENDING); nothing of it will be read.
     pub fn stream_stop(&mut self, id: StreamId, code: u64) -> Result<()> {
         self.app.readable.remove(&id);
+        self.app.resets.remove(&id);
         Ok(self.change(|machine| machine.stream_stop_sending(id, ApplicationError(code)))?)
     }
 

@@ -234,6 +234,58 @@ fn a_session_is_resumed_with_early_data() {
 }
 
 #[test]
+fn a_listener_remembers_the_sessions_of_many_clients() {
+    let mut server = config(b"echo");
+    server.allow_early_data(true);
+    let clients = [(); 8].map(|()| {
+        let mut client = server.clone();
+        client.remember_sessions(true);
+        client
+    });
+    let mut pair = Pair::<Streams>::new(&clients[0]);
+    for is_second_time in [false, true] {
+        for (port, client) in (6000..).zip(&clients) {
+            let path = PathAddress::new(([127, 0, 0, 1], port).into(), server_address());
+            pair.client = connect(client, "localhost", path, pair.now).unwrap();
+            pair.until(|pair| pair.client.is_confirmed());
+            for _ in 0..5 {
+                pair.step(); // the tickets may come later
+            }
+            assert_eq!(pair.client.is_resumed(), is_second_time, "{port}");
+            pair.client.close(0, "");
+            pair.step();
+        }
+    }
+}
+
+#[test]
+fn no_more_connections_wait_to_be_told_of_than_the_backlog_allows() {
+    let mut config = config(b"echo");
+    config.set_backlog(2);
+    let mut server = Listener::<Streams>::new(&config).unwrap();
+    let now = protoquic_core::Time::from_millis(1000);
+    let begin = |server: &mut Listener<Streams>, port: u16| {
+        let path = PathAddress::new(([127, 0, 0, 1], port).into(), server_address());
+        let mut client = connect::<Streams>(&config, "localhost", path, now).unwrap();
+        let mut buffer = [0; 2000];
+        let info = RecvInfo::new(PathAddress::new(path.peer, path.local), now);
+        while let Ok(sent) = client.send(&mut buffer, now) {
+            server.recv(&buffer[..sent.len], &info).unwrap();
+        }
+        while server.send(&mut buffer, now).is_ok() {}
+    };
+    for port in 6000..6005 {
+        begin(&mut server, port);
+    }
+    assert_eq!(server.stats().sessions_created, 2);
+    let told = std::iter::from_fn(|| server.poll(now));
+    let told = told.filter(|event| matches!(event, ListenerEvent::Accepted(_)));
+    assert_eq!(told.count(), 2);
+    begin(&mut server, 6005);
+    assert_eq!(server.stats().sessions_created, 3);
+}
+
+#[test]
 fn settings_and_buffers_that_make_no_sense_are_named() {
     let text = |result: Result<Listener<Streams>, Error>| result.unwrap_err().to_string();
     assert!(text(Listener::new(&protoquic_polled::Config::new(&[b"a"]))).contains("certificate"));

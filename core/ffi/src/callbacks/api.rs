@@ -17,9 +17,8 @@ use super::server::{ListenerSetup, connect, listen};
 use super::session::{CallbackSession, Deaths};
 use super::table::{self, Entry};
 use crate::address::from_c;
-use crate::arguments::{check_place, slice, text};
+use crate::arguments::{self, check_place, slice, text};
 use crate::handles::{Handle as _, pq_config};
-use crate::state::MAX_CODE;
 use crate::status::{Failure, Outcome, PQ_ERR_NULL, PQ_ERR_WRONG_STATE, PQ_OK, guard};
 
 /// Opens the callback layer: what listeners and connections belong to. `registration` gets its
@@ -56,7 +55,7 @@ pub unsafe extern "C" fn pq_cb_close(registration: pq_handle) -> c_int {
                 break;
             }
             for thread in &running {
-                thread.port.tell(Command::Stop);
+                let _ = thread.port.tell(Command::Stop); // unless it has ended
             }
             for thread in running {
                 if thread.thread.join().is_err() {
@@ -119,10 +118,7 @@ fn keep(threads: &Mutex<Vec<table::Running>>, thread: table::Running) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pq_cb_listener_close(listener: pq_handle) -> c_int {
     guard(|| match table::find(listener)? {
-        Entry::Listener(port) => {
-            port.tell(Command::Stop);
-            Ok(PQ_OK)
-        }
+        Entry::Listener(port) => port.tell(Command::Stop).map(|()| PQ_OK),
         _ => Err(table::wrong(listener, "no listener")),
     })
 }
@@ -179,27 +175,22 @@ pub unsafe extern "C" fn pq_cb_connect(
 }
 
 fn order_conn(conn: pq_handle, order: Order) -> Outcome<c_int> {
-    table::conn(conn)?.tell(Command::Order(conn, order));
-    Ok(PQ_OK)
+    table::conn(conn)?.tell(Command::Order(conn, order)).map(|()| PQ_OK)
 }
 
 fn order_stream(stream: pq_handle, order: StreamOrder) -> Outcome<c_int> {
     let (port, conn) = table::stream(stream)?;
-    port.tell(Command::Order(conn, Order::Stream(stream, order)));
-    Ok(PQ_OK)
-}
-
-fn checked(code: u64) -> Outcome<u64> {
-    if code <= MAX_CODE { Ok(code) } else { Err(Failure::invalid(format!("the code {code:#x}"))) }
+    port.tell(Command::Order(conn, Order::Stream(stream, order))).map(|()| PQ_OK)
 }
 
 /// Closes a connection with an application's error code. What is not delivered may be lost.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pq_cb_conn_close(conn: pq_handle, code: u64) -> c_int {
-    guard(|| order_conn(conn, Order::Close(checked(code)?)))
+    guard(|| order_conn(conn, Order::Close(arguments::code(code)?)))
 }
 
-/// Sends a datagram, which is copied. Nobody tells whether it arrives.
+/// Sends a datagram, which is copied. Nobody tells whether it arrives. PQ_ERR_QUEUE_FULL if too many
+/// wait for the connection's thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pq_cb_conn_send_datagram(
     conn: pq_handle,
@@ -232,8 +223,11 @@ pub unsafe extern "C" fn pq_cb_stream_start(
         let direction =
             if bidirectional { Direction::Bidirectional } else { Direction::Unidirectional };
         let order = Order::Open { stream: made, direction, callback, context: Context(context) };
-        port.tell(Command::Order(conn, order));
-        Ok(PQ_OK)
+        let told = port.tell(Command::Order(conn, order));
+        if told.is_err() {
+            table::remove(made);
+        }
+        told.map(|()| PQ_OK)
     })
 }
 
@@ -264,13 +258,13 @@ pub unsafe extern "C" fn pq_cb_stream_finish(stream: pq_handle) -> c_int {
 /// Gives our part of a stream up.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pq_cb_stream_reset(stream: pq_handle, code: u64) -> c_int {
-    guard(|| order_stream(stream, StreamOrder::Reset(checked(code)?)))
+    guard(|| order_stream(stream, StreamOrder::Reset(arguments::code(code)?)))
 }
 
 /// Asks the peer to give its part of a stream up; nothing of it is shown any more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pq_cb_stream_stop(stream: pq_handle, code: u64) -> c_int {
-    guard(|| order_stream(stream, StreamOrder::Stop(checked(code)?)))
+    guard(|| order_stream(stream, StreamOrder::Stop(arguments::code(code)?)))
 }
 
 /// Has what was not consumed shown again, and what comes after it.

@@ -14,16 +14,27 @@ use protoquic::readers::{BatchReader, EventLoop, SocketOptions, SystemClock, Wak
 use protoquic::writers::GsoBatchWriter;
 
 use super::events::{Context, pq_cb_stream_callback, pq_handle};
+use super::stream::CallbackStream;
 use super::table::{self, Entry, Running};
-use crate::status::{Failure, Outcome, PQ_ERR_SYSTEM};
+use crate::status::{Failure, Outcome, PQ_ERR_BAD_HANDLE, PQ_ERR_QUEUE_FULL, PQ_ERR_SYSTEM};
 
 /// An I/O thread, from outside.
 pub(crate) struct Port {
     waker: Waker,
-    inbox: Mutex<Vec<Command>>,
+    inbox: Mutex<Inbox>,
     /// The thread has been woken and has not yet looked.
     is_woken: AtomicBool,
     pub(crate) thread: ThreadId,
+}
+
+/// What a thread was told and has not yet looked at.
+#[derive(Default)]
+struct Inbox {
+    commands: Vec<Command>,
+    /// How many datagrams are among them.
+    datagrams: usize,
+    /// The thread has looked for the last time.
+    is_over: bool,
 }
 
 /// What a thread is told.
@@ -73,21 +84,65 @@ impl Send {
 }
 
 impl Port {
-    pub(crate) fn tell(&self, command: Command) {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).push(command);
+    pub(crate) fn tell(&self, command: Command) -> Outcome<()> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).add(command)?;
         if !self.is_woken.swap(true, Ordering::AcqRel)
             && let Err(error) = self.waker.wake()
         {
             log::error!("an I/O thread cannot be woken: {error}");
         }
+        Ok(())
     }
 
     /// What was told since the last time. For the I/O thread.
     pub(crate) fn take(&self) -> Vec<Command> {
         self.is_woken.store(false, Ordering::Release);
-        std::mem::take(&mut *self.inbox.lock().unwrap_or_else(PoisonError::into_inner))
+        self.look(false)
+    }
+
+    /// The I/O thread looks for the last time: no stream that was to be opened shall wait for ever.
+    pub(crate) fn close(&self) {
+        for command in self.look(true) {
+            if let Command::Order(_, order) = command {
+                order.refuse();
+            }
+        }
+    }
+
+    fn look(&self, is_over: bool) -> Vec<Command> {
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *inbox, Inbox { is_over, ..Inbox::default() }).commands
     }
 }
+
+impl Inbox {
+    fn add(&mut self, command: Command) -> Outcome<()> {
+        if self.is_over {
+            return Err(Failure::new(PQ_ERR_BAD_HANDLE, "it is over"));
+        }
+        if matches!(command, Command::Order(_, Order::Datagram(_))) {
+            if self.datagrams >= MAX_DATAGRAMS {
+                let text = format!("{MAX_DATAGRAMS} datagrams wait already");
+                return Err(Failure::new(PQ_ERR_QUEUE_FULL, text));
+            }
+            self.datagrams += 1;
+        }
+        self.commands.push(command);
+        Ok(())
+    }
+}
+
+impl Order {
+    /// There is no connection to carry it out. On the I/O thread.
+    pub(crate) fn refuse(self) {
+        if let Self::Open { stream, callback, context, .. } = self {
+            CallbackStream::new(stream, callback, context).end();
+        }
+    }
+}
+
+/// How many datagrams wait for an I/O thread at most.
+const MAX_DATAGRAMS: usize = 1024;
 
 /// What an I/O thread works with.
 pub(crate) struct Equipment {

@@ -80,6 +80,7 @@ pub(crate) fn listen(equipment: Equipment, handle: pq_handle, setup: ListenerSet
         }
     }
     table::remove(handle);
+    thread.port.close();
 }
 
 struct Factory {
@@ -166,11 +167,10 @@ impl EventLoopVisitor for ListenerThread {
                     self.is_stopping = true;
                     self.dispatcher.close_all(now, ApplicationError(0), "goodbye");
                 }
-                Command::Order(conn, order) => {
-                    if let Some(host) = self.host(conn) {
-                        host.enter(now, |session, cx| session.obey(order, cx));
-                    }
-                }
+                Command::Order(conn, order) => match self.host(conn) {
+                    Some(host) => host.enter(now, |session, cx| session.obey(order, cx)),
+                    None => order.refuse(),
+                },
             }
         }
     }
@@ -211,7 +211,10 @@ pub(crate) fn connect(
     let mut session = session(Arc::clone(&port));
     let connection = match make(event_loop.now(), local) {
         Ok(connection) => connection,
-        Err(error) => return session.on_connection_closed(&CloseReason::WriteFailed(error)),
+        Err(error) => {
+            session.on_connection_closed(&CloseReason::WriteFailed(error));
+            return port.close();
+        }
     };
     let host = SessionHost::new(connection, session);
     let mut thread = ClientThread { host: SingleHost::new(host, Box::new(writer)), port };
@@ -223,6 +226,7 @@ pub(crate) fn connect(
             thread.on_turn_end(now, event_loop.alarms());
         }
     }
+    thread.port.close();
 }
 
 impl PacketSink for ClientThread {

@@ -29,9 +29,11 @@ pub(crate) struct CallbackSession {
     callback: pq_cb_conn_callback,
     context: Context,
     streams: HashMap<pq_handle, StreamId>,
-    /// Streams that the peer does not allow yet.
-    waiting: VecDeque<(Direction, CallbackStream)>,
+    /// Streams that the peer does not allow yet: bidirectional ones, and unidirectional ones.
+    waiting: [VecDeque<CallbackStream>; 2],
     deaths: Deaths,
+    /// The last event was told.
+    is_over: bool,
 }
 
 impl CallbackSession {
@@ -42,8 +44,8 @@ impl CallbackSession {
         context: Context,
         deaths: Deaths,
     ) -> Self {
-        let (streams, waiting) = (HashMap::new(), VecDeque::new());
-        Self { handle, port, callback, context, streams, waiting, deaths }
+        let (streams, waiting, is_over) = (HashMap::new(), Default::default(), false);
+        Self { handle, port, callback, context, streams, waiting, deaths, is_over }
     }
 
     pub(crate) fn forget_stream(&mut self, handle: pq_handle) {
@@ -64,9 +66,11 @@ impl CallbackSession {
             Order::Close(code) => cx.close(ApplicationError(code), ""),
             // Nobody promised that it would arrive.
             Order::Datagram(data) => drop(cx.send_datagram(data, DatagramOptions::default())),
+            Order::Open { .. } if self.is_over => order.refuse(),
             Order::Open { stream, direction, callback, context } => {
-                self.waiting.push_back((direction, CallbackStream::new(stream, callback, context)));
-                self.open_waiting(cx);
+                let stream = CallbackStream::new(stream, callback, context);
+                self.waiting[direction as usize].push_back(stream);
+                self.open_waiting(direction, cx);
             }
             Order::Stream(handle, order) => self.pass_on(handle, order, cx),
         }
@@ -83,16 +87,15 @@ impl CallbackSession {
                 stream.tell(order);
                 cx.wake_stream(*id);
             }
-        } else if let Some((_, stream)) =
-            self.waiting.iter_mut().find(|(_, stream)| stream.handle() == handle)
+        } else if let Some(stream) =
+            self.waiting.iter_mut().flatten().find(|stream| stream.handle() == handle)
         {
             stream.tell(order);
         }
     }
 
-    fn open_waiting(&mut self, cx: &mut SessionContext<'_, Self>) {
-        for _ in 0..self.waiting.len() {
-            let Some((direction, stream)) = self.waiting.pop_front() else { return };
+    fn open_waiting(&mut self, direction: Direction, cx: &mut SessionContext<'_, Self>) {
+        while let Some(stream) = self.waiting[direction as usize].pop_front() {
             let mut stream = Some(stream);
             let handle = stream.as_ref().map_or(0, CallbackStream::handle);
             let opened = cx.open_stream(direction, |id| {
@@ -102,8 +105,10 @@ impl CallbackSession {
             });
             match (opened, stream) {
                 (Ok(id), _) => drop(self.streams.insert(handle, id)),
-                // on_can_create_outgoing_stream tells when to go on.
-                (Err(_), Some(stream)) => self.waiting.push_back((direction, stream)),
+                (Err(_), Some(stream)) => {
+                    // on_can_create_outgoing_stream tells when to go on.
+                    return self.waiting[direction as usize].push_front(stream);
+                }
                 (Err(_), None) => {}
             }
         }
@@ -134,15 +139,16 @@ impl Session for CallbackSession {
 
     fn on_handshake_complete(&mut self, cx: &mut SessionContext<'_, Self>) {
         self.call(&mut event(kind::PQ_CB_CONNECTED));
-        self.open_waiting(cx);
+        self.open_waiting(Direction::Bidirectional, cx);
+        self.open_waiting(Direction::Unidirectional, cx);
     }
 
     fn on_can_create_outgoing_stream(
         &mut self,
-        _direction: Direction,
+        direction: Direction,
         cx: &mut SessionContext<'_, Self>,
     ) {
-        self.open_waiting(cx);
+        self.open_waiting(direction, cx);
     }
 
     fn on_datagram_received(&mut self, data: Bytes, _cx: &mut SessionContext<'_, Self>) {
@@ -151,8 +157,9 @@ impl Session for CallbackSession {
     }
 
     fn on_connection_closed(&mut self, why: &CloseReason) {
-        for (_, mut stream) in std::mem::take(&mut self.waiting) {
-            protoquic::Stream::on_close(&mut stream, self);
+        self.is_over = true;
+        for mut stream in self.waiting.iter_mut().flat_map(std::mem::take) {
+            stream.end();
         }
         let told = match why {
             CloseReason::Application { .. } => None,

@@ -160,6 +160,18 @@ impl CallbackStream {
         }
     }
 
+    /// It is over, or will never be: the last event.
+    pub(crate) fn end(&mut self) {
+        while let Some(order) = self.orders.pop_front() {
+            if let StreamOrder::Send(send) = order {
+                self.complete(&send, true);
+            }
+        }
+        self.cancel_sends();
+        table::remove(self.handle);
+        self.call(event(kind::PQ_CB_STREAM_SHUTDOWN_COMPLETE));
+    }
+
     fn go_on(&mut self, cx: &mut StreamContext<'_, CallbackSession>) {
         self.obey(cx);
         self.receive(cx);
@@ -202,15 +214,8 @@ impl Stream<CallbackSession> for CallbackStream {
     }
 
     fn on_close(&mut self, session: &mut CallbackSession) {
-        while let Some(order) = self.orders.pop_front() {
-            if let StreamOrder::Send(send) = order {
-                self.complete(&send, true);
-            }
-        }
-        self.cancel_sends();
         session.forget_stream(self.handle);
-        table::remove(self.handle);
-        self.call(event(kind::PQ_CB_STREAM_SHUTDOWN_COMPLETE));
+        self.end();
     }
 }
 

@@ -21,16 +21,17 @@ pub(super) fn unfit(request: &Request<()>) -> Option<&'static str> {
 /// Whether two URIs are of one origin (RFC 6454 §4).
 pub(super) fn same_origin(one: &Uri, other: &Uri) -> bool {
     let port = |uri: &Uri| uri.port_u16().or((uri.scheme_str() == Some("https")).then_some(443));
-    let host = |uri: &Uri| uri.host().map(str::to_ascii_lowercase);
-    one.scheme() == other.scheme() && host(one) == host(other) && port(one) == port(other)
+    let (host, other_host) = (one.host().unwrap_or(""), other.host().unwrap_or(""));
+    one.scheme() == other.scheme()
+        && host.eq_ignore_ascii_case(other_host)
+        && port(one) == port(other)
 }
 
 /// Whether a request asks for what was promised, as far as can be told before the response is there.
 pub(super) fn asks_for(asked: &Request<()>, promised: &Request<()>) -> bool {
-    let path = |uri: &Uri| uri.path_and_query().map(ToString::to_string);
     asked.method() == promised.method()
+        && asked.uri().path_and_query() == promised.uri().path_and_query()
         && same_origin(asked.uri(), promised.uri())
-        && path(asked.uri()) == path(promised.uri())
         && !asked.headers().contains_key(header::RANGE)
 }
 

@@ -26,7 +26,7 @@ pub struct PushInfo {
     /// The request: a GET or HEAD without content, of an absolute URI of an origin that this
     /// server's certificate covers. Its headers matter where the response varies by them.
     pub request: Request<()>,
-    /// The response.
+    /// The response. Its body is not [`Written`](Body::Written): a push has no handler.
     pub response: Response<Body>,
     /// How urgent it is; by default as the request's `priority` header says, or as any response
     /// (RFC 9218). The client may change it.
@@ -205,6 +205,9 @@ impl ServerExchange<'_> {
             return Err(PushError::Unfit(reason));
         }
         let (parts, body) = response.into_parts();
+        if matches!(body, Body::Written) {
+            return Err(ExchangeError::Invalid("nobody writes the body of a push").into());
+        }
         let mut head = Response::from_parts(parts, ());
         check_response(&head)?;
         add_content_length(request.method(), &mut head, body.content_length());

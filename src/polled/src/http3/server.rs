@@ -6,7 +6,7 @@ use protoquic_core::http::{
     Backend, ExchangeError, Http3Code, RequestFailure, RequestHandler, ServerExchange,
 };
 
-use super::board::SharedBoard;
+use super::board::{Message, SharedBoard};
 use super::connection::Http3Event;
 
 /// Puts requests on a board.
@@ -59,18 +59,7 @@ impl Answer {
         if !exchange.has_responded() || message.is_sent {
             return Ok(());
         }
-        while let Some(mut piece) = message.next_piece() {
-            if exchange.wants_body() {
-                exchange.write_body(&mut piece)?;
-            } else {
-                piece.clear(); // HEAD, 204, 304
-            }
-            if !piece.is_empty() {
-                message.put_back(piece);
-                return Ok(()); // on_can_write goes on
-            }
-        }
-        if message.fin {
+        if send_body(message, exchange)? && message.fin {
             match message.trailers.take() {
                 Some(trailers) => exchange.finish_with_trailers(&trailers)?,
                 None => exchange.finish()?,
@@ -82,6 +71,25 @@ impl Answer {
         }
         Ok(())
     }
+}
+
+/// Sends what there is of the body, as far as there is room. Whether that was all.
+fn send_body(
+    message: &mut Message,
+    exchange: &mut ServerExchange<'_>,
+) -> Result<bool, ExchangeError> {
+    while let Some(mut piece) = message.next_piece() {
+        if exchange.wants_body() {
+            exchange.write_body(&mut piece)?;
+        } else {
+            piece.clear(); // HEAD, 204, 304
+        }
+        if !piece.is_empty() {
+            message.put_back(piece);
+            return Ok(false); // on_can_write goes on
+        }
+    }
+    Ok(true)
 }
 
 impl RequestHandler for Answer {
