@@ -130,7 +130,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     }
     let config = ServerConfig { transport: Arc::new(transport), tls: Arc::new(tls) };
     let backend = WebTransportBackend(backend(arguments)?);
-    let factory = Http3ServerFactory::new(Arc::new(backend), config, http);
+    let factory = Http3ServerFactory::new(backend, config, http);
     let mut limits = DispatcherConfig { secret, ..DispatcherConfig::default() };
     if arguments.retry {
         limits.address_validation = AddressValidation::Always;

@@ -8,7 +8,7 @@ use super::ECHO_PATH;
 
 /// Accepts WebTransport sessions at [`ECHO_PATH`], where they are offered, and leaves all else to
 /// another backend.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct WebTransportBackend<B>(pub B);
 
 impl<B: Backend> Backend for WebTransportBackend<B> {
