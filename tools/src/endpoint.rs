@@ -3,6 +3,7 @@
 //! programs want them; nothing here that a program could not do itself.
 
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -126,11 +127,23 @@ impl ServerEndpoint {
 /// A server's settings with defaults and a self-made certificate, for one application protocol.
 /// For examples and tests.
 pub fn self_made_server(alpn: &[u8]) -> Result<ServerConfig, String> {
-    let identity = certificate::self_made()?.identity;
+    let tls = server_tls(None, alpn)?;
+    Ok(ServerConfig { transport: Arc::new(Config::default()), tls: Arc::new(tls) })
+}
+
+/// A server's TLS for one application protocol, with the chain and the key of these PEM files, or
+/// a self-made certificate. The error is a line for a person.
+pub fn server_tls(
+    files: Option<(&PathBuf, &PathBuf)>,
+    alpn: &[u8],
+) -> Result<rustls::ServerConfig, String> {
+    let identity = match files {
+        Some((chain, key)) => certificate::load_identity(chain, key)?,
+        None => certificate::self_made()?.identity,
+    };
     let alpn = vec![alpn.to_vec()];
     let tls = ServerTls { provider: None, identity, alpn, client_verifier: None, key_log: true };
-    let tls = tls.build().map_err(|error| certificate::explain_tls_error(&error))?;
-    Ok(ServerConfig { transport: Arc::new(Config::default()), tls: Arc::new(tls) })
+    tls.build().map_err(|error| certificate::explain_tls_error(&error))
 }
 
 /// What a client connects with.
@@ -159,6 +172,24 @@ impl ClientOptions {
         let server_name = ServerName::from(address.ip());
         Ok(Self { server_name, address, config, tls, qlog: None })
     }
+
+    /// A connection from a socket at this address. The error is a line for a person.
+    pub fn connection(&self, now: Time, local: SocketAddr) -> Result<Connection, String> {
+        if self.address.port() == 0 {
+            return Err(format!("no server is at {}: give the port it listens on", self.address));
+        }
+        let qlog = self.qlog.as_ref();
+        let setup = ClientSetup {
+            config: Arc::clone(&self.config),
+            tls: Arc::clone(&self.tls),
+            server_name: self.server_name.clone(),
+            path: PathAddress::new(local, self.address),
+            token: Bytes::new(),
+            random: Box::new(SystemRandom),
+            observer: qlog.map(|folder| Box::new(folder.observer()) as Box<dyn Observer>),
+        };
+        Connection::client(now, setup).map_err(|error| error.to_string())
+    }
 }
 
 /// A client's session on a socket of its own.
@@ -181,22 +212,13 @@ impl<S: Session> ClientEndpoint<S> {
         options: ClientOptions,
         make: impl FnOnce(Time) -> S,
     ) -> Result<Self, String> {
-        let ClientOptions { server_name, address, config, tls, qlog } = options;
+        let address = options.address;
         if local.is_ipv4() != address.is_ipv4() {
             return Err(format!("{address} cannot be reached from {local}: one of them is IPv6"));
         }
         let (event_loop, writer, local) = open(local)?;
         let now = event_loop.now();
-        let setup = ClientSetup {
-            config,
-            tls,
-            server_name,
-            path: PathAddress::new(local, address),
-            token: Bytes::new(),
-            random: Box::new(SystemRandom),
-            observer: qlog.map(|folder| Box::new(folder.observer()) as Box<dyn Observer>),
-        };
-        let connection = Connection::client(now, setup).map_err(|error| error.to_string())?;
+        let connection = options.connection(now, local)?;
         let host = SingleHost::new(SessionHost::new(connection, make(now)), writer);
         Ok(Self { event_loop, host })
     }

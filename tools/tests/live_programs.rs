@@ -195,11 +195,19 @@ fn what_cannot_work_is_said_at_once() {
     refuse(SERVER, &["-i", &place.path("empty.h265")], "the file is empty");
     refuse(SERVER, &["-i", &place.path("missing.h265")], "cannot open");
     refuse(SERVER, &["-i", "-", "-f", "0"], "0.1 to 1000 frames a second");
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let busy = format!("quic_live_server: cannot listen on 127.0.0.1:{port}: Address already");
+    refuse(SERVER, &["-i", "-", "-a", "127.0.0.1", "-p", &port], &busy);
     refuse(CLIENT, &["--mode", "pigeon"], "it is stream, frames or datagrams");
+    let any = "--disable-certificate-verification";
+    refuse(CLIENT, &[any, "-p", "0"], "no server is at 127.0.0.1:0: give the port");
+    refuse(CLIENT, &[any, "--plot", &place.path("no/such.svg")], "cannot write");
     refuse(CLIENT, &["-c", &place.path("missing.pem")], "cannot read certificates");
     let server = place.serve(&["-i", "-"]);
     let other = certificate::self_made().unwrap();
     std::fs::write(place.path("other.pem"), other.pem).unwrap();
     let wrong = ["-a", "127.0.0.1", "-p", &server.port, "-c", &place.path("other.pem")];
     refuse(CLIENT, &wrong, "the connection ended early");
+    refuse(CLIENT, &wrong, "; give the file of the server's certificate");
 }

@@ -193,6 +193,22 @@ fn a_second_interrupt_aborts_the_echo() {
 }
 
 #[test]
+fn a_server_of_another_protocol_is_named_as_such() {
+    let alpn = b"tahcq";
+    let mut server = endpoint(FnFactory::new(&[alpn], self_made_server(alpn).unwrap(), |c| {
+        Box::new(SessionHost::new(c, Mute))
+    }));
+    let said = said_by_client_of(&mut server, &["--wait", "60"]);
+    assert!(said.contains("the server there speaks another protocol than this program"), "{said}");
+}
+
+#[test]
+fn no_times_are_too_few() {
+    let output = Command::new(CLIENT).args(["--times", "0"]).output().unwrap();
+    assert!(!output.status.success(), "it did nothing and called it a success");
+}
+
+#[test]
 fn a_client_can_abandon_its_stream() {
     let mut server = Server::start(&[]);
     let output = server.run(&["--bytes", "1000000000", "--abort_after", "100000"]);
@@ -245,14 +261,12 @@ fn a_silent_connection_is_closed_after_the_idle_timeout() {
     drop(keys);
 }
 
-#[test]
-fn a_client_waits_no_longer_than_it_was_told() {
-    let mut server = endpoint(FnFactory::new(&[ALPN], self_made_server(ALPN).unwrap(), |c| {
-        Box::new(SessionHost::new(c, Mute))
-    }));
+/// What a client says that fails at this server, which is run until then.
+fn said_by_client_of(server: &mut ServerEndpoint, arguments: &[&str]) -> String {
     let port = server.address().port().to_string();
     let mut client = Command::new(CLIENT)
-        .args(["--port", &port, "--disable_certificate_verification", "--wait", "0.3"])
+        .args(["--port", &port, "--disable_certificate_verification"])
+        .args(arguments)
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -265,6 +279,15 @@ fn a_client_waits_no_longer_than_it_was_told() {
     assert!(!status.success());
     let mut said = String::new();
     client.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    said
+}
+
+#[test]
+fn a_client_waits_no_longer_than_it_was_told() {
+    let mut server = endpoint(FnFactory::new(&[ALPN], self_made_server(ALPN).unwrap(), |c| {
+        Box::new(SessionHost::new(c, Mute))
+    }));
+    let said = said_by_client_of(&mut server, &["--wait", "0.3"]);
     assert!(said.contains("no echo came for 0.3 s"), "{said}");
 }
 

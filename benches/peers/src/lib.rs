@@ -1,4 +1,4 @@
-//! What the quinn programs share: errors, certificates and transport settings.
+//! What the quinn programs share: TLS and transport settings.
 //!
 //! Nothing here knows protoquic: these programs are the other side of its tests.
 
@@ -6,10 +6,5 @@ mod flow;
 mod tls;
 
 pub use flow::transport;
-pub use tls::{Identity, Trust, client_config, server_config};
-
-/// The error of every program here: they end with a message and a nonzero status.
-pub type Error = Box<dyn std::error::Error + Send + Sync>;
-
-/// `Result` with [`Error`] unless another is named.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub use protoquic_perf_kit::{Error, Identity, Result, Trust};
+pub use tls::{client_config, server_config};

@@ -51,7 +51,7 @@ struct Arguments {
     abort_after: Option<u64>,
     /// Connects so often, one connection after the other. Those after the first resume the session
     /// of the one before, and send the message as early data.
-    #[arg(long, default_value_t = 1, conflicts_with = "interactive")]
+    #[arg(long, default_value_t = 1, conflicts_with = "interactive", value_parser = clap::value_parser!(u32).range(1..))]
     times: u32,
     /// How many bytes of a stream may be on their way to us at a time. More on long, fast paths.
     #[arg(long, default_value_t = DEFAULT_WINDOW, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]

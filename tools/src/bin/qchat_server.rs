@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use protoquic::crypto::{ServerTls, offer_early_data};
+use protoquic::crypto::offer_early_data;
 use protoquic::dispatcher::DispatcherConfig;
 use protoquic::streams::StreamsConfig;
 use protoquic::{Config, ServerConfig};
-use protoquic_tools::endpoint::ServerEndpoint;
+use protoquic_tools::endpoint::{ServerEndpoint, server_tls};
 use protoquic_tools::qchat::server::chat_factory;
 use protoquic_tools::qchat::{ALPN, DEFAULT_WINDOW, Say};
-use protoquic_tools::{arguments, certificate, interrupt, qchat};
+use protoquic_tools::{arguments, interrupt, qchat};
 
 /// Sends everything back, over streams of the application protocol `qchat`.
 ///
@@ -74,13 +74,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
 
 /// What all connections have in common.
 fn settings(arguments: &Arguments) -> Result<ServerConfig, String> {
-    let identity = match arguments.cert.as_ref().zip(arguments.key.as_ref()) {
-        Some((chain, key)) => certificate::load_identity(chain, key)?,
-        None => certificate::self_made()?.identity,
-    };
-    let alpn = vec![ALPN.to_vec()];
-    let tls = ServerTls { provider: None, identity, alpn, client_verifier: None, key_log: true };
-    let mut tls = tls.build().map_err(|error| certificate::explain_tls_error(&error))?;
+    let mut tls = server_tls(arguments.cert.as_ref().zip(arguments.key.as_ref()), ALPN)?;
     if !arguments.no_early_data {
         offer_early_data(&mut tls, REMEMBERED_CLIENTS);
     }

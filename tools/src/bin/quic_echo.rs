@@ -12,16 +12,16 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use protoquic::ServerConfig;
-use protoquic::crypto::{ClientTls, ServerTls};
+use protoquic::crypto::ClientTls;
 use protoquic::dispatcher::DispatcherConfig;
-use protoquic_tools::endpoint::{ServerEndpoint, resolve};
+use protoquic_tools::endpoint::{ClientOptions, ServerEndpoint, resolve, server_tls};
 use protoquic_tools::qchat::Say;
 use protoquic_tools::qchat::server::echo_factory;
 use protoquic_tools::quic_echo::{
     Clients, DEFAULT_ALPN, EchoPlan, Span, parse_bytes, run, transport,
 };
 use protoquic_tools::trust::server_trust;
-use protoquic_tools::{arguments, certificate, interrupt};
+use protoquic_tools::{arguments, interrupt};
 use rustls_pki_types::ServerName;
 
 /// Echoes over many connections with many streams each, and times every phase.
@@ -141,13 +141,8 @@ fn place(uri: &str) -> Result<Place, String> {
 
 fn serve(arguments: &ServerArguments) -> Result<(), String> {
     let address: SocketAddr = resolve(&arguments.uri.host, arguments.uri.port)?;
-    let identity = match arguments.cert.as_ref().zip(arguments.key.as_ref()) {
-        Some((chain, key)) => certificate::load_identity(chain, key)?,
-        None => certificate::self_made()?.identity,
-    };
-    let alpn = vec![arguments.alpn.clone().into_bytes()];
-    let tls = ServerTls { provider: None, identity, alpn, client_verifier: None, key_log: true };
-    let tls = tls.build().map_err(|error| certificate::explain_tls_error(&error))?;
+    let files = arguments.cert.as_ref().zip(arguments.key.as_ref());
+    let tls = server_tls(files, arguments.alpn.as_bytes())?;
     let transport = transport(arguments.streams, Duration::from_secs(30));
     let config = ServerConfig { transport: Arc::new(transport), tls: Arc::new(tls) };
     let log = arguments.log;
@@ -171,11 +166,15 @@ fn ask(arguments: &ClientArguments) -> Result<(), String> {
     let tls = tls.build().map_err(|error| format!("TLS cannot be set up: {error}"))?;
     let server_name = ServerName::try_from(host.clone())
         .map_err(|error| format!("{host} is no name of a server: {error}"))?;
-    let plan = EchoPlan {
-        server: resolve(host, *port)?,
+    let server = ClientOptions {
+        address: resolve(host, *port)?,
         server_name,
         config: Arc::new(transport(0, Duration::from_secs(30))),
         tls: Arc::new(tls),
+        qlog: None,
+    };
+    let plan = EchoPlan {
+        server,
         clients: arguments.nclient,
         bytes: arguments.bytes,
         threads: arguments.threads.into(),

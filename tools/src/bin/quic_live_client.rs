@@ -109,6 +109,9 @@ fn watch(arguments: &Arguments) -> Result<(), String> {
         chart: arguments.plot.as_ref().map(|_| Rc::new(RefCell::new(chart(arguments)))),
         outputs: Vec::new(),
     };
+    if let Some(path) = &arguments.plot {
+        Chart::begin(path).map_err(|error| error.to_string())?;
+    }
     let mut crowd = Crowd::open(options(arguments)?)?;
     for number in 0..arguments.viewers {
         crowd.add(Viewer::new(plan(arguments, number as usize, &mut journal)?))?;

@@ -10,15 +10,14 @@ use std::time::Duration;
 
 use clap::Parser;
 use protoquic::congestion::CongestionControl;
-use protoquic::crypto::ServerTls;
 use protoquic::dispatcher::DispatcherConfig;
 use protoquic::{Config, ServerConfig};
-use protoquic_tools::endpoint::ServerEndpoint;
+use protoquic_tools::endpoint::{ServerEndpoint, server_tls};
 use protoquic_tools::live::{
     ALPN, Broadcast, BroadcastConfig, Codec, Input, Log, SharedBroadcast, live_factory,
     read_in_thread, server_transport,
 };
-use protoquic_tools::{arguments, certificate, interrupt};
+use protoquic_tools::{arguments, interrupt};
 
 /// Broadcasts H.265 or H.264 video (Annex B) to all who watch, in the time of a clock.
 ///
@@ -80,8 +79,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let factory = live_factory(settings(arguments)?, Rc::clone(&broadcast), Rc::clone(&say));
     let address = SocketAddr::new(arguments.address, arguments.port);
     let limits = DispatcherConfig::default();
-    let mut server = ServerEndpoint::bind(address, limits, vec![Box::new(factory)])
-        .map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    let mut server = ServerEndpoint::bind(address, limits, vec![Box::new(factory)])?;
     server.write_qlog(arguments.qlog.folder()?);
     let line = format!("listening on {}", server.address());
     say(&line);
@@ -120,13 +118,7 @@ fn broadcast(arguments: &Arguments) -> Result<Broadcast, String> {
 
 /// What all connections have in common.
 fn settings(arguments: &Arguments) -> Result<ServerConfig, String> {
-    let identity = match arguments.cert.as_ref().zip(arguments.key.as_ref()) {
-        Some((chain, key)) => certificate::load_identity(chain, key)?,
-        None => certificate::self_made()?.identity,
-    };
-    let alpn = vec![ALPN.to_vec()];
-    let tls = ServerTls { provider: None, identity, alpn, client_verifier: None, key_log: true };
-    let tls = tls.build().map_err(|error| certificate::explain_tls_error(&error))?;
+    let tls = server_tls(arguments.cert.as_ref().zip(arguments.key.as_ref()), ALPN)?;
     let transport = Config { congestion: Arc::new(arguments.congestion), ..server_transport() };
     Ok(ServerConfig { transport: Arc::new(transport), tls: Arc::new(tls) })
 }

@@ -10,13 +10,13 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
-use protoquic::crypto::{ClientTls, ServerTls, ServerTrust};
+use protoquic::crypto::{ClientTls, ServerTrust};
 use protoquic::{ConnectionStats, ServerConfig};
 use protoquic_qlog::QlogDirectory;
+use protoquic_tools::arguments;
 use protoquic_tools::arguments::QlogArguments;
-use protoquic_tools::endpoint::{ClientOptions, ServerEndpoint};
+use protoquic_tools::endpoint::{ClientOptions, ServerEndpoint, server_tls};
 use protoquic_tools::perf::{self, ALPN, PerfWork, Usage, perf_factory};
-use protoquic_tools::{arguments, certificate};
 use rustls::client::Resumption;
 
 /// Measures QUIC between two endpoints (draft-banks-quic-performance, ALPN `perf`).
@@ -115,18 +115,7 @@ fn serve(
     transport: Arc<Config>,
     qlog: Option<QlogDirectory>,
 ) -> Result<(), String> {
-    let identity = match files {
-        Some((certificate, key)) => certificate::load_identity(&certificate, &key)?,
-        None => certificate::self_made()?.identity,
-    };
-    let tls = ServerTls {
-        provider: None,
-        identity,
-        alpn: vec![ALPN.to_vec()],
-        client_verifier: None,
-        key_log: true,
-    };
-    let tls = tls.build().map_err(|error| certificate::explain_tls_error(&error))?;
+    let tls = server_tls(files.as_ref().map(|(chain, key)| (chain, key)), ALPN)?;
     let config = ServerConfig { transport, tls: Arc::new(tls) };
     let factory = perf_factory(config);
     let mut server = ServerEndpoint::bind(

@@ -20,6 +20,7 @@ use rustls_pki_types::ServerName;
 use super::output::{Destination, Progress};
 use super::pushes::Pushes;
 use super::upload::RequestBody;
+use crate::ending::NO_APPLICATION_PROTOCOL;
 use crate::endpoint::{ClientEndpoint, ClientOptions};
 
 /// How requests are made and what becomes of the responses.
@@ -283,6 +284,3 @@ fn show_head(response: &Response<()>) {
     }
     eprintln!();
 }
-
-/// A TLS alert (RFC 7301 §3.2).
-const NO_APPLICATION_PROTOCOL: u8 = 120;

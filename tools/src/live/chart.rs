@@ -63,6 +63,13 @@ impl Chart {
         }
     }
 
+    /// Makes the file that it will be drawn into: what cannot be written shall be known before
+    /// there is anything to draw.
+    pub fn begin(path: &Path) -> Result<(), ChartError> {
+        let failed = |error| ChartError(format!("cannot write {}: {error}", path.display()));
+        std::fs::File::create(path).map(drop).map_err(failed)
+    }
+
     /// Draws it into a file.
     pub fn write(&self, path: &Path) -> Result<(), ChartError> {
         let mut picture = String::new();

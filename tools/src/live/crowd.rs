@@ -1,14 +1,12 @@
 //! [`Crowd`]: viewers on one socket, in one thread. This file must not know what they do with what
 //! they see.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use protoquic::dispatcher::ClientPool;
 use protoquic::readers::{EventLoop, Waker, connectable_from};
-use protoquic::{
-    ClientSetup, Connection, PathAddress, SessionContext, SessionHost, SystemRandom, Time,
-};
+use protoquic::{SessionContext, SessionHost, Time};
 
 use super::measure::Measure;
 use super::reassembly::ReassemblyTally;
@@ -21,7 +19,7 @@ pub struct Crowd {
     options: ClientOptions,
     event_loop: EventLoop,
     pool: ClientPool<Viewer>,
-    path: PathAddress,
+    local: SocketAddr,
     /// The sessions that are over.
     gone: Vec<SessionHost<Viewer>>,
     started: Time,
@@ -32,28 +30,14 @@ impl Crowd {
     pub fn open(options: ClientOptions) -> Result<Self, String> {
         let (event_loop, writer, local) = endpoint::open(connectable_from(options.address))?;
         let pool = ClientPool::new(writer, options.config.client_connection_id_length);
-        let path = PathAddress::new(local, options.address);
         let started = event_loop.now();
-        Ok(Self { options, event_loop, pool, path, gone: Vec::new(), started })
+        Ok(Self { options, event_loop, pool, local, gone: Vec::new(), started })
     }
 
     /// Another viewer begins to connect.
     pub fn add(&mut self, viewer: Viewer) -> Result<(), String> {
         let now = self.event_loop.now();
-        let setup = ClientSetup {
-            config: self.options.config.clone(),
-            tls: Arc::clone(&self.options.tls),
-            server_name: self.options.server_name.clone(),
-            path: self.path,
-            token: bytes::Bytes::new(),
-            random: Box::new(SystemRandom),
-            observer: self
-                .options
-                .qlog
-                .as_ref()
-                .map(|folder| Box::new(folder.observer()) as Box<dyn protoquic::Observer>),
-        };
-        let connection = Connection::client(now, setup).map_err(|error| error.to_string())?;
+        let connection = self.options.connection(now, self.local)?;
         self.pool.add(SessionHost::new(connection, viewer));
         Ok(())
     }

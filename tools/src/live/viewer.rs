@@ -18,6 +18,7 @@ use super::playout::{Arrived, ClockComparison, Played, Playout};
 use super::reassembly::{Reassembly, ReassemblyTally};
 use super::wire::{FrameHeader, micros, span_micros};
 use super::{Say, codes};
+use crate::ending::ended_early;
 
 /// What a viewer asks for, and who is told.
 pub struct ViewerPlan {
@@ -308,7 +309,7 @@ impl Session for Viewer {
     }
 
     fn on_connection_closed(&mut self, why: &CloseReason) {
-        self.outcome.get_or_insert_with(|| Err(format!("the connection ended early: {why}")));
+        self.outcome.get_or_insert_with(|| Err(ended_early(why)));
         (self.plan.say)(&format!("closed: {why}"));
     }
 }

@@ -9,6 +9,7 @@ use protoquic::{
 };
 
 use super::write_pattern;
+use crate::ending::ended_early;
 
 /// What to transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +121,7 @@ impl Session for PerfClient {
 
     fn on_connection_closed(&mut self, why: &CloseReason) {
         if !self.finished {
-            self.failure.get_or_insert(format!("the connection ended early: {why}"));
+            self.failure.get_or_insert(ended_early(why));
         }
     }
 }

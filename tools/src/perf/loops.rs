@@ -10,6 +10,8 @@ use protoquic::{
     StreamContext, StreamId, Time,
 };
 
+use crate::ending::ended_early;
+
 /// What the loops do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoopWork {
@@ -157,7 +159,7 @@ impl Session for PerfLoops {
 
     fn on_connection_closed(&mut self, why: &CloseReason) {
         if !self.is_done() {
-            self.failure.get_or_insert(format!("the connection ended early: {why}"));
+            self.failure.get_or_insert(ended_early(why));
         }
     }
 }

@@ -1,18 +1,16 @@
 //! One measurement from its beginning to its result: connections, their sessions and the event loop
 //! that drives them. What a mode measures is in the session's file; how it is printed, in `report`.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use protoquic::dispatcher::{ClientPool, Ended};
 use protoquic::readers::EventLoop;
-use protoquic::{
-    ClientSetup, CloseReason, Connection, ConnectionStats, Observer, PathAddress, Session,
-    SessionHost, SystemRandom, Time,
-};
+use protoquic::{CloseReason, ConnectionStats, Session, SessionHost, Time};
 
 use super::client::{PerfClient, PerfReport, PerfWork};
 use super::loops::{LoopEnd, LoopWork, PerfLoops};
+use crate::ending::ended_early;
 use crate::endpoint::{self, ClientEndpoint, ClientOptions};
 
 /// What a bulk transfer came to.
@@ -118,7 +116,7 @@ pub fn handshakes(
                     count += 1;
                     resumed += u64::from(host.connection().is_resumed());
                 }
-                other => return Err(format!("a connection ended early: {other}")),
+                other => return Err(ended_early(&other)),
             }
         }
         let elapsed = crowd.event_loop.now() - begin;
@@ -160,7 +158,7 @@ pub fn idle(
         }
         crowd.turn()?;
         if let Some(Ended { reason, .. }) = crowd.pool.take_ended().pop() {
-            return Err(format!("a connection ended early: {reason}"));
+            return Err(ended_early(&reason));
         }
     }
 }
@@ -170,7 +168,7 @@ struct Crowd<'a, S: Session> {
     options: &'a ClientOptions,
     event_loop: EventLoop,
     pool: ClientPool<S>,
-    path: PathAddress,
+    local: SocketAddr,
 }
 
 impl<'a, S: Session> Crowd<'a, S> {
@@ -178,26 +176,12 @@ impl<'a, S: Session> Crowd<'a, S> {
         let from = protoquic::readers::connectable_from(options.address);
         let (event_loop, writer, local) = endpoint::open(from)?;
         let pool = ClientPool::new(writer, options.config.client_connection_id_length);
-        let path = PathAddress::new(local, options.address);
-        Ok(Self { options, event_loop, pool, path })
+        Ok(Self { options, event_loop, pool, local })
     }
 
     fn connect(&mut self, make: impl FnOnce(Time) -> S) -> Result<(), String> {
         let now = self.event_loop.now();
-        let setup = ClientSetup {
-            config: self.options.config.clone(),
-            tls: Arc::clone(&self.options.tls),
-            server_name: self.options.server_name.clone(),
-            path: self.path,
-            token: bytes::Bytes::new(),
-            random: Box::new(SystemRandom),
-            observer: self
-                .options
-                .qlog
-                .as_ref()
-                .map(|folder| Box::new(folder.observer()) as Box<dyn Observer>),
-        };
-        let connection = Connection::client(now, setup).map_err(|error| error.to_string())?;
+        let connection = self.options.connection(now, self.local)?;
         self.pool.add(SessionHost::new(connection, make(now)));
         Ok(())
     }

@@ -10,6 +10,7 @@ use protoquic::{
 };
 
 use super::{Message, Say, codes};
+use crate::ending::ended_early;
 
 /// Is given pieces of the echo.
 pub type Show = Box<dyn FnMut(&[u8])>;
@@ -128,7 +129,7 @@ impl Session for ChatClient {
     }
 
     fn on_connection_closed(&mut self, why: &CloseReason) {
-        self.fail(format!("the connection ended early: {why}")); // unless there is an outcome
+        self.fail(ended_early(why)); // unless there is an outcome
         (self.plan.say)("shutting down");
         (self.plan.say)(&format!("closed: {why}"));
     }

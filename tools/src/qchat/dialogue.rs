@@ -12,6 +12,7 @@ use protoquic::{
 };
 
 use super::{Say, codes};
+use crate::ending::ended_early;
 
 /// Is given a line that came back, and how long it was away.
 pub type ShowLine = Box<dyn FnMut(&[u8], Duration)>;
@@ -140,7 +141,7 @@ impl Session for Dialogue {
     }
 
     fn on_connection_closed(&mut self, why: &CloseReason) {
-        self.fail(format!("the connection ended early: {why}")); // unless there is an outcome
+        self.fail(ended_early(why)); // unless there is an outcome
         (self.say)("shutting down");
         (self.say)(&format!("closed: {why}"));
     }

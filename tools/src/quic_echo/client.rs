@@ -9,6 +9,7 @@ use protoquic::{
     StreamContext, StreamId,
 };
 
+use crate::ending::ended_early;
 use crate::qchat::Message;
 
 /// What the connections of one thread have done together.
@@ -121,7 +122,7 @@ impl Session for EchoClient {
 
     fn on_connection_closed(&mut self, why: &CloseReason) {
         if !self.ends {
-            self.fail(format!("a connection ended early: {why}"));
+            self.fail(ended_early(why));
         }
     }
 }

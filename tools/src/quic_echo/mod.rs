@@ -6,16 +6,15 @@ pub mod client;
 mod report;
 mod run;
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use protoquic::Config;
 use protoquic::streams::StreamsConfig;
-use rustls_pki_types::ServerName;
 
 pub use report::{Phase, Report, Span};
 pub use run::run;
+
+use crate::endpoint::ClientOptions;
 
 /// The application protocol, unless another is named.
 pub const DEFAULT_ALPN: &str = "quic_echo";
@@ -45,14 +44,8 @@ impl std::str::FromStr for Clients {
 /// What a client does.
 #[derive(Clone, Debug)]
 pub struct EchoPlan {
-    /// Where the server is.
-    pub server: SocketAddr,
-    /// What it must prove to be.
-    pub server_name: ServerName<'static>,
-    /// The transport's settings.
-    pub config: Arc<Config>,
-    /// TLS's settings.
-    pub tls: Arc<rustls::ClientConfig>,
+    /// Where the server is, and with which settings to connect.
+    pub server: ClientOptions,
     /// How many of everything.
     pub clients: Clients,
     /// How many bytes each stream sends, and gets back; at least 1.

@@ -8,13 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use bytes::Bytes;
 use protoquic::dispatcher::ClientPool;
 use protoquic::readers::{EventLoop, SystemClock, connectable_from};
-use protoquic::{
-    ClientSetup, Clock as _, Connection, EventLoopVisitor as _, PathAddress, SessionHost,
-    SystemRandom, Time,
-};
+use protoquic::{Clock as _, EventLoopVisitor as _, SessionHost, Time};
 
 use super::client::{Counts, EchoClient};
 use super::{EchoPlan, Phase, Report};
@@ -92,8 +88,8 @@ struct Worker<'a> {
 
 impl<'a> Worker<'a> {
     fn new(plan: &'a EchoPlan, share: usize) -> Result<Self, String> {
-        let (event_loop, writer, local) = endpoint::open(connectable_from(plan.server))?;
-        let pool = ClientPool::new(writer, plan.config.client_connection_id_length);
+        let (event_loop, writer, local) = endpoint::open(connectable_from(plan.server.address))?;
+        let pool = ClientPool::new(writer, plan.server.config.client_connection_id_length);
         let (counts, message) = (Rc::default(), Message::pattern(plan.bytes));
         Ok(Self { plan, share, event_loop, pool, local, counts, message, begun: 0 })
     }
@@ -207,16 +203,7 @@ impl<'a> Worker<'a> {
     }
 
     fn host(&self, now: Time) -> Result<SessionHost<EchoClient>, String> {
-        let setup = ClientSetup {
-            config: self.plan.config.clone(),
-            tls: self.plan.tls.clone(),
-            server_name: self.plan.server_name.clone(),
-            path: PathAddress::new(self.local, self.plan.server),
-            token: Bytes::new(),
-            random: Box::new(SystemRandom),
-            observer: None,
-        };
-        let connection = Connection::client(now, setup).map_err(|error| error.to_string())?;
+        let connection = self.plan.server.connection(now, self.local)?;
         let (message, counts) = (self.message.clone(), Rc::clone(&self.counts));
         Ok(SessionHost::new(connection, EchoClient::new(message, self.plan.test_bytes, counts)))
     }

@@ -4,12 +4,14 @@
 //! Nothing here knows a QUIC stack.
 
 mod arguments;
+mod repeat;
 mod report;
 mod tls;
 
 pub use arguments::{Client, Mode, Program, Server};
+pub use repeat::{is_whole, pieces, repeat};
 pub use report::{Loops, report_bulk, report_handshakes, report_requests};
-pub use tls::{Identity, client_tls, server_tls};
+pub use tls::{Identity, Trust, client_tls, client_tls_of, server_tls, server_tls_of};
 
 /// The protocol's name (draft-banks-quic-performance).
 pub const ALPN: &[u8] = b"perf";

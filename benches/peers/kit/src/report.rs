@@ -26,6 +26,11 @@ impl Loops {
         self.latency.saturating_record(latency.as_micros() as u64);
     }
 
+    /// How many there were.
+    pub fn count(&self) -> u64 {
+        self.latency.len()
+    }
+
     /// Adds what another task counted.
     pub fn add(&mut self, other: &Self) {
         self.latency
@@ -56,7 +61,7 @@ pub fn report_bulk(client: &Client, elapsed: Duration) {
 
 /// Prints what request loops came to.
 pub fn report_requests(client: &Client, loops: &Loops, elapsed: Duration) {
-    let (count, seconds) = (loops.latency.len(), elapsed.as_secs_f64());
+    let (count, seconds) = (loops.count(), elapsed.as_secs_f64());
     let per_second = count as f64 / seconds;
     let [median, p99] = [0.5, 0.99].map(|quantile| loops.latency.value_at_quantile(quantile));
     if client.json {

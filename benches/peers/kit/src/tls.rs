@@ -1,12 +1,15 @@
 //! A certificate for `localhost`, and TLS 1.3 by rustls on ring with AES-128-GCM first: the cipher
 //! of every comparison.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::{CipherSuite, ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
+use rustls::{
+    CipherSuite, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
@@ -24,13 +27,21 @@ pub struct Identity {
 impl Identity {
     /// From the files that the server was given, or made for it.
     pub fn of(server: &Server) -> Result<Self> {
-        if let (Some(chain), Some(key)) = (&server.certificate_file, &server.key_file) {
-            let chain = CertificateDer::pem_file_iter(chain)?.collect::<Result<Vec<_>, _>>()?;
-            return Ok(Self {
-                chain,
-                key: PrivateKeyDer::from_pem_file(key)?,
-            });
+        match (&server.certificate_file, &server.key_file) {
+            (Some(chain), Some(key)) => Self::from_pem_files(chain, key),
+            _ => Self::self_signed(),
         }
+    }
+
+    /// From PEM files: the chain, and the private key.
+    pub fn from_pem_files(chain: &Path, key: &Path) -> Result<Self> {
+        let chain = CertificateDer::pem_file_iter(chain)?.collect::<Result<Vec<_>, _>>()?;
+        let key = PrivateKeyDer::from_pem_file(key)?;
+        Ok(Self { chain, key })
+    }
+
+    /// A new one for `localhost`.
+    pub fn self_signed() -> Result<Self> {
         let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;
         let key = PrivateKeyDer::try_from(own.signing_key.serialize_der())?;
         Ok(Self {
@@ -65,28 +76,57 @@ fn pem(label: &str, der: &[u8]) -> String {
     )
 }
 
-/// A server's TLS.
-pub fn server_tls(server: &Server) -> Result<ServerConfig> {
-    let Identity { chain, key } = Identity::of(server)?;
-    let mut tls = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    tls.alpn_protocols = vec![ALPN.to_vec()];
-    Ok(tls)
+/// Which servers a client believes.
+#[derive(Debug)]
+pub enum Trust {
+    /// Those whose chain ends in this PEM file.
+    File(PathBuf),
+    /// Any. For measurements on one machine only.
+    Anyone,
 }
 
-/// A client's TLS: believes any certificate, and resumes only if it is told to.
+/// A perf server's TLS.
+pub fn server_tls(server: &Server) -> Result<ServerConfig> {
+    server_tls_of(Identity::of(server)?, ALPN)
+}
+
+/// A perf client's TLS: believes any certificate, and resumes only if it is told to.
 pub fn client_tls(client: &Client) -> Result<ClientConfig> {
-    let mut tls = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(BelieveAnyone(provider())))
-        .with_no_client_auth();
-    tls.alpn_protocols = vec![ALPN.to_vec()];
+    let mut tls = client_tls_of(Trust::Anyone, ALPN)?;
     if !client.resume {
         tls.resumption = Resumption::disabled();
     }
+    Ok(tls)
+}
+
+/// The TLS of a server with this identity, for one application protocol.
+pub fn server_tls_of(identity: Identity, alpn: &[u8]) -> Result<ServerConfig> {
+    let mut tls = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_no_client_auth()
+        .with_single_cert(identity.chain, identity.key)?;
+    tls.alpn_protocols = vec![alpn.to_vec()];
+    Ok(tls)
+}
+
+/// The TLS of a client that believes these servers, for one application protocol.
+pub fn client_tls_of(trust: Trust, alpn: &[u8]) -> Result<ClientConfig> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?;
+    let builder = match trust {
+        Trust::File(path) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in CertificateDer::pem_file_iter(path)? {
+                roots.add(certificate?)?;
+            }
+            builder.with_root_certificates(roots)
+        }
+        Trust::Anyone => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(BelieveAnyone(provider()))),
+    };
+    let mut tls = builder.with_no_client_auth();
+    tls.alpn_protocols = vec![alpn.to_vec()];
     Ok(tls)
 }
 

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use protoquic_perf_kit::{
-    CHUNK, CONNECTION_WINDOW, Client, Error, Loops, MAX_UDP_PAYLOAD, Mode, Program, Result,
-    STREAM_WINDOW, STREAMS, Server, client_tls, report_bulk, report_handshakes, report_requests,
-    server_tls,
+    CONNECTION_WINDOW, Client, Loops, MAX_UDP_PAYLOAD, Mode, Program, Result, STREAM_WINDOW,
+    STREAMS, Server, client_tls, is_whole, pieces, repeat, report_bulk, report_handshakes,
+    report_requests, server_tls,
 };
 use s2n_quic::client::Connect;
 use s2n_quic::connection::Handle;
@@ -15,6 +15,7 @@ use s2n_quic::provider::limits::Limits;
 use s2n_quic::provider::tls::rustls as tls;
 use s2n_quic::provider::{congestion_controller, io};
 use s2n_quic::stream::{BidirectionalStream, ReceiveStream, SendStream};
+use tokio::task::JoinHandle;
 
 /// Chunks taken from a stream by one read.
 const CHUNKS_PER_READ: usize = 64;
@@ -117,7 +118,7 @@ fn target(client: &Client) -> Connect {
 }
 
 async fn bulk(endpoint: &s2n_quic::Client, client: &Client) -> Result<()> {
-    let (mut handle, _acceptor) = endpoint.connect(target(client)).await?.split();
+    let (handle, _acceptor) = endpoint.connect(target(client)).await?.split();
     let started = Instant::now();
     let mut tasks = Vec::new();
     for number in 0..client.streams {
@@ -140,22 +141,11 @@ async fn requests(endpoint: &s2n_quic::Client, client: &Client) -> Result<()> {
     let mut tasks = Vec::new();
     for _ in 0..client.streams {
         let handle = handle.clone();
-        tasks.push(tokio::spawn(async move {
-            let mut loops = Loops::default();
-            loop {
-                let begun = Instant::now();
-                if begun >= end {
-                    return Ok::<_, Error>(loops);
-                }
-                transfer(handle.clone(), bytes, 0).await?;
-                loops.record(begun.elapsed());
-            }
-        }));
+        tasks.push(tokio::spawn(repeat(end, move || {
+            transfer(handle.clone(), bytes, 0)
+        })));
     }
-    let mut loops = Loops::default();
-    for task in tasks {
-        loops.add(&task.await??);
-    }
+    let loops = sum(tasks).await?;
     let elapsed = started.elapsed();
     handle.close(0_u32.into());
     report_requests(client, &loops, elapsed);
@@ -169,24 +159,29 @@ async fn handshakes(endpoint: &s2n_quic::Client, client: &Client) -> Result<()> 
     for _ in 0..client.connections {
         let (endpoint, to, resume) = (endpoint.clone(), target(client), client.resume);
         tasks.push(tokio::spawn(async move {
-            let mut count = 0_u64;
-            while Instant::now() < end {
+            repeat(end, || async {
                 let connection = endpoint.connect(to.clone()).await?;
                 if resume {
                     transfer(connection.handle(), 1, 0).await?;
                 }
                 connection.close(0_u32.into());
-                count += 1;
-            }
-            Ok::<_, Error>(count)
+                Ok(())
+            })
+            .await
         }));
     }
-    let mut count = 0;
-    for task in tasks {
-        count += task.await??;
-    }
+    let count = sum(tasks).await?.count();
     report_handshakes(client, count, started.elapsed());
     Ok(())
+}
+
+/// What all tasks counted.
+async fn sum(tasks: Vec<JoinHandle<Result<Loops>>>) -> Result<Loops> {
+    let mut loops = Loops::default();
+    for task in tasks {
+        loops.add(&task.await??);
+    }
+    Ok(loops)
 }
 
 async fn transfer(mut handle: Handle, down: u64, up: u64) -> Result<()> {
@@ -195,22 +190,12 @@ async fn transfer(mut handle: Handle, down: u64, up: u64) -> Result<()> {
         .await?;
     write_bytes(&mut send, up).await?;
     let received = discard(&mut receive).await?;
-    if received == down {
-        Ok(())
-    } else {
-        Err(format!("{received} bytes came of {down}").into())
-    }
+    is_whole(received, down)
 }
 
 async fn write_bytes(send: &mut SendStream, length: u64) -> Result<()> {
-    let mut left = length;
-    if left > 0 {
-        let chunk = Bytes::from(vec![0; CHUNK.min(left as usize)]);
-        while left > 0 {
-            let part = left.min(chunk.len() as u64);
-            send.send(chunk.slice(..part as usize)).await?;
-            left -= part;
-        }
+    for piece in pieces(length) {
+        send.send(piece).await?;
     }
     Ok(send.finish()?)
 }

@@ -54,7 +54,7 @@ async fn main() -> Result<()> {
 }
 
 async fn serve(alpn: &[u8], listen: SocketAddr, streams: u32) -> Result<()> {
-    let mut config = server_config(Identity::SelfSigned, alpn)?;
+    let mut config = server_config(Identity::self_signed()?, alpn)?;
     let mut transport = quinn::TransportConfig::default();
     transport.max_concurrent_bidi_streams(streams.into());
     config.transport_config(transport.into());

@@ -39,8 +39,8 @@ type Stream = RequestStream<h3_quinn::BidiStream<Bytes>, Bytes>;
 async fn main() -> Result<()> {
     let args = Args::parse();
     let identity = match (args.cert, args.key) {
-        (Some(cert), Some(key)) => Identity::Files(cert, key),
-        _ => Identity::SelfSigned,
+        (Some(cert), Some(key)) => Identity::from_pem_files(&cert, &key)?,
+        _ => Identity::self_signed()?,
     };
     let mut config = server_config(identity, b"h3")?;
     config.transport_config(transport(false, None));

@@ -5,15 +5,16 @@
 //! and then sends the response.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use protoquic_peers::transport;
 use protoquic_perf_kit::{
-    CHUNK, Client, Loops, MAX_UDP_PAYLOAD, Mode, Program, Result, Server, client_tls, report_bulk,
-    report_handshakes, report_requests, server_tls,
+    Client, Loops, MAX_UDP_PAYLOAD, Mode, Program, Result, Server, client_tls, is_whole, pieces,
+    repeat, report_bulk, report_handshakes, report_requests, server_tls,
 };
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use tokio::task::JoinHandle;
 
 /// Chunks taken from a stream by one read.
 const CHUNKS_PER_READ: usize = 64;
@@ -132,22 +133,14 @@ async fn requests(
     for _ in 0..client.streams {
         let connection = connection.clone();
         tasks.push(tokio::spawn(async move {
-            let mut loops = Loops::default();
-            loop {
-                let begun = Instant::now();
-                if begun >= end {
-                    return Ok::<_, protoquic_perf_kit::Error>(loops);
-                }
+            repeat(end, || async {
                 let (send, receive) = connection.open_bi().await?;
-                transfer(send, receive, bytes, 0).await?;
-                loops.record(begun.elapsed());
-            }
+                transfer(send, receive, bytes, 0).await
+            })
+            .await
         }));
     }
-    let mut loops = Loops::default();
-    for task in tasks {
-        loops.add(&task.await??);
-    }
+    let loops = sum(tasks).await?;
     let elapsed = started.elapsed();
     connection.close(0_u32.into(), b"done");
     report_requests(client, &loops, elapsed);
@@ -161,39 +154,37 @@ async fn handshakes(
 ) -> Result<()> {
     let started = Instant::now();
     let end = started + client.time();
-    let (connect_to, resume) = (client.connect, client.resume);
+    let (to, resume) = (client.connect, client.resume);
     let mut tasks = Vec::new();
     for _ in 0..client.connections {
         let (endpoint, config) = (endpoint.clone(), config.clone());
         tasks.push(tokio::spawn(async move {
-            let mut count = 0_u64;
-            while Instant::now() < end {
-                let connection = endpoint
-                    .connect_with(config.clone(), connect_to, "localhost")?
-                    .await?;
+            repeat(end, || async {
+                let connecting = endpoint.connect_with(config.clone(), to, "localhost")?;
+                let connection = connecting.await?;
                 if resume {
                     // A ticket for the next one comes with the server's confirmation.
-                    let (mut send, mut receive) = connection.open_bi().await?;
-                    send.write_all(&1_u64.to_be_bytes()).await?;
-                    send.finish()?;
-                    receive.read_to_end(1).await?;
+                    let (send, receive) = connection.open_bi().await?;
+                    transfer(send, receive, 1, 0).await?;
                 }
                 connection.close(0_u32.into(), b"done");
-                count += 1;
-            }
-            Ok::<_, protoquic_perf_kit::Error>(count)
+                Ok(())
+            })
+            .await
         }));
     }
-    let mut count = 0;
-    for task in tasks {
-        count += task.await??;
-    }
-    report_handshakes(
-        client,
-        count,
-        started.elapsed().max(Duration::from_nanos(1)),
-    );
+    let count = sum(tasks).await?.count();
+    report_handshakes(client, count, started.elapsed());
     Ok(())
+}
+
+/// What all tasks counted.
+async fn sum(tasks: Vec<JoinHandle<Result<Loops>>>) -> Result<Loops> {
+    let mut loops = Loops::default();
+    for task in tasks {
+        loops.add(&task.await??);
+    }
+    Ok(loops)
 }
 
 async fn transfer(
@@ -205,22 +196,12 @@ async fn transfer(
     send.write_all(&down.to_be_bytes()).await?;
     write_bytes(&mut send, up).await?;
     let received = discard(&mut receive).await?;
-    if received == down {
-        Ok(())
-    } else {
-        Err(format!("{received} bytes came of {down}").into())
-    }
+    is_whole(received, down)
 }
 
 async fn write_bytes(send: &mut quinn::SendStream, length: u64) -> Result<()> {
-    let mut left = length;
-    if left > 0 {
-        let chunk = Bytes::from(vec![0; CHUNK.min(left as usize)]);
-        while left > 0 {
-            let part = left.min(chunk.len() as u64);
-            send.write_chunk(chunk.slice(..part as usize)).await?;
-            left -= part;
-        }
+    for piece in pieces(length) {
+        send.write_chunk(piece).await?;
     }
     Ok(send.finish()?)
 }
