@@ -100,6 +100,11 @@ impl CapsuleReader {
         self.chunk = piece;
     }
 
+    /// Whether nothing follows the last capsule in what was pushed.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.chunk.is_empty() && self.parser.is_between_frames()
+    }
+
     /// Whether the body may end here.
     ///
     /// # Errors

@@ -14,7 +14,6 @@ use super::connection::Http3Connection;
 use super::error::{ExchangeError, Http3Code, Http3Error, RequestFailure};
 use super::pending_request::PendingRequest;
 use super::plumbing::{self, Http3Session};
-use super::priority;
 use super::push::{self, PromiseIndex, PushHandler, PushedStream};
 use super::response_handler::ResponseHandler;
 use super::response_stream::ResponseStream;
@@ -22,9 +21,9 @@ use super::settings::Settings;
 use super::stored_response::ResponseStore;
 use super::transport::Transport;
 use super::uni_stream::{IncomingUni, UniKind, UniStream};
+use super::webtransport::WebTransportStream;
 use crate::error::{ApplicationError, CloseReason};
 use crate::session::{Refuse, Session, SessionContext, Stream, StreamContext};
-use crate::streams::Priority;
 use crate::types::{Direction, Role, StreamId};
 
 /// Names a request of one session.
@@ -127,46 +126,6 @@ impl Http3ClientSession {
         } else if let Some(stream) = self.streams.get(&id) {
             self.cancelled.push(*stream);
             cx.wake_stream(*stream);
-        }
-    }
-
-    /// Asks the server to send a response earlier or later than it would (RFC 9218): with the request
-    /// itself as long as that waits, then with a PRIORITY_UPDATE frame. What we send of the request
-    /// is ranked in the same way. Does nothing if the request is over.
-    ///
-    /// A priority can also be given with the request, as its `priority` header.
-    ///
-    /// ```
-    /// use http::Request;
-    /// use protoquic_core::SessionContext;
-    /// use protoquic_core::http::{ExchangeError, Http3ClientSession, ResponseHandler};
-    /// use protoquic_core::streams::Priority;
-    ///
-    /// /// Asks for an image in the background, then finds it in view.
-    /// fn fetch(
-    ///     session: &mut Http3ClientSession,
-    ///     cx: &mut SessionContext<'_, Http3ClientSession>,
-    ///     handler: Box<dyn ResponseHandler>,
-    /// ) -> Result<(), ExchangeError> {
-    ///     let request = Request::get("https://localhost/image").header("priority", "u=6, i");
-    ///     let request = request.body(()).expect("the request is well formed");
-    ///     let id = session.send_request(cx, request, handler)?;
-    ///     session.prioritize_request(cx, id, Priority { urgency: 2, incremental: true });
-    ///     Ok(())
-    /// }
-    /// ```
-    pub fn prioritize_request(
-        &mut self,
-        cx: &mut SessionContext<'_, Self>,
-        id: RequestId,
-        priority: Priority,
-    ) {
-        if let Some((_, pending)) = self.queue.iter_mut().find(|(queued, _)| *queued == id) {
-            priority::set(pending.head.headers_mut(), priority);
-        } else if let Some(push) = self.push_of(id) {
-            self.http.send_push_priority(push, priority, cx.connection());
-        } else if let Some(stream) = self.streams.get(&id) {
-            self.http.send_priority_update(*stream, priority, cx.connection());
         }
     }
 
@@ -292,6 +251,9 @@ impl Session for Http3ClientSession {
             let stream = UniStream::Incoming(IncomingUni::new());
             return Ok(Http3ClientStream(Kind::Uni(stream)));
         }
+        if self.http.offers_webtransport() {
+            return Ok(Self::webtransport_stream(WebTransportStream::incoming(id)));
+        }
         // RFC 9114 §6.1
         self.http.fail(Http3Error::new(
             Http3Code::STREAM_CREATION_ERROR,
@@ -334,6 +296,7 @@ impl Session for Http3ClientSession {
             Direction::Unidirectional => plumbing::open_streams(self, cx),
             Direction::Bidirectional => self.start_requests(cx),
         }
+        self.http.on_webtransport_can_open(direction);
         plumbing::settle(self, cx);
     }
 
@@ -371,6 +334,10 @@ impl Http3Session for Http3ClientSession {
         Http3ClientStream(Kind::Uni(UniStream::Outgoing(kind)))
     }
 
+    fn webtransport_stream(stream: WebTransportStream) -> Http3ClientStream {
+        Http3ClientStream(Kind::WebTransport(stream))
+    }
+
     fn on_settle(&mut self, cx: &mut SessionContext<'_, Self>) {
         push::settle(self, cx);
         self.release_connects(cx);
@@ -396,6 +363,7 @@ enum Kind {
     Request(Option<RequestId>, Box<ResponseStream>),
     Push(Box<PushedStream>),
     Uni(UniStream),
+    WebTransport(WebTransportStream),
 }
 
 /// Lends a request stream what it needs.
@@ -420,8 +388,13 @@ impl Stream<Http3ClientSession> for Http3ClientStream {
                     let mut pushed = session.on_push_stream(scx, push, id, &start);
                     pushed.on_readable(cx);
                     self.0 = Kind::Push(Box::new(pushed));
+                } else if stream.is_webtransport() {
+                    let mut stream = WebTransportStream::after_type(cx.id());
+                    stream.on_data_available(cx);
+                    self.0 = Kind::WebTransport(stream);
                 }
             }
+            Kind::WebTransport(stream) => stream.on_data_available(cx),
             Kind::Push(stream) => stream.on_readable(cx),
             Kind::Request(request, stream) => {
                 let id = cx.id();
@@ -447,6 +420,7 @@ impl Stream<Http3ClientSession> for Http3ClientStream {
         match &mut self.0 {
             Kind::Uni(_) => UniStream::on_can_write(cx),
             Kind::Push(_) => {}
+            Kind::WebTransport(_) => WebTransportStream::on_can_write(cx),
             Kind::Request(_, stream) => with_parts(cx, |http, io| stream.on_can_write(http, io)),
         }
     }
@@ -455,6 +429,7 @@ impl Stream<Http3ClientSession> for Http3ClientStream {
         match &mut self.0 {
             Kind::Uni(stream) => stream.on_reset(cx),
             Kind::Push(stream) => stream.on_stream_reset(code, cx),
+            Kind::WebTransport(stream) => stream.on_reset(code, cx),
             Kind::Request(_, stream) => {
                 with_parts(cx, |http, io| stream.on_reset(code.into(), http, io));
             }
@@ -469,6 +444,7 @@ impl Stream<Http3ClientSession> for Http3ClientStream {
         match &mut self.0 {
             Kind::Uni(stream) => stream.on_stop_sending(code, cx),
             Kind::Push(_) => {}
+            Kind::WebTransport(stream) => stream.on_stop_sending(code, cx),
             Kind::Request(_, stream) => stream.on_stop_sending(),
         }
     }
@@ -477,7 +453,7 @@ impl Stream<Http3ClientSession> for Http3ClientStream {
         match &self.0 {
             Kind::Request(_, stream) => stream.lingers(),
             Kind::Push(stream) => stream.lingers(),
-            Kind::Uni(_) => false,
+            Kind::Uni(_) | Kind::WebTransport(_) => false,
         }
     }
 
@@ -488,6 +464,10 @@ impl Stream<Http3ClientSession> for Http3ClientStream {
                 *id
             }
             Kind::Push(stream) => stream.on_close(&mut session.http),
+            Kind::WebTransport(stream) => {
+                stream.on_close(&mut session.http);
+                None
+            }
             Kind::Uni(_) => None,
         };
         if let Some(id) = request {

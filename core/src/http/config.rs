@@ -45,6 +45,12 @@ pub struct Http3Config {
     /// SETTINGS_H3_DATAGRAM, if the transport takes datagrams too
     /// ([`Config::datagrams`](crate::Config::datagrams)); else not at all. Default: not.
     pub datagrams: bool,
+    /// How many [WebTransport](super::webtransport) sessions a client may have at a time on one
+    /// connection. Sent by both sides, as SETTINGS_WEBTRANSPORT_MAX_SESSIONS; on a client any number
+    /// but 0 says that it takes part. Turns on `enable_connect_protocol` and `datagrams`, and the
+    /// transport must take datagrams too ([`Config::datagrams`](crate::Config::datagrams)). Default
+    /// 0: no WebTransport.
+    pub webtransport_sessions: u64,
     /// Client: how many pushes the server may have under way at a time (RFC 9114 §4.6), at most
     /// 1000. As many unidirectional streams more must be allowed it. Default 0: it may not push.
     pub max_pushes: u64,
@@ -71,6 +77,7 @@ impl Default for Http3Config {
             early_requests: EarlyRequests::default(),
             enable_connect_protocol: false,
             datagrams: false,
+            webtransport_sessions: 0,
             max_pushes: 0,
             push_timeout: Duration::from_mins(1),
             max_held_push: 256 * 1024,

@@ -49,10 +49,24 @@ pub(super) fn is_extended(request: &Request<()>) -> bool {
     *request.method() == Method::CONNECT && request.extensions().get::<Protocol>().is_some()
 }
 
+/// Whether a request asks for a WebTransport session.
+pub(super) fn is_webtransport(request: &Request<()>) -> bool {
+    let protocol = request.extensions().get::<Protocol>();
+    is_extended(request) && protocol.is_some_and(|name| name.as_str() == PROTOCOL_WEBTRANSPORT)
+}
+
+/// The `:protocol` of WebTransport (draft-ietf-webtrans-http3-07 §3.3).
+pub(super) const PROTOCOL_WEBTRANSPORT: &str = "webtransport";
+
 /// Whether a request may be sent to a server with these settings, which may not have come yet.
 pub(super) fn may_go(request: &Request<()>, settings: Option<&Settings>) -> bool {
     // RFC 8441 §3: no :protocol before the server has said that it takes it.
-    !is_extended(request) || settings.is_some_and(|settings| settings.enable_connect_protocol)
+    let taken = |settings: &Settings| {
+        // draft-ietf-webtrans-http3-07 §3.1: nor a session before it has said that it takes them.
+        settings.enable_connect_protocol
+            && (!is_webtransport(request) || settings.takes_webtransport())
+    };
+    !is_extended(request) || settings.is_some_and(taken)
 }
 
 /// Refuses what this server will never take.
@@ -61,7 +75,7 @@ pub(super) fn check(
     settings: Option<&Settings>,
 ) -> Result<(), ExchangeError> {
     if settings.is_some() && !may_go(request, settings) {
-        return Err(ExchangeError::Invalid("the server does not take extended CONNECT"));
+        return Err(ExchangeError::Invalid(NOT_TAKEN));
     }
     Ok(())
 }
@@ -78,10 +92,12 @@ impl Http3ClientSession {
             .partition(|(_, pending)| may_go(&pending.head, settings.as_ref()));
         self.queue = kept;
         for (_, mut pending) in refused {
-            let reason = "the server does not take extended CONNECT";
+            let reason = NOT_TAKEN;
             let error = Http3Error::new(Http3Code::SETTINGS_ERROR, reason);
             pending.handler.on_failed(&RequestFailure::Message(error));
         }
         self.start_requests(cx);
     }
 }
+
+const NOT_TAKEN: &str = "the server does not take extended CONNECT of this protocol";

@@ -23,6 +23,7 @@ use super::shutdown::Shutdown;
 use super::stored_response::ResponseStore;
 use super::transport::Transport;
 use super::uni_stream::UniKind;
+use super::webtransport::{self, WebTransports};
 use crate::qpack::{Decoded, Decoder, Encoder, QpackError};
 use crate::streams::Priority;
 use crate::time::Time;
@@ -53,6 +54,7 @@ pub(super) struct Http3Connection {
     pub(super) pushes: ServerPushes,
     pub(super) promises: PromiseInbox,
     pub(super) datagrams: Datagrams,
+    pub(super) webtransport: WebTransports,
     pub(super) shutdown: Shutdown,
     pub(super) priorities: Priorities,
     glitches: GlitchBudget,
@@ -78,6 +80,7 @@ pub(super) struct Http3Connection {
 
 impl Http3Connection {
     pub(super) fn new(role: Role, config: Arc<Http3Config>) -> Self {
+        let config = webtransport::complete(config);
         let limit = if role.is_client() { config.push_limit() } else { 0 };
         let promises = PromiseInbox::new(limit);
         Self {
@@ -101,6 +104,7 @@ impl Http3Connection {
             pushes: ServerPushes::default(),
             promises,
             datagrams: Datagrams::default(),
+            webtransport: WebTransports::default(),
             shutdown: Shutdown::default(),
             priorities: Priorities::default(),
             glitches: GlitchBudget::default(),
@@ -331,6 +335,7 @@ impl Http3Connection {
                 self.early.on_settings(&settings)?;
                 self.peer_settings = Some(settings);
                 self.apply_peer_settings();
+                self.on_webtransport_settings();
                 Ok(())
             }
             ControlFrame::GoAway(id) => self.on_goaway(id, io),
@@ -417,6 +422,7 @@ impl Http3Connection {
         self.on_head(id);
         self.forget_priority(id);
         self.datagrams.on_over(id);
+        self.webtransport.on_request_over(id);
     }
 
     /// A request was abandoned by the peer or by its fault.

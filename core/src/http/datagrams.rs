@@ -67,6 +67,11 @@ impl Datagrams {
         });
     }
 
+    /// Whether an exchange goes on. Only known where datagrams are taken.
+    pub(super) fn is_open(&self, id: StreamId) -> bool {
+        self.open.contains_key(&id)
+    }
+
     /// An exchange takes no more. RFC 9297 §2.1: what comes for it is dropped.
     pub(super) fn on_over(&mut self, id: StreamId) {
         self.open.remove(&id);

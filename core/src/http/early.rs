@@ -72,7 +72,9 @@ impl EarlySettings {
         let kept = settings.qpack_blocked_streams >= before.qpack_blocked_streams
             && settings.max_field_section_size >= before.max_field_section_size
             && settings.enable_connect_protocol >= before.enable_connect_protocol
-            && settings.h3_datagram >= before.h3_datagram;
+            && settings.h3_datagram >= before.h3_datagram
+            // draft-ietf-webtrans-http3-07 §3.3
+            && settings.webtransport_limit() >= before.webtransport_limit();
         // RFC 9114 §7.2.4.2
         if kept {
             return Ok(());
@@ -100,6 +102,8 @@ mod tests {
             max_field_section_size: 65_536,
             enable_connect_protocol: true,
             h3_datagram: true,
+            enable_webtransport: true,
+            webtransport_max_sessions: 3,
         }
     }
 
@@ -140,6 +144,7 @@ mod tests {
         assert_eq!(after(|now| now.qpack_blocked_streams -= 1), error);
         assert_eq!(after(|now| now.enable_connect_protocol = false), error);
         assert_eq!(after(|now| now.h3_datagram = false), error);
+        assert_eq!(after(|now| now.webtransport_max_sessions -= 1), error);
         let error = Err(Http3Code::QPACK_DECODER_STREAM_ERROR);
         assert_eq!(after(|now| now.qpack_max_table_capacity += 1), error);
     }

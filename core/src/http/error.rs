@@ -65,6 +65,11 @@ codes! {
     VERSION_FALLBACK = 0x110, "H3_VERSION_FALLBACK";
     /// An HTTP Datagram, or a capsule, is wrong or not expected (RFC 9297 §5.2).
     DATAGRAM_ERROR = 0x33, "H3_DATAGRAM_ERROR";
+    /// A WebTransport stream came before its session, and too many such wait already
+    /// (draft-ietf-webtrans-http3-07 §8.5).
+    WEBTRANSPORT_BUFFERED_STREAM_REJECTED = 0x3994_bd84, "H3_WEBTRANSPORT_BUFFERED_STREAM_REJECTED";
+    /// The WebTransport session of a stream is over.
+    WEBTRANSPORT_SESSION_GONE = 0x170d_7b68, "H3_WEBTRANSPORT_SESSION_GONE";
     /// A field section cannot be decoded.
     QPACK_DECOMPRESSION_FAILED = 0x200, "QPACK_DECOMPRESSION_FAILED";
     /// The encoder stream carries something wrong.

@@ -293,7 +293,8 @@ impl ExchangeState {
                     ));
                 }
                 Ok(Some(Incoming::End)) => self.is_received = true,
-                Ok(None) => return None,
+                // A stream that has a header section is none of a session.
+                Ok(None | Some(Incoming::WebTransport(_))) => return None,
                 Err(fault) => self.fault = Some(fault),
             }
         }

@@ -10,6 +10,7 @@ use super::frame::{FrameParser, Part, Treatment, frame_type};
 use super::message_body::BodyLength;
 use super::push::Promise;
 use super::transport::Transport;
+use super::webtransport;
 use crate::error::StreamError;
 use crate::qpack::{Decoded, Field};
 use crate::types::{Role, StreamId};
@@ -24,6 +25,8 @@ pub(super) enum Incoming {
     TooLarge,
     /// A piece of the body.
     Data(Bytes),
+    /// It is no message, but a stream of this WebTransport session. Nothing after it was read.
+    WebTransport(u64),
     /// The end of the stream and of a complete message.
     End,
 }
@@ -42,6 +45,8 @@ pub(super) struct MessageReader {
     blocked: Option<Section>,
     /// This is a push stream.
     is_push: bool,
+    /// A frame has come, or may not be a WebTransport signal.
+    has_begun: bool,
     body: BodyLength,
     /// What the connection was told we keep.
     accounted: usize,
@@ -70,6 +75,7 @@ impl MessageReader {
             at_end: false,
             blocked: None,
             is_push: false,
+            has_begun: false,
             body: BodyLength::new(None),
             accounted: 0,
         }
@@ -144,7 +150,7 @@ impl MessageReader {
                     Decoding::Promised => continue,
                 }
             }
-            if self.chunk.is_empty() && !self.refill(io)? {
+            if self.chunk.is_empty() && !self.refill(http, io)? {
                 return if self.at_end { self.end(http.role()).map(Some) } else { Ok(None) };
             }
             if let Some(incoming) = self.parse(http)? {
@@ -162,11 +168,18 @@ impl MessageReader {
         self.at_end
     }
 
-    fn refill(&mut self, io: &mut dyn Transport) -> Result<bool, Fault> {
+    /// Whether the stream may turn out to be a WebTransport session's.
+    fn is_undecided(&self, http: &Http3Connection) -> bool {
+        !self.has_begun && http.role().is_server() && http.offers_webtransport()
+    }
+
+    fn refill(&mut self, http: &Http3Connection, io: &mut dyn Transport) -> Result<bool, Fault> {
         if self.at_end {
             return Ok(false);
         }
-        let read = io.read(self.id);
+        // Byte by byte as long as the rest may be for somebody else, who holds the peer back.
+        let max = if self.is_undecided(http) { 1 } else { usize::MAX };
+        let read = io.read_up_to(self.id, max);
         // To be asked now: the stream may be forgotten when we are done with what we have read.
         self.at_end = io.is_finished(self.id);
         match read {
@@ -181,14 +194,26 @@ impl MessageReader {
 
     fn parse(&mut self, http: &mut Http3Connection) -> Result<Option<Parsed>, Fault> {
         let mut too_large = false;
-        let Self { parser, chunk, phase, body, is_push, .. } = self;
+        let is_undecided = self.is_undecided(http);
+        let mut session = None;
+        let Self { parser, chunk, phase, body, is_push, has_begun, .. } = self;
         let part = parser.next(chunk, |ty, len| {
+            *has_begun = true;
+            if ty == webtransport::BIDI_SIGNAL && is_undecided {
+                // draft-ietf-webtrans-http3-07 §4.2: in place of a length, the session's ID.
+                session = Some(len);
+                return Ok(Treatment::Skip);
+            }
             let has_promises = !*is_push && *phase != Phase::Tunnel;
             if ty == frame_type::PUSH_PROMISE && http.role().is_client() && has_promises {
                 return Ok(collect(http, 8, &mut too_large, len));
             }
             decide(http, *phase, body, &mut too_large, ty, len)
         })?;
+        if let Some(session) = session {
+            self.give_up(http);
+            return Ok(Some(Parsed::Incoming(Incoming::WebTransport(session))));
+        }
         if too_large {
             self.give_up(http);
             return Ok(Some(Parsed::Incoming(Incoming::TooLarge)));
@@ -326,6 +351,11 @@ fn decide(
             _,
         ) => Err(unexpected(ty)),
         _ if frame_type::is_http2_only(ty) => Err(unexpected(ty)),
+        // draft-ietf-webtrans-http3-07 §4.2: a stream begins with it or has none.
+        (webtransport::BIDI_SIGNAL, _) if http.offers_webtransport() => Err(Fault::connection(
+            Http3Code::FRAME_ERROR,
+            "a WebTransport signal that is not the beginning of a stream",
+        )),
         _ => {
             http.on_glitch()?;
             Ok(Treatment::Skip)

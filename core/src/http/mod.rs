@@ -7,6 +7,7 @@
 //!  Http3ServerSession / Http3ClientSession       (Session: streams made, handshake, shutdown)
 //!    RequestStream / ResponseStream / UniStream  (Stream: one exchange, or a critical stream)
 //!    PushStream / PushedStream                   (Stream: a pushed response)
+//!    WebTransportStream                          (Stream: of a WebTransport session)
 //!      MessageReader, MessageWriter, ControlReader      (pure: bytes in, events out)
 //!        FrameParser, headers, Settings, BodyLength     (pure: formats and their rules)
 //!    Http3Connection                             (what the streams share)
@@ -47,6 +48,7 @@ mod shutdown;
 mod stored_response;
 mod transport;
 mod uni_stream;
+pub mod webtransport;
 
 pub use backend::{Backend, RequestHandler};
 pub use body::{Body, BodyChunk, BodySource, BodyWithTrailers};

@@ -8,6 +8,7 @@ use super::error::Http3Code;
 use super::frame::emit;
 use super::shutdown::Shutdown;
 use super::uni_stream::UniKind;
+use super::webtransport::{self, WebTransportStream};
 use crate::session::{Session, SessionContext};
 use crate::types::{Direction, Role, StreamId};
 
@@ -17,6 +18,9 @@ pub(super) trait Http3Session: Session {
 
     /// The object for a unidirectional stream of ours.
     fn outgoing_stream(kind: UniKind) -> Self::Stream;
+
+    /// The object for a stream of a WebTransport session.
+    fn webtransport_stream(stream: WebTransportStream) -> Self::Stream;
 
     /// What the session itself wants done at the end of every callback.
     fn on_settle(&mut self, cx: &mut SessionContext<'_, Self>) {
@@ -37,6 +41,7 @@ pub(super) fn begin<S: Http3Session>(session: &mut S, cx: &SessionContext<'_, S>
 /// To be called last in every callback.
 pub(super) fn settle<S: Http3Session>(session: &mut S, cx: &mut SessionContext<'_, S>) {
     session.on_settle(cx);
+    webtransport::settle(session, cx);
     let http = session.http();
     http.flush(cx.connection());
     for id in http.wakes.drain(..) {
@@ -109,6 +114,7 @@ pub(super) fn shut_down<S: Http3Session>(session: &mut S, cx: &mut SessionContex
         return;
     }
     let deadline = now + http.config().shutdown_timeout;
+    http.drain_webtransport();
     http.shutdown = match http.role() {
         Role::Server => {
             http.send_control(cx.connection(), |out| emit::goaway(out, FIRST_GOAWAY));

@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 
 use http::HeaderMap;
 
+use super::client::{Http3ClientSession, RequestId};
 use super::connection::Http3Connection;
 use super::error::{Fault, Http3Code, Http3Error};
 use super::frame::{emit, frame_type};
 use super::priority;
 use super::transport::Transport;
+use crate::session::SessionContext;
 use crate::streams::Priority;
 use crate::types::{Direction, StreamId};
 use crate::wire::{Reader, varint_len};
@@ -132,6 +134,48 @@ impl Http3Connection {
         match self.on_glitch() {
             Err(Fault::Connection(error)) => Err(error),
             _ => Ok(()),
+        }
+    }
+}
+
+impl Http3ClientSession {
+    /// Asks the server to send a response earlier or later than it would (RFC 9218): with the request
+    /// itself as long as that waits, then with a PRIORITY_UPDATE frame. What we send of the request
+    /// is ranked in the same way. Does nothing if the request is over.
+    ///
+    /// A priority can also be given with the request, as its `priority` header.
+    ///
+    /// ```
+    /// use http::Request;
+    /// use protoquic_core::SessionContext;
+    /// use protoquic_core::http::{ExchangeError, Http3ClientSession, ResponseHandler};
+    /// use protoquic_core::streams::Priority;
+    ///
+    /// /// Asks for an image in the background, then finds it in view.
+    /// fn fetch(
+    ///     session: &mut Http3ClientSession,
+    ///     cx: &mut SessionContext<'_, Http3ClientSession>,
+    ///     handler: Box<dyn ResponseHandler>,
+    /// ) -> Result<(), ExchangeError> {
+    ///     let request = Request::get("https://localhost/image").header("priority", "u=6, i");
+    ///     let request = request.body(()).expect("the request is well formed");
+    ///     let id = session.send_request(cx, request, handler)?;
+    ///     session.prioritize_request(cx, id, Priority { urgency: 2, incremental: true });
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn prioritize_request(
+        &mut self,
+        cx: &mut SessionContext<'_, Self>,
+        id: RequestId,
+        priority: Priority,
+    ) {
+        if let Some((_, pending)) = self.queue.iter_mut().find(|(queued, _)| *queued == id) {
+            priority::set(pending.head.headers_mut(), priority);
+        } else if let Some(push) = self.push_of(id) {
+            self.http.send_push_priority(push, priority, cx.connection());
+        } else if let Some(stream) = self.streams.get(&id) {
+            self.http.send_priority_update(*stream, priority, cx.connection());
         }
     }
 }

@@ -12,6 +12,7 @@ use super::exchange::{Exchange, ExchangeState, ServerExchange};
 use super::headers::{RequestHead, parse_request};
 use super::message_reader::Incoming;
 use super::transport::Transport;
+use super::webtransport;
 use crate::types::StreamId;
 
 /// One request being served.
@@ -19,6 +20,12 @@ pub(super) struct RequestStream {
     state: ExchangeState,
     handler: Option<Box<dyn RequestHandler>>,
     phase: Phase,
+    /// A request that waits for the client's settings.
+    held: Option<Box<RequestHead>>,
+    /// It turned out to be a stream of this WebTransport session.
+    webtransport: Option<u64>,
+    /// It came after the last request that is served, and may only be a session's stream.
+    is_too_late: bool,
     /// Whether the connection still counts this request.
     is_counted: bool,
 }
@@ -41,11 +48,14 @@ impl std::fmt::Debug for RequestStream {
 }
 
 impl RequestStream {
-    pub(super) fn new(id: StreamId) -> Self {
+    pub(super) fn new(id: StreamId, is_too_late: bool) -> Self {
         Self {
             state: ExchangeState::new(id, Method::GET),
             handler: None,
             phase: Phase::Head,
+            held: None,
+            webtransport: None,
+            is_too_late,
             is_counted: true,
         }
     }
@@ -70,6 +80,16 @@ impl RequestStream {
             Phase::Over => {}
         }
         self.settle(http, io);
+    }
+
+    /// Whether its header section is not complete.
+    pub(super) fn awaits_head(&self) -> bool {
+        self.phase == Phase::Head
+    }
+
+    /// The WebTransport session that this stream turned out to be one of. Once.
+    pub(super) fn take_webtransport(&mut self) -> Option<u64> {
+        self.webtransport.take()
     }
 
     /// There is room to write, or the stream was woken.
@@ -133,24 +153,48 @@ impl RequestStream {
         backend: &dyn Backend,
         io: &mut dyn Transport,
     ) {
+        if let Some(head) = self.held.take() {
+            return self.start_or_wait(head, http, backend, io);
+        }
         match self.state.reader.poll(http, io) {
+            Ok(Some(Incoming::WebTransport(session))) => {
+                self.webtransport = Some(session);
+                self.phase = Phase::Over;
+                self.uncount(http);
+            }
             Ok(Some(Incoming::Fields(fields))) => match parse_request(fields) {
-                Ok(head) => self.start(head, http, backend, io),
+                Ok(head) => self.start_or_wait(Box::new(head), http, backend, io),
                 Err(fault) => self.state.fault = Some(fault),
             },
             Ok(Some(Incoming::TooLarge)) => {
                 // RFC 9114 §4.2.2, RFC 6585 §5
                 self.answer(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, http, io);
             }
-            Ok(None) if http.is_head_late(self.state.id) => {
-                self.state.fault = Some(Fault::stream(
-                    Http3Code::REQUEST_REJECTED,
-                    "the header section took too long",
-                ));
-            }
+            Ok(None) if http.is_head_late(self.state.id) => self.state.fault = Some(late()),
             // A reader in this state hands out neither body nor end.
             Ok(None | Some(Incoming::Data(_) | Incoming::End)) => {}
             Err(fault) => self.state.fault = Some(fault),
+        }
+    }
+
+    /// Starts, unless it depends on settings that have not come.
+    fn start_or_wait(
+        &mut self,
+        head: Box<RequestHead>,
+        http: &mut Http3Connection,
+        backend: &dyn Backend,
+        io: &mut dyn Transport,
+    ) {
+        if self.is_too_late {
+            let reason = "a request after the last one that is served";
+            self.state.fault = Some(Fault::stream(Http3Code::REQUEST_REJECTED, reason));
+        } else if !webtransport::must_wait(&head.request, http) {
+            self.start(*head, http, backend, io);
+        } else if http.is_head_late(self.state.id) {
+            self.state.fault = Some(late());
+        } else {
+            http.webtransport.await_settings(self.state.id);
+            self.held = Some(head);
         }
     }
 
@@ -179,6 +223,10 @@ impl RequestStream {
         if connect::is_extended(&head.request) && !http.config().enable_connect_protocol {
             // RFC 9114 §4.3: a pseudo-header field that was not negotiated.
             self.state.fault = Some(Fault::message(":protocol, which we did not ask for"));
+            return;
+        }
+        if let Some(fault) = webtransport::refusal(&head.request, http) {
+            self.state.fault = Some(fault);
             return;
         }
         if is_connect
@@ -343,6 +391,11 @@ impl RequestStream {
             http.on_request_over(self.state.id);
         }
     }
+}
+
+/// Slow requests cost memory.
+fn late() -> Fault {
+    Fault::stream(Http3Code::REQUEST_REJECTED, "the header section took too long")
 }
 
 /// RFC 9297 §2: a datagram for a request to which it means nothing.

@@ -262,7 +262,9 @@ impl ResponseStream {
                 "the response's header section is too large",
             ),
             // A reader in this state hands out nothing else.
-            Ok(None | Some(Incoming::Data(_) | Incoming::End)) => return false,
+            Ok(None | Some(Incoming::Data(_) | Incoming::End | Incoming::WebTransport(_))) => {
+                return false;
+            }
             Err(fault) => fault,
         };
         self.state.fault = Some(fault);

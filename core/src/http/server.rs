@@ -15,6 +15,7 @@ use super::request_stream::RequestStream;
 use super::settings::Settings;
 use super::transport::Transport;
 use super::uni_stream::{IncomingUni, UniKind, UniStream};
+use super::webtransport::WebTransportStream;
 use crate::error::ApplicationError;
 use crate::session::{Refuse, Session, SessionContext, Stream, StreamContext};
 use crate::types::{Direction, Role, StreamId};
@@ -68,13 +69,15 @@ impl<B: Backend + 'static> Session for Http3ServerSession<B> {
             let stream = UniStream::Incoming(IncomingUni::new());
             return Ok(Http3ServerStream(Kind::Uni(stream)));
         }
-        if self.http.shutdown.refuses() {
+        let refuses = self.http.shutdown.refuses();
+        // draft-ietf-webtrans-http3-07 §4.6: streams of sessions are still welcome.
+        if refuses && !self.http.webtransport.has_open() {
             // RFC 9114 §5.2
             return Err(Refuse(Http3Code::REQUEST_REJECTED.into()));
         }
         self.http.on_request_opened(id);
         plumbing::settle(self, cx);
-        let stream = Box::new(RequestStream::new(id));
+        let stream = Box::new(RequestStream::new(id, refuses));
         Ok(Http3ServerStream(Kind::Request(stream)))
     }
 
@@ -90,8 +93,9 @@ impl<B: Backend + 'static> Session for Http3ServerSession<B> {
     ) {
         if direction == Direction::Unidirectional {
             plumbing::open_streams(self, cx);
-            plumbing::settle(self, cx);
         }
+        self.http.on_webtransport_can_open(direction);
+        plumbing::settle(self, cx);
     }
 
     fn on_datagram_received(&mut self, data: Bytes, cx: &mut SessionContext<'_, Self>) {
@@ -120,6 +124,10 @@ impl<B: Backend + 'static> Http3Session for Http3ServerSession<B> {
         Http3ServerStream(Kind::Uni(UniStream::Outgoing(kind)))
     }
 
+    fn webtransport_stream(stream: WebTransportStream) -> Http3ServerStream {
+        Http3ServerStream(Kind::WebTransport(stream))
+    }
+
     fn on_settle(&mut self, cx: &mut SessionContext<'_, Self>) {
         let http = &mut self.http;
         while http.pushes.has_waiting() && http.has_critical_streams() {
@@ -143,6 +151,17 @@ enum Kind {
     Request(Box<RequestStream>),
     Push(Box<PushStream>),
     Uni(UniStream),
+    WebTransport(WebTransportStream),
+}
+
+impl Http3ServerStream {
+    /// Where a stream may be a WebTransport session's, what it says comes before what became of it.
+    fn decide<B: Backend + 'static>(&mut self, cx: &mut StreamContext<'_, Http3ServerSession<B>>) {
+        let may_be = cx.session().http.offers_webtransport();
+        if may_be && matches!(&self.0, Kind::Request(stream) if stream.awaits_head()) {
+            self.on_data_available(cx);
+        }
+    }
 }
 
 /// Lends a request stream what it needs.
@@ -159,11 +178,29 @@ fn with_parts<B: Backend + 'static>(
 impl<B: Backend + 'static> Stream<Http3ServerSession<B>> for Http3ServerStream {
     fn on_data_available(&mut self, cx: &mut StreamContext<'_, Http3ServerSession<B>>) {
         match &mut self.0 {
-            Kind::Uni(stream) => stream.on_data_available(cx),
-            Kind::Request(stream) => with_parts(cx, |http, backend, io| {
-                stream.on_data_available(http, backend, io);
-            }),
+            Kind::Uni(stream) => {
+                stream.on_data_available(cx);
+                if stream.is_webtransport() {
+                    let mut stream = WebTransportStream::after_type(cx.id());
+                    stream.on_data_available(cx);
+                    self.0 = Kind::WebTransport(stream);
+                }
+            }
+            Kind::Request(stream) => {
+                let id = cx.id();
+                let mut found = None;
+                with_parts(cx, |http, backend, io| {
+                    stream.on_data_available(http, backend, io);
+                    found = stream
+                        .take_webtransport()
+                        .map(|session| WebTransportStream::of_session(session, id, http, io));
+                });
+                if let Some(stream) = found {
+                    self.0 = Kind::WebTransport(stream);
+                }
+            }
             Kind::Push(_) => {}
+            Kind::WebTransport(stream) => stream.on_data_available(cx),
         }
     }
 
@@ -172,6 +209,7 @@ impl<B: Backend + 'static> Stream<Http3ServerSession<B>> for Http3ServerStream {
             Kind::Uni(_) => UniStream::on_can_write(cx),
             Kind::Request(stream) => with_parts(cx, |http, _, io| stream.on_can_write(http, io)),
             Kind::Push(stream) => with_parts(cx, |http, _, io| stream.on_can_write(http, io)),
+            Kind::WebTransport(_) => WebTransportStream::on_can_write(cx),
         }
     }
 
@@ -180,12 +218,14 @@ impl<B: Backend + 'static> Stream<Http3ServerSession<B>> for Http3ServerStream {
         code: ApplicationError,
         cx: &mut StreamContext<'_, Http3ServerSession<B>>,
     ) {
+        self.decide(cx);
         match &mut self.0 {
             Kind::Uni(stream) => stream.on_reset(cx),
             Kind::Request(stream) => with_parts(cx, |http, _, io| {
                 stream.on_reset(code.into(), http, io);
             }),
             Kind::Push(_) => {}
+            Kind::WebTransport(stream) => stream.on_reset(code, cx),
         }
     }
 
@@ -194,12 +234,14 @@ impl<B: Backend + 'static> Stream<Http3ServerSession<B>> for Http3ServerStream {
         code: ApplicationError,
         cx: &mut StreamContext<'_, Http3ServerSession<B>>,
     ) {
+        self.decide(cx);
         match &mut self.0 {
             Kind::Uni(stream) => stream.on_stop_sending(code, cx),
             Kind::Request(stream) => with_parts(cx, |http, _, io| {
                 stream.on_stop_sending(code.into(), http, io);
             }),
             Kind::Push(stream) => with_parts(cx, |http, _, _| stream.on_over(http)),
+            Kind::WebTransport(stream) => stream.on_stop_sending(code, cx),
         }
     }
 
@@ -207,7 +249,7 @@ impl<B: Backend + 'static> Stream<Http3ServerSession<B>> for Http3ServerStream {
         match &mut self.0 {
             Kind::Request(stream) => with_parts(cx, |http, _, _| stream.on_all_data_acked(http)),
             Kind::Push(stream) => with_parts(cx, |http, _, _| stream.on_over(http)),
-            Kind::Uni(_) => {}
+            Kind::Uni(_) | Kind::WebTransport(_) => {}
         }
     }
 
@@ -215,6 +257,7 @@ impl<B: Backend + 'static> Stream<Http3ServerSession<B>> for Http3ServerStream {
         match &mut self.0 {
             Kind::Request(stream) => stream.on_close(&mut session.http),
             Kind::Push(stream) => stream.on_over(&mut session.http),
+            Kind::WebTransport(stream) => stream.on_close(&mut session.http),
             Kind::Uni(_) => {}
         }
     }

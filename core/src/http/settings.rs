@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use super::config::Http3Config;
 use super::error::{Http3Code, Http3Error};
 use super::frame::{emit, frame_type};
-use crate::wire::Reader;
+use crate::wire::{Reader, VARINT_MAX};
 
 /// What an endpoint said about itself. The default is what holds before it has spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,10 @@ pub struct Settings {
     pub enable_connect_protocol: bool,
     /// SETTINGS_H3_DATAGRAM (RFC 9297).
     pub h3_datagram: bool,
+    /// SETTINGS_ENABLE_WEBTRANSPORT (draft-ietf-webtrans-http3-02).
+    pub enable_webtransport: bool,
+    /// SETTINGS_WEBTRANSPORT_MAX_SESSIONS (draft-ietf-webtrans-http3-07).
+    pub webtransport_max_sessions: u64,
 }
 
 impl Default for Settings {
@@ -30,11 +34,27 @@ impl Default for Settings {
             max_field_section_size: u64::MAX,
             enable_connect_protocol: false,
             h3_datagram: false,
+            enable_webtransport: false,
+            webtransport_max_sessions: 0,
         }
     }
 }
 
 impl Settings {
+    /// How many WebTransport sessions its client may have; 0 if it takes none.
+    pub(super) fn webtransport_limit(&self) -> u64 {
+        match (self.webtransport_max_sessions, self.enable_webtransport) {
+            // draft-02 has no limit: the server refuses what is too much.
+            (0, true) => u64::MAX,
+            (limit, _) => limit,
+        }
+    }
+
+    /// Whether it takes part in WebTransport (draft-ietf-webtrans-http3-07 §3.1).
+    pub(super) fn takes_webtransport(&self) -> bool {
+        self.h3_datagram && self.webtransport_limit() > 0
+    }
+
     /// Reads the payload of a SETTINGS frame. Unknown identifiers are ignored.
     pub(super) fn parse(payload: &[u8]) -> Result<Self, Http3Error> {
         let mut settings = Self::default();
@@ -69,6 +89,8 @@ impl Settings {
             id::QPACK_BLOCKED_STREAMS => self.qpack_blocked_streams = value,
             id::ENABLE_CONNECT_PROTOCOL => self.enable_connect_protocol = flag(id, value)?,
             id::H3_DATAGRAM => self.h3_datagram = flag(id, value)?,
+            id::ENABLE_WEBTRANSPORT => self.enable_webtransport = flag(id, value)?,
+            id::WEBTRANSPORT_MAX_SESSIONS => self.webtransport_max_sessions = value,
             _ => {}
         }
         Ok(())
@@ -88,6 +110,8 @@ impl Settings {
         put(id::QPACK_BLOCKED_STREAMS, self.qpack_blocked_streams, 0);
         put(id::ENABLE_CONNECT_PROTOCOL, self.enable_connect_protocol.into(), 0);
         put(id::H3_DATAGRAM, self.h3_datagram.into(), 0);
+        put(id::ENABLE_WEBTRANSPORT, self.enable_webtransport.into(), 0);
+        put(id::WEBTRANSPORT_MAX_SESSIONS, self.webtransport_max_sessions, 0);
         payload.freeze()
     }
 
@@ -107,6 +131,11 @@ impl Settings {
         if datagrams {
             put(id::H3_DATAGRAM, 1);
         }
+        if config.webtransport_sessions > 0 && datagrams {
+            // Peers of draft-02 look for the first, others for the second.
+            put(id::ENABLE_WEBTRANSPORT, 1);
+            put(id::WEBTRANSPORT_MAX_SESSIONS, config.webtransport_sessions.min(VARINT_MAX));
+        }
         if let Some(reserved) = config.reserved(0) {
             put(reserved, 0);
         }
@@ -121,6 +150,10 @@ mod id {
     pub(super) const QPACK_BLOCKED_STREAMS: u64 = 0x07;
     pub(super) const ENABLE_CONNECT_PROTOCOL: u64 = 0x08;
     pub(super) const H3_DATAGRAM: u64 = 0x33;
+    /// draft-ietf-webtrans-http3-02 §8.2.
+    pub(super) const ENABLE_WEBTRANSPORT: u64 = 0x2b60_3742;
+    /// draft-ietf-webtrans-http3-07 §8.2.
+    pub(super) const WEBTRANSPORT_MAX_SESSIONS: u64 = 0xc671_706a;
 }
 
 /// A setting that is 0 or 1 (RFC 9220 §3, RFC 9297 §2.1.1).

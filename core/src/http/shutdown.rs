@@ -71,6 +71,7 @@ impl Http3Connection {
             return Err(id_error(format!("GOAWAY grows to {id}")));
         }
         self.peer_goaway = Some(id);
+        self.on_webtransport_goaway();
         if self.role().is_server() {
             self.on_pushes_refused(id, io);
         }

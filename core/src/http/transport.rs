@@ -10,12 +10,16 @@ use super::error::Http3Code;
 use crate::connection::{Connection, DatagramError};
 use crate::error::StreamError;
 use crate::streams::Priority;
-use crate::types::StreamId;
+use crate::types::{Direction, StreamId};
 
 /// Streams to read from and write to.
 pub(super) trait Transport {
     /// The next piece of data; `None` if there is none now.
     fn read(&mut self, id: StreamId) -> Result<Option<Bytes>, StreamError>;
+    /// As [`read`](Self::read), at most `max` bytes.
+    fn read_up_to(&mut self, id: StreamId, max: usize) -> Result<Option<Bytes>, StreamError>;
+    /// Opens a stream. Its object must be installed in the same callback.
+    fn open_stream(&mut self, direction: Direction) -> Result<StreamId, StreamError>;
     /// Whether the peer has finished and everything has been read.
     fn is_finished(&self, id: StreamId) -> bool;
     /// Takes the front of `data` as far as there is room; if some is left, the stream's
@@ -29,6 +33,9 @@ pub(super) trait Transport {
     fn finish(&mut self, id: StreamId) -> Result<(), StreamError>;
     /// Abandons the sending part. Harmless on a stream that is over.
     fn reset(&mut self, id: StreamId, code: Http3Code);
+    /// As [`reset`](Self::reset), but the first `reliable` bytes arrive if the peer takes
+    /// RESET_STREAM_AT.
+    fn reset_at(&mut self, id: StreamId, code: Http3Code, reliable: u64);
     /// Asks the peer to abandon its part. Harmless on a stream that is over.
     fn stop_sending(&mut self, id: StreamId, code: Http3Code);
     /// How urgent the sending part is.
@@ -56,6 +63,14 @@ impl Transport for Connection {
         self.stream_read(id, usize::MAX)
     }
 
+    fn read_up_to(&mut self, id: StreamId, max: usize) -> Result<Option<Bytes>, StreamError> {
+        self.stream_read(id, max)
+    }
+
+    fn open_stream(&mut self, direction: Direction) -> Result<StreamId, StreamError> {
+        Self::open_stream(self, direction)
+    }
+
     fn is_finished(&self, id: StreamId) -> bool {
         self.stream_is_finished(id)
     }
@@ -79,6 +94,12 @@ impl Transport for Connection {
     fn reset(&mut self, id: StreamId, code: Http3Code) {
         // An error says that the sending part is over already, which is what was wanted.
         let _ = self.stream_reset(id, code.into());
+    }
+
+    fn reset_at(&mut self, id: StreamId, code: Http3Code, reliable: u64) {
+        if let Err(StreamError::NotSupported) = self.stream_reset_at(id, code.into(), reliable) {
+            Transport::reset(self, id, code);
+        }
     }
 
     fn stop_sending(&mut self, id: StreamId, code: Http3Code) {

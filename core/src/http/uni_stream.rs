@@ -8,6 +8,7 @@ use super::control_stream::ControlReader;
 use super::error::{Fault, Http3Code, Http3Error};
 use super::plumbing::{self, Http3Session};
 use super::transport::Transport;
+use super::webtransport;
 use crate::error::{ApplicationError, StreamError};
 use crate::session::StreamContext;
 use crate::types::StreamId;
@@ -20,6 +21,8 @@ pub(super) enum UniKind {
     QpackEncoder,
     QpackDecoder,
     Push,
+    /// Of a WebTransport session.
+    WebTransport,
     /// Anything else, reserved types among it.
     Reserved,
 }
@@ -31,6 +34,7 @@ impl UniKind {
             0x01 => Self::Push,
             0x02 => Self::QpackEncoder,
             0x03 => Self::QpackDecoder,
+            webtransport::UNI_TYPE => Self::WebTransport,
             _ => Self::Reserved,
         }
     }
@@ -42,6 +46,7 @@ impl UniKind {
             Self::Push => 0x01,
             Self::QpackEncoder => 0x02,
             Self::QpackDecoder => 0x03,
+            Self::WebTransport => webtransport::UNI_TYPE,
             Self::Reserved => 0x21,
         }
     }
@@ -86,6 +91,12 @@ impl UniStream {
             Self::Incoming(stream) => stream.take_push(),
             Self::Outgoing(_) => None,
         }
+    }
+
+    /// Whether an incoming stream turned out to be a WebTransport session's. Who is told so reads
+    /// the rest.
+    pub(super) fn is_webtransport(&self) -> bool {
+        matches!(self, Self::Incoming(IncomingUni { state: State::WebTransport }))
     }
 
     /// There is room on a stream of ours: for what QPACK could not write before.
@@ -140,6 +151,7 @@ enum State {
     },
     /// A push, and the first bytes after its ID.
     Pushed(u64, Bytes),
+    WebTransport,
     Ignored,
 }
 
@@ -156,13 +168,15 @@ impl IncomingUni {
         io: &mut dyn Transport,
     ) -> Result<(), Http3Error> {
         loop {
-            match io.read(id) {
+            // The type byte by byte: who reads the rest may want to hold the peer back.
+            let is_type = matches!(self.state, State::Type { .. });
+            match if is_type { io.read_up_to(id, 1) } else { io.read(id) } {
                 Ok(Some(chunk)) => self.on_chunk(id, chunk, http, io)?,
                 Err(StreamError::Reset(_)) => return self.on_end(),
                 Ok(None) if io.is_finished(id) => return self.on_end(),
                 Ok(None) | Err(_) => return Ok(()),
             }
-            if matches!(self.state, State::Ignored | State::Pushed(..)) {
+            if matches!(self.state, State::Ignored | State::Pushed(..) | State::WebTransport) {
                 return Ok(());
             }
         }
@@ -175,9 +189,11 @@ impl IncomingUni {
             State::QpackEncoder => UniKind::QpackEncoder,
             State::QpackDecoder => UniKind::QpackDecoder,
             // RFC 9114 §6.2: a stream may end before its type is known.
-            State::Type { .. } | State::Push { .. } | State::Pushed(..) | State::Ignored => {
-                return Ok(());
-            }
+            State::Type { .. }
+            | State::Push { .. }
+            | State::Pushed(..)
+            | State::WebTransport
+            | State::Ignored => return Ok(()),
         };
         Err(closed_critical(kind))
     }
@@ -190,7 +206,7 @@ impl IncomingUni {
         io: &mut dyn Transport,
     ) -> Result<(), Http3Error> {
         if let State::Type { bytes, len } = &mut self.state {
-            let Some(ty) = read_type(bytes, len, &mut chunk) else {
+            let Some(ty) = read_varint(bytes, len, &mut chunk) else {
                 return Ok(());
             };
             self.on_type(id, UniKind::from_wire(ty), http, io)?;
@@ -208,12 +224,12 @@ impl IncomingUni {
             State::QpackEncoder => http.on_encoder_stream(&chunk),
             State::QpackDecoder => http.on_decoder_stream(&chunk),
             State::Push { bytes, len } => {
-                if let Some(push) = read_type(bytes, len, &mut chunk) {
+                if let Some(push) = read_varint(bytes, len, &mut chunk) {
                     self.state = State::Pushed(push, chunk);
                 }
                 Ok(())
             }
-            State::Type { .. } | State::Pushed(..) | State::Ignored => Ok(()),
+            State::Type { .. } | State::Pushed(..) | State::WebTransport | State::Ignored => Ok(()),
         }
     }
 
@@ -251,7 +267,11 @@ impl IncomingUni {
                 self.state = State::Push { bytes: [0; 8], len: 0 };
                 return Ok(());
             }
-            UniKind::Reserved => {
+            UniKind::WebTransport if http.offers_webtransport() => {
+                self.state = State::WebTransport;
+                return Ok(());
+            }
+            UniKind::WebTransport | UniKind::Reserved => {
                 // RFC 9114 §6.2: unknown types are no error; reading of them may be given up.
                 io.stop_sending(id, Http3Code::STREAM_CREATION_ERROR);
                 self.state = State::Ignored;
@@ -263,7 +283,7 @@ impl IncomingUni {
 }
 
 /// The varint at the front of the stream, across chunks.
-fn read_type(bytes: &mut [u8; 8], len: &mut usize, chunk: &mut Bytes) -> Option<u64> {
+pub(super) fn read_varint(bytes: &mut [u8; 8], len: &mut usize, chunk: &mut Bytes) -> Option<u64> {
     while let Some(&byte) = chunk.first() {
         chunk.advance(1);
         *bytes.get_mut(*len)? = byte;

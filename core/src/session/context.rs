@@ -48,6 +48,11 @@ impl<S: Session> SessionContext<'_, S> {
         Ok(id)
     }
 
+    /// Installs the object of a stream that was opened with [`Connection::open_stream`].
+    pub(crate) fn adopt_stream(&mut self, id: StreamId, stream: S::Stream) {
+        self.streams.insert(id, stream);
+    }
+
     /// The other stream objects of the session.
     pub fn streams(&mut self) -> &mut StreamMap<S::Stream> {
         self.streams

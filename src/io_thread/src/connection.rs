@@ -336,13 +336,13 @@ impl SharedConnection {
 pub(crate) const MAX_DATAGRAMS: usize = 1024;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::port::open_socket;
     use crate::wait::{Wait, finished};
 
     /// A connection whose I/O thread looks no more.
-    fn unheard() -> Arc<SharedConnection> {
+    pub(crate) fn unheard() -> Arc<SharedConnection> {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let (port, thread) = crate::port::start("test", open_socket(any).unwrap(), drop).unwrap();
         thread.join().unwrap();

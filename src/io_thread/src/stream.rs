@@ -444,3 +444,44 @@ impl SharedStream {
 pub const MAX_RECEIVED: usize = 512 * 1024;
 /// How much may be written ahead of the transport, in bytes.
 pub const MAX_UNSENT: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
+
+    use super::*;
+    use crate::connection::tests::unheard;
+    use crate::wait::{Seat, Turn};
+
+    #[derive(Default)]
+    struct Counter(AtomicUsize);
+
+    impl Wake for Counter {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// It would not be found where they look for what has come.
+    #[test]
+    fn what_a_reader_leaves_is_told_to_those_who_wait() {
+        let stream = unheard().open(Direction::Bidirectional, Patience::default()).unwrap();
+        let (woken, mut seat) = (Arc::new(Counter::default()), Seat::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let turn = Turn { waker: &waker, seat: &mut seat };
+        assert!(stream.wait_readable(turn).is_pending());
+        stream.state.with(|state| state.received.extend_from_slice(&[7; 10]));
+        let look = || finished(stream.wait_readable(Wait::Never));
+        for is_left in [true, false] {
+            assert_eq!(stream.read(Wait::Never, &mut [0; 5]), Ok(5));
+            assert_eq!(look().is_ok(), is_left);
+            assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+        }
+        stream.state.with(|state| state.received.extend_from_slice(&[7; 10]));
+        assert_eq!(stream.read(Wait::Never, &mut [0; 5]), Ok(5));
+        stream.stop(ApplicationError(0)).unwrap();
+        assert_eq!(stream.read(Wait::Never, &mut [0; 5]), Ok(0), "what was left is gone");
+        stream.state.leave(&mut seat);
+    }
+}

@@ -5,6 +5,7 @@ import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from . import process
 from .browser import Browser
 from .process import Failure
 from .work import Work, same
@@ -38,6 +39,23 @@ def alive(running):
         raise Failure(f"server ended with {running.died()}: {running.tail()}")
     if "panicked at" in running.text():
         raise Failure(f"server panicked: {running.tail()}")
+
+
+def webtransport(bench, report):
+    """aioquic's WebTransport client at our server's echo."""
+
+    def session():
+        with bench.server("ours_webtransport", "webtransport.server.log") as running:
+            places = bench.places()
+            script = places["here"] / "webtransport.py"
+            command = [places["python"], str(script), "--ca", str(bench.material.ca)]
+            command += ["--connect", f"127.0.0.1:{running.port}"]
+            status, said = process.run(command, PAGE_SECONDS, bench.output / "webtransport.client.log")
+            if status != 0:
+                raise Failure(f"client ended with {status}: {said}")
+            alive(running)
+
+    report.case("aioquic->ours webtransport", session)
 
 
 def page(bench, report, server):

@@ -55,6 +55,10 @@ SERVERS = {
     "ours_site": Server(
         "{bin}/quic_simple_server --listen {listen} --certificate_file {cert} --key_file {key}"
     ),
+    "ours_webtransport": Server(
+        "{bin}/quic_simple_server --listen {listen} --certificate_file {cert} --key_file {key}"
+        " --webtransport"
+    ),
     "quinn": Server("{peers}/quinn_h3_server --listen {listen} --cert {cert} --key {key} --www {www}"),
     "aioquic": Server(
         "{python} {here}/aioquic_server.py --listen {listen} --cert {cert} --key {key} --www {www}"

@@ -20,7 +20,8 @@ use protoquic_tools::certificate::{self, Fingerprints};
 use protoquic_tools::endpoint::ServerEndpoint;
 use protoquic_tools::interrupt;
 use protoquic_tools::server::{
-    ECHO_PATH, FileBackend, SessionDir, SiteBackend, embedded_site, load_recorded, load_secret,
+    ECHO_PATH, FileBackend, SessionDir, SiteBackend, WebTransportBackend, embedded_site,
+    load_recorded, load_secret,
 };
 
 /// Serves HTTP/3.
@@ -80,6 +81,10 @@ struct Arguments {
     /// private as the key.
     #[arg(long, requires = "early_data")]
     session_dir: Option<PathBuf>,
+    /// Takes WebTransport sessions at /echo, up to 16 on a connection, which send back what comes:
+    /// streams of both kinds and datagrams.
+    #[arg(long)]
+    webtransport: bool,
 }
 
 fn main() -> ExitCode {
@@ -111,7 +116,11 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let early_data = arguments.early_data;
     let mut transport = Config { idle_timeout, congestion, early_data, ..Config::default() };
     transport.streams = transport.streams.with_windows(arguments.windows);
-    let http = Http3Config::default();
+    let mut http = Http3Config::default();
+    if arguments.webtransport {
+        http.webtransport_sessions = WEBTRANSPORT_SESSIONS;
+        transport.datagrams.max_frame_size = MAX_DATAGRAM;
+    }
     if let Some(folder) = &arguments.session_dir {
         let store = Arc::new(SessionDir::open(folder, EARLY_TICKETS)?);
         let terms = format!("{} {http:?}", transport.early_terms());
@@ -120,7 +129,8 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         offer_early_data(&mut tls, EARLY_TICKETS);
     }
     let config = ServerConfig { transport: Arc::new(transport), tls: Arc::new(tls) };
-    let factory = Http3ServerFactory::new(backend(arguments)?, config, http);
+    let backend = WebTransportBackend(backend(arguments)?);
+    let factory = Http3ServerFactory::new(backend, config, http);
     let mut limits = DispatcherConfig { secret, ..DispatcherConfig::default() };
     if arguments.retry {
         limits.address_validation = AddressValidation::Always;
@@ -172,6 +182,12 @@ fn introduce(address: SocketAddr, fingerprints: &Fingerprints) {
     let mut out = std::io::stdout();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
+
+/// How many WebTransport sessions a connection may have.
+const WEBTRANSPORT_SESSIONS: u64 = 16;
+
+/// The largest DATAGRAM frame taken for them, in bytes.
+const MAX_DATAGRAM: u64 = 65_535;
 
 /// How many tickets for early data are kept, at most.
 const EARLY_TICKETS: usize = 10_000;

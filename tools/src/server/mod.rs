@@ -6,12 +6,14 @@ mod file_backend;
 mod secret_file;
 mod session_dir;
 mod site;
+mod webtransport;
 
 pub use cache_dir::{Recorded, load_recorded};
 pub use file_backend::FileBackend;
 pub use secret_file::load_secret;
 pub use session_dir::SessionDir;
 pub use site::embedded_site;
+pub use webtransport::WebTransportBackend;
 
 use http::Method;
 use protoquic::http::{Backend, MemoryBackend, RequestHandler, ServerExchange};
