@@ -4,13 +4,15 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Request, Response};
 use protoquic::ServerConfig;
 use protoquic::connection::Config;
 use protoquic::http::{
-    ALPN, Backend, ClientExchange, Http3Config, Http3ServerFactory, RequestFailure, ResponseHandler,
+    ALPN, Backend, Body, ClientExchange, Http3ClientSession, Http3Config, Http3ServerFactory,
+    RequestFailure, RequestId, ResponseHandler,
 };
 
+use crate::net::Net;
 use crate::tls;
 
 /// A server of this backend.
@@ -29,6 +31,31 @@ pub fn factory_with<B: Backend + 'static>(
 /// The transport and TLS of a server.
 pub fn server_config() -> ServerConfig {
     ServerConfig { transport: Arc::new(Config::default()), tls: tls::server(&[ALPN]) }
+}
+
+/// Has a client of the net ask. Returns the request and what becomes of it.
+pub fn ask(
+    net: &mut Net<Http3ClientSession>,
+    client: usize,
+    request: Request<impl Into<Body>>,
+) -> (RequestId, Rc<RefCell<Outcome>>) {
+    ask_with(net, client, request, Collector::default())
+}
+
+/// The same, with this handler.
+pub fn ask_with(
+    net: &mut Net<Http3ClientSession>,
+    client: usize,
+    request: Request<impl Into<Body>>,
+    handler: Collector,
+) -> (RequestId, Rc<RefCell<Outcome>>) {
+    let outcome = Rc::clone(&handler.outcome);
+    let now = net.now;
+    let id = net.clients[client]
+        .enter(now, |session, cx| session.send_request(cx, request, Box::new(handler)))
+        .expect("the request is well formed");
+    net.kick();
+    (id, outcome)
 }
 
 /// What became of a request.

@@ -166,6 +166,11 @@ impl EchoClient {
         }
     }
 
+    /// As [`new`](Self::new), and stays when all has come back.
+    pub fn patient(streams: u64, total: usize) -> Self {
+        Self { close_when_done: false, ..Self::new(streams, total) }
+    }
+
     /// As [`new`](Self::new), beginning with early data where that can be.
     pub fn early(streams: u64, total: usize) -> Self {
         Self { early: true, ..Self::new(streams, total) }

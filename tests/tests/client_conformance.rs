@@ -24,8 +24,7 @@ fn attacked(parameters: &Parameters) -> (EchoNet, Evil) {
     let mut net = Net::new(7, Link::default(), echo_factory(config));
     let address = ([10, 66, 0, 1], 443).into();
     net.open_mailbox(address);
-    let mut session = EchoClient::new(1, 100);
-    session.close_when_done = false;
+    let session = EchoClient::patient(1, 100);
     net.connect_to(address, transport, tls::client(&[b"echo"]), session, |writer| Box::new(writer));
     net.run_for(Duration::from_millis(20));
     let evil = Evil::server(&mut net, address, b"echo", parameters);

@@ -9,7 +9,7 @@ use http::Request;
 use protoquic::FnFactory;
 use protoquic::http::{ALPN, Http3ClientSession, Http3Code as Code, Http3Config, RequestFailure};
 use protoquic::{Direction, Host, SessionHost};
-use protoquic_tests::http3::{CONTROL, Collector, Outcome, data, frame, headers, server_config};
+use protoquic_tests::http3::{CONTROL, Outcome, ask, data, frame, headers, server_config};
 use protoquic_tests::net::{Link, Net};
 use protoquic_tests::raw::{End, RawPeer, Script, Seen, bidi, uni};
 
@@ -40,13 +40,7 @@ fn against_client(
     });
     let mut net = Net::new(1, Link::default(), factory);
     net.connect_simply(ALPN, Http3ClientSession::new(Http3Config::default()));
-    let handler = Collector::default();
-    let outcome = Rc::clone(&handler.outcome);
-    let now = net.now;
-    net.clients[0]
-        .enter(now, |session, cx| session.send_request(cx, request, Box::new(handler)))
-        .expect("the request is well formed");
-    net.kick();
+    let (_, outcome) = ask(&mut net, 0, request);
     net.run_for(Duration::from_secs(2));
     Run { seen, outcome }
 }

@@ -15,7 +15,7 @@ use protoquic::http::{
     MemoryBackend, RequestHandler, ServerExchange,
 };
 use protoquic::{EarlyData, MemorySessionCache, ServerConfig, Session};
-use protoquic_tests::http3::{Collector, Outcome, headers};
+use protoquic_tests::http3::{Outcome, ask, headers};
 use protoquic_tests::net::{Link, Net};
 use protoquic_tests::raw::{RawPeer, bidi};
 use protoquic_tests::tls;
@@ -112,14 +112,7 @@ impl World<Http3ClientSession> {
     }
 
     fn send(&mut self, client: usize, request: Request<impl Into<Body>>) -> Rc<RefCell<Outcome>> {
-        let handler = Collector::default();
-        let outcome = Rc::clone(&handler.outcome);
-        let now = self.net.now;
-        self.net.clients[client]
-            .enter(now, |session, cx| session.send_request(cx, request, Box::new(handler)))
-            .expect("the request is well formed");
-        self.net.kick();
-        outcome
+        ask(&mut self.net, client, request).1
     }
 
     /// How long until it is answered with this status.

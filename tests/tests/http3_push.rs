@@ -13,7 +13,7 @@ use protoquic::http::{
     PushId, PushInfo, RequestHandler, RequestId, ServerExchange,
 };
 use protoquic::streams::Priority;
-use protoquic_tests::http3::{Collector, Outcome, factory_with};
+use protoquic_tests::http3::{Outcome, ask, factory_with};
 use protoquic_tests::net::{Link, Net};
 
 type Result = Rc<RefCell<Outcome>>;
@@ -75,14 +75,7 @@ fn setup(plan: Plan, link: Link, client: Http3Config) -> Setup {
 
 impl Setup {
     fn start(&mut self, request: Request<()>) -> (RequestId, Result) {
-        let handler = Collector::default();
-        let outcome = Rc::clone(&handler.outcome);
-        let now = self.net.now;
-        let id = self.net.clients[0]
-            .enter(now, |session, cx| session.send_request(cx, request, Box::new(handler)))
-            .unwrap();
-        self.net.kick();
-        (id, outcome)
+        ask(&mut self.net, 0, request)
     }
 
     fn get(&mut self, path: &str) -> Result {

@@ -14,7 +14,7 @@ use protoquic::http::{
 };
 use protoquic::{Direction, FnFactory, Host, Role, SessionHost, StreamId};
 use protoquic_tests::http3::{
-    CONTROL, Collector, GET, Outcome, data, factory, frame, headers, server_config, varint,
+    CONTROL, Collector, GET, Outcome, ask, data, factory, frame, headers, server_config, varint,
 };
 use protoquic_tests::net::{Link, Net};
 use protoquic_tests::raw::{End, RawPeer, Script, Seen, bidi, uni};
@@ -101,14 +101,8 @@ fn against_client(
     if pushes.asks_late {
         net.run_for(Duration::from_millis(500));
     }
-    let handler = Collector::default();
-    let outcome = Rc::clone(&handler.outcome);
-    let now = net.now;
     let request = Request::get("https://localhost/").body(()).unwrap();
-    net.clients[0]
-        .enter(now, |session, cx| session.send_request(cx, request, Box::new(handler)))
-        .unwrap();
-    net.kick();
+    let (_, outcome) = ask(&mut net, 0, request);
     net.run_for(time);
     Run { seen, pushes, outcome }
 }

@@ -106,9 +106,7 @@ fn download(bytes: usize) -> EchoClient {
 
 /// A client that echoes a little and stays.
 fn patient() -> EchoClient {
-    let mut session = EchoClient::new(1, 1000);
-    session.close_when_done = false;
-    session
+    EchoClient::patient(1, 1000)
 }
 
 /// What a server is held back by that is asked for this many bytes.

@@ -276,16 +276,21 @@ fn a_server_that_accepts_early_data_and_takes_limits_back_is_in_error() {
 
 #[test]
 fn a_server_that_has_taken_limits_back_rejects_early_data() {
-    // RFC 9000 §7.4.1
-    let mut world = World::new();
-    world.warm_up();
-    let mut config = (*world.server.transport).clone();
-    config.streams.max_streams_bidi = 1;
-    let tls = world.server.tls.clone();
-    world.restart(ServerConfig { transport: Arc::new(config), tls });
-    let client = world.connect(100);
-    world.finish(client);
-    assert_eq!((world.is_resumed(client), world.early_data(client)), (true, EarlyData::Rejected));
+    // RFC 9000 §7.4.1, draft-ietf-quic-reliable-stream-reset §3
+    let changes: [fn(&mut Config); 2] =
+        [|config| config.streams.max_streams_bidi = 1, |config| config.reset_stream_at = false];
+    for change in changes {
+        let mut world = World::new();
+        world.warm_up();
+        let mut config = (*world.server.transport).clone();
+        change(&mut config);
+        let tls = world.server.tls.clone();
+        world.restart(ServerConfig { transport: Arc::new(config), tls });
+        let client = world.connect(100);
+        world.finish(client);
+        let outcome = (world.is_resumed(client), world.early_data(client));
+        assert_eq!(outcome, (true, EarlyData::Rejected));
+    }
 }
 
 /// Keeps every ticket for ever, as no server should.

@@ -107,11 +107,7 @@ fn unknown_short_headers_get_a_smaller_reset_and_not_without_limit() {
 fn a_client_recognises_the_reset_of_a_server_that_lost_its_state() {
     // RFC 9000 §10.3.1
     let mut net = net(DispatcherConfig::default());
-    net.connect_simply(b"echo", {
-        let mut session = EchoClient::new(1, 100);
-        session.close_when_done = false;
-        session
-    });
+    net.connect_simply(b"echo", EchoClient::patient(1, 100));
     assert!(net.run_until(Duration::from_secs(5), |net| net.clients[0].session().is_done()));
     net.server.forget_everything();
     let now = net.now;
@@ -153,8 +149,7 @@ fn a_server_that_stops_drains_the_old_and_refuses_the_new() {
 fn an_idle_connection_is_forgotten_by_both() {
     // RFC 9000 §10.1
     let mut net = net(DispatcherConfig::default());
-    let mut session = EchoClient::new(1, 100);
-    session.close_when_done = false;
+    let session = EchoClient::patient(1, 100);
     net.connect_simply(b"echo", session);
     net.run_for(Duration::from_secs(29));
     assert!(net.clients[0].close_reason().is_none() && !net.server.is_idle());
@@ -167,8 +162,7 @@ fn an_idle_connection_is_forgotten_by_both() {
 fn keep_alive_keeps_a_silent_connection() {
     let mut net = net(DispatcherConfig::default());
     let config = Config { keep_alive: Some(Duration::from_secs(10)), ..Config::default() };
-    let mut session = EchoClient::new(1, 100);
-    session.close_when_done = false;
+    let session = EchoClient::patient(1, 100);
     net.connect(Arc::new(config), tls::client(&[b"echo"]), session, |writer| Box::new(writer));
     net.run_for(Duration::from_mins(10));
     assert!(net.clients[0].close_reason().is_none() && !net.server.is_idle());
@@ -189,8 +183,7 @@ fn the_packet_size_rises_to_what_the_path_carries() {
     for (mtu, expected) in [(1500, 1452..=1452), (1400, 1360..=1400), (1200, 1200..=1200)] {
         let link = Link { mtu, ..Link::default() };
         let mut net = Net::new(1, link, echo_factory(config()));
-        let mut session = EchoClient::new(1, 1_000_000);
-        session.close_when_done = false;
+        let session = EchoClient::patient(1, 1_000_000);
         net.connect_simply(b"echo", session);
         net.run_for(Duration::from_secs(20));
         let size = net.clients[0].host().connection().stats().packet_size;

@@ -95,8 +95,7 @@ fn probes_of_the_mtu_fit_in_the_window() {
     sim.add_server(b, there, DispatcherConfig::default(), factories);
     let spec =
         ClientSpec { config: Arc::new(strict()), ..ClientSpec::new(here, there, &[b"echo"]) };
-    let mut session = EchoClient::new(3, 400_000);
-    session.close_when_done = false;
+    let session = EchoClient::patient(3, 400_000);
     let client = sim.add_client(a, spec, session);
     assert!(sim.run_until(SECOND * 60, |sim| sim.get(client).visitor().session().is_done()));
     let size = sim.get(client).visitor().host().connection().stats().packet_size;

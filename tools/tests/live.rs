@@ -11,13 +11,17 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use protoquic::congestion::CongestionControl;
 use protoquic::dispatcher::DispatcherConfig;
-use protoquic::{Config, ServerConfig};
+use protoquic::{
+    Config, Direction, FnFactory, Refuse, ServerConfig, Session, SessionContext, SessionHost,
+    Stream, StreamContext, StreamId,
+};
+use protoquic_tests::net::{Link, Net};
 use protoquic_tests::sim::{Client, ClientSpec, Handle, LinkConfig, NodeId, Server, Simulator};
 use protoquic_tests::tls;
 use protoquic_tools::live::{
-    ALPN, AccessUnit, Broadcast, BroadcastConfig, Codec, Counts, FrameKind, FrameRecord,
-    ListSource, Mode, Outcome, Request, Say, Skip, SyntheticVideo, VideoSpec, Viewer, ViewerPlan,
-    live_factory, server_transport, viewer_transport,
+    ALPN, AccessUnit, Broadcast, BroadcastConfig, Codec, Counts, FrameHeader, FrameKind,
+    FrameRecord, ListSource, Mode, Outcome, Request, Say, Skip, SyntheticVideo, VideoSpec, Viewer,
+    ViewerPlan, live_factory, server_transport, viewer_transport,
 };
 
 const MODES: [Mode; 3] = [Mode::Stream, Mode::Frames, Mode::Datagrams];
@@ -360,4 +364,96 @@ fn who_watches_for_a_while_leaves_and_the_others_go_on() {
     scene.run();
     assert!((20..45).contains(&scene.counts(0).on_time), "{:?}", scene.counts(0));
     assert!(scene.shown(1) == video.bytes());
+}
+
+/// Sends short frames, and never says what time it is.
+struct Timeless;
+struct TimelessStream;
+
+impl Session for Timeless {
+    type Stream = TimelessStream;
+
+    fn create_incoming_stream(
+        &mut self,
+        _id: StreamId,
+        cx: &mut SessionContext<'_, Self>,
+    ) -> Result<TimelessStream, Refuse> {
+        let mut video = BytesMut::new();
+        for sequence in 0..3000 {
+            let kind = FrameKind::Reference;
+            FrameHeader { sequence, number: sequence, due: 0, kind, len: 1 }.write(&mut video);
+            video.extend_from_slice(b"x");
+        }
+        let id = cx.open_stream(Direction::Unidirectional, |_| TimelessStream);
+        let sent = id.and_then(|id| cx.write_all_to(id, video.freeze()));
+        sent.expect("a viewer allows the stream");
+        Ok(TimelessStream)
+    }
+}
+
+impl Stream<Timeless> for TimelessStream {
+    fn on_data_available(&mut self, _cx: &mut StreamContext<'_, Timeless>) {}
+}
+
+#[test]
+fn what_waits_for_a_comparison_of_clocks_is_bounded() {
+    let transport = Arc::new(server_transport());
+    let config = ServerConfig { transport, tls: tls::server(&[ALPN]) };
+    let factory = FnFactory::new(&[ALPN], config, |c| Box::new(SessionHost::new(c, Timeless)));
+    let mut net = Net::new(7, Link::default(), factory);
+    let shown = Rc::new(RefCell::new(0));
+    let count = Rc::clone(&shown);
+    let viewer = Viewer::new(ViewerPlan {
+        mode: Mode::Stream,
+        deadline: DEADLINE,
+        parity: 0,
+        requests: Vec::new(),
+        recover: false,
+        duration: None,
+        say: Rc::new(|_| {}),
+        show: Box::new(move |_, _| {
+            *count.borrow_mut() += 1;
+            true
+        }),
+        record: Box::new(|_| {}),
+    });
+    net.connect(Arc::new(viewer_transport()), tls::client(&[ALPN]), viewer, |w| Box::new(w));
+    net.run_for(Duration::from_secs(5));
+    assert!(*shown.borrow() > 2000, "{} of 3000 frames are shown", shown.borrow());
+}
+
+/// Connects, and asks for nothing.
+struct Silent;
+
+impl Session for Silent {
+    type Stream = TimelessStream;
+
+    fn create_incoming_stream(
+        &mut self,
+        _id: StreamId,
+        _cx: &mut SessionContext<'_, Self>,
+    ) -> Result<TimelessStream, Refuse> {
+        Ok(TimelessStream)
+    }
+}
+
+impl Stream<Silent> for TimelessStream {
+    fn on_data_available(&mut self, _cx: &mut StreamContext<'_, Silent>) {}
+}
+
+#[test]
+fn who_never_asks_for_the_video_has_to_leave() {
+    let config =
+        ServerConfig { transport: Arc::new(server_transport()), tls: tls::server(&[ALPN]) };
+    let source = Box::new(ListSource::new(&[]));
+    let broadcast = Broadcast::new(source, BroadcastConfig { interval: INTERVAL, viewers: 1 });
+    let factory = live_factory(config, Rc::new(RefCell::new(broadcast)), Rc::new(|_| {}));
+    let mut net = Net::new(8, Link::default(), factory);
+    let transport = Arc::new(viewer_transport());
+    net.connect(transport, tls::client(&[ALPN]), Silent, |w| Box::new(w));
+    net.run_for(Duration::from_secs(9));
+    assert!(net.clients[0].close_reason().is_none());
+    net.run_for(Duration::from_secs(3));
+    let why = net.clients[0].close_reason().map(ToString::to_string).unwrap_or_default();
+    assert!(why.contains("the video was not asked for"), "{why}");
 }

@@ -21,7 +21,7 @@ use crate::recovery::{FrameSink, SentPacket};
 use crate::session_cache::SessionCache;
 use crate::time::Time;
 use crate::types::{Role, Space};
-use crate::wire::TransportParameters;
+use crate::wire::{TransportParameters, ZERO_RTT_LIMITS};
 
 /// What became of early data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -151,7 +151,7 @@ impl Connection {
             .remembered_transport_parameters()
             .and_then(|bytes| TransportParameters::decode(bytes, Role::Server).ok());
         let Some(remembered) = remembered else { return };
-        let remembered = usable_early(remembered);
+        let remembered = remembered.remembered_for_zero_rtt();
         self.keys.install_zero_rtt(keys);
         self.streams.set_peer_parameters(peer_limits(&remembered));
         self.mtu.limit(usize::try_from(remembered.max_udp_payload_size).unwrap_or(usize::MAX));
@@ -194,7 +194,7 @@ impl Connection {
         }
         let Some(remembered) = self.resumption.remembered.take() else { return Ok(()) };
         self.resumption.early = EarlyData::Accepted;
-        check_not_reduced(&remembered, theirs)?;
+        theirs.check_zero_rtt_limits(&remembered)?;
         self.events.push_back(Event::EarlyDataSettled { accepted: true });
         Ok(())
     }
@@ -253,56 +253,12 @@ impl Config {
     }
 }
 
-/// RFC 9000 §7.4.1: these belong to one connection, and are not remembered. Neither is that the QUIC
-/// bit may be zero: a client's first packets would need a token of the server's too (RFC 9287 §3.1).
-fn usable_early(remembered: TransportParameters) -> TransportParameters {
-    let defaults = TransportParameters::default();
-    TransportParameters {
-        ack_delay_exponent: defaults.ack_delay_exponent,
-        max_ack_delay: defaults.max_ack_delay,
-        initial_source_connection_id: None,
-        original_destination_connection_id: None,
-        preferred_address: None,
-        retry_source_connection_id: None,
-        stateless_reset_token: None,
-        grease_quic_bit: false,
-        ..remembered
-    }
-}
-
-/// RFC 9000 §7.4.1, RFC 9221 §3: who accepts 0-RTT takes nothing back that it allowed before.
-fn check_not_reduced(
-    before: &TransportParameters,
-    now: &TransportParameters,
-) -> Result<(), TransportError> {
-    match limits(before).iter().zip(limits(now)).find(|(before, now)| now.1 < before.1) {
-        None => Ok(()),
-        Some(((name, before), (_, now))) => Err(TransportError::protocol_violation(format!(
-            "{name} is {now}, although 0-RTT was accepted and it was {before} before"
-        ))),
-    }
-}
-
-fn limits(parameters: &TransportParameters) -> [(&'static str, u64); 8] {
-    let p = parameters;
-    [
-        ("active_connection_id_limit", p.active_connection_id_limit),
-        ("initial_max_data", p.initial_max_data),
-        ("initial_max_stream_data_bidi_local", p.initial_max_stream_data_bidi_local),
-        ("initial_max_stream_data_bidi_remote", p.initial_max_stream_data_bidi_remote),
-        ("initial_max_stream_data_uni", p.initial_max_stream_data_uni),
-        ("initial_max_streams_bidi", p.initial_max_streams_bidi),
-        ("initial_max_streams_uni", p.initial_max_streams_uni),
-        ("max_datagram_frame_size", p.max_datagram_frame_size),
-    ]
-}
-
 /// What the connections of a server share to take early data safely.
 #[derive(Debug)]
 pub struct EarlyDataGuard {
     anti_replay: Box<dyn AntiReplay>,
     /// The most that any connection has promised of each limit.
-    promised: Mutex<[u64; 8]>,
+    promised: Mutex<[u64; ZERO_RTT_LIMITS]>,
 }
 
 impl EarlyDataGuard {
@@ -319,7 +275,7 @@ impl EarlyDataGuard {
     fn permits(&self, parameters: &TransportParameters) -> bool {
         let mut promised = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
         let mut kept = true;
-        for (promised, (_, now)) in promised.iter_mut().zip(limits(parameters)) {
+        for (promised, (_, now)) in promised.iter_mut().zip(parameters.zero_rtt_limits()) {
             kept &= now >= *promised;
             *promised = now.max(*promised);
         }
@@ -338,30 +294,3 @@ impl Default for EarlyDataGuard {
 /// (RFC 8446 §4.1.2).
 const RANDOM_AT: usize = 6;
 const RANDOM_END: usize = RANDOM_AT + 32;
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::types::ConnectionId;
-
-    #[test]
-    fn what_belongs_to_one_connection_is_not_remembered() {
-        // RFC 9000 §7.4.1
-        let id = ConnectionId::new(b"an ID");
-        let before = TransportParameters {
-            ack_delay_exponent: 7,
-            max_ack_delay: Duration::from_millis(99),
-            initial_source_connection_id: id,
-            original_destination_connection_id: id,
-            retry_source_connection_id: id,
-            stateless_reset_token: Some(crate::types::ResetToken([7; 16])),
-            grease_quic_bit: true,
-            initial_max_data: 1234,
-            ..TransportParameters::default()
-        };
-        let kept = TransportParameters { initial_max_data: 1234, ..TransportParameters::default() };
-        assert_eq!(usable_early(before), kept);
-    }
-}

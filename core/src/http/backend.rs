@@ -32,8 +32,8 @@ pub trait Backend {
     /// [`on_connect`](Self::on_connect).
     ///
     /// Answer now with [`respond`](ServerExchange::respond), or return a handler that will. Who
-    /// returns none is not called again for this request: its body is not read, and if it was not
-    /// answered it is answered with 500.
+    /// returns none is not called again for this request: its body is not read, if it was not
+    /// answered it is answered with 500, and an answer that was begun and not ended is cut off.
     fn on_request(
         &self,
         request: Request<()>,

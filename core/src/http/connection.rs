@@ -158,6 +158,7 @@ impl Http3Connection {
                 *buffer = BytesMut::new();
             }
         }
+        self.datagrams.release_memory();
         self.wakes.shrink_to_fit();
     }
 

@@ -77,6 +77,12 @@ impl Datagrams {
         self.open.remove(&id);
     }
 
+    /// Forgets what waits for requests that have not come for a while.
+    pub(super) fn release_memory(&mut self) {
+        self.early = VecDeque::new();
+        self.scratch = BytesMut::new();
+    }
+
     /// The next datagram for an exchange.
     pub(super) fn take(&mut self, id: StreamId) -> Option<Bytes> {
         self.open.get_mut(&id)?.pop_front()
@@ -212,3 +218,20 @@ const MAX_EARLY: usize = 64;
 
 /// How much is allocated at a time for datagrams, in bytes.
 const SCRATCH: usize = 32 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_connection_keeps_nothing_for_requests_that_never_came() {
+        let mut datagrams = Datagrams::default();
+        let id = StreamId::from_raw(4);
+        datagrams.scratch.reserve(SCRATCH);
+        datagrams.early.push_back((id, Bytes::from_static(b"early")));
+        datagrams.release_memory();
+        assert_eq!((datagrams.early.capacity(), datagrams.scratch.capacity()), (0, 0));
+        datagrams.on_begun(id);
+        assert_eq!(datagrams.take(id), None);
+    }
+}

@@ -245,10 +245,22 @@ impl RequestStream {
         if self.handler.is_none() && self.state.writer.is_before_head() {
             return self.answer(StatusCode::INTERNAL_SERVER_ERROR, http, io);
         }
+        if self.is_left_unfinished() {
+            log::warn!("nobody is left to end the response on {}", self.state.id);
+            self.state.cancelled.get_or_insert(Http3Code::INTERNAL_ERROR);
+            return;
+        }
         self.call(http, io, |handler, cx| handler.on_body_available(cx));
         if !self.state.writer.has_source() {
             self.call(http, io, |handler, cx| handler.on_can_write(cx));
         }
+    }
+
+    /// Whether an answer was begun that would never end.
+    fn is_left_unfinished(&self) -> bool {
+        let writer = &self.state.writer;
+        let is_begun = !writer.is_over() && !writer.has_source();
+        is_begun && self.handler.is_none() && !self.state.is_tunnel
     }
 
     /// Hands datagrams on, if they mean anything here.

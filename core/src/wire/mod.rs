@@ -45,6 +45,7 @@ pub use header_emit::{
     write_long_header, write_short_header,
 };
 pub use retry::{RETRY_TAG_LEN, write_retry};
+pub(crate) use transport_parameters::ZERO_RTT_LIMITS;
 pub use transport_parameters::{PreferredAddress, TransportParameters, parameter_id};
 pub use varint::{VARINT_MAX, varint_len};
 pub use version::{LongType, Version};

@@ -160,7 +160,8 @@ impl TransportParameters {
             retry_source_connection_id: None,
             stateless_reset_token: None,
             version_information: None,
-            // RFC 9287 §3: a client must not remember it.
+            // RFC 9287 §3.1: a client must not remember it: its first packets would need a token of
+            // the server's too.
             grease_quic_bit: false,
             ..self.clone()
         }
@@ -182,7 +183,8 @@ impl TransportParameters {
         Ok(())
     }
 
-    fn zero_rtt_limits(&self) -> [(&'static str, u64); 9] {
+    /// What a server that takes 0-RTT does not take back, by name.
+    pub(crate) fn zero_rtt_limits(&self) -> [(&'static str, u64); ZERO_RTT_LIMITS] {
         [
             ("active_connection_id_limit", self.active_connection_id_limit),
             ("initial_max_data", self.initial_max_data),
@@ -197,6 +199,9 @@ impl TransportParameters {
         ]
     }
 }
+
+/// How many limits bind a server that takes 0-RTT.
+pub(crate) const ZERO_RTT_LIMITS: usize = 9;
 
 /// Where a server would rather be reached after the handshake (RFC 9000 §9.6, §18.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,7 +225,11 @@ mod tests {
         TransportParameters {
             initial_max_data: 1000,
             initial_max_streams_bidi: 10,
+            ack_delay_exponent: 7,
             max_ack_delay: Duration::from_millis(3),
+            initial_source_connection_id: ConnectionId::new(b"an ID"),
+            original_destination_connection_id: ConnectionId::new(b"an ID"),
+            retry_source_connection_id: ConnectionId::new(b"an ID"),
             reset_stream_at: true,
             min_ack_delay: Some(Duration::from_millis(1)),
             stateless_reset_token: Some(ResetToken([1; 16])),
@@ -234,11 +243,14 @@ mod tests {
     fn limits_are_remembered_and_identities_are_not() {
         // RFC 9000 §7.4.1
         let remembered = remembered();
-        assert_eq!(remembered.initial_max_data, 1000);
-        assert_eq!(remembered.max_ack_delay, Duration::from_millis(25));
-        assert_eq!(remembered.stateless_reset_token, None);
-        assert!(!remembered.grease_quic_bit); // RFC 9287 §3
-        assert_eq!(remembered.min_ack_delay, None); // draft-ietf-quic-ack-frequency §3
+        // RFC 9287 §3.1, draft-ietf-quic-ack-frequency §3
+        let kept = TransportParameters {
+            initial_max_data: 1000,
+            initial_max_streams_bidi: 10,
+            reset_stream_at: true,
+            ..TransportParameters::default()
+        };
+        assert_eq!(remembered, kept);
     }
 
     #[test]

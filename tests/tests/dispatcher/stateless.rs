@@ -177,8 +177,7 @@ fn a_handshake_packet_of_nobody_gets_no_answer() {
 fn a_client_learns_that_its_server_has_lost_its_state() {
     // RFC 9000 §10.3
     let mut net = net(DispatcherConfig::default());
-    let mut session = EchoClient::new(1, 1000);
-    session.close_when_done = false;
+    let session = EchoClient::patient(1, 1000);
     net.connect_simply(b"echo", session);
     assert!(net.run_until(SECOND * 5, |net| net.clients[0].session().is_done()));
     net.run_for(SECOND);

@@ -1,12 +1,11 @@
 //! How connections and requests end: shutdowns of either end, and a request that is cancelled.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use http::Request;
 use protoquic::Session as _;
 use protoquic::http::ExchangeError;
-use protoquic_tests::http3::Collector;
+use protoquic_tests::http3::{Collector, ask};
 
 use super::{finish, get, hello, net, send};
 
@@ -57,14 +56,8 @@ fn a_client_shuts_down_when_its_requests_are_done() {
 #[test]
 fn a_cancelled_request_is_not_heard_of_again() {
     let mut net = net(13, hello());
-    let handler = Collector::default();
-    let outcome = Rc::clone(&handler.outcome);
-    let now = net.now;
     let request = Request::get("https://localhost/100000000").body(()).unwrap();
-    let id = net.clients[0]
-        .enter(now, |session, cx| session.send_request(cx, request, Box::new(handler)))
-        .unwrap();
-    net.kick();
+    let (id, outcome) = ask(&mut net, 0, request);
     net.run_for(Duration::from_millis(200));
     let before = outcome.borrow().len;
     assert!(before > 0);

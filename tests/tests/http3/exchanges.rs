@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use protoquic::http::{
-    Backend, CachedResponse, Http3Config, MemoryBackend, RequestFailure, RequestHandler,
-    ServerExchange, SpecialResponse,
+    Backend, Body, CachedResponse, Http3Code, Http3Config, MemoryBackend, RequestFailure,
+    RequestHandler, ServerExchange, SpecialResponse,
 };
 use protoquic::{RandomGenerator as _, SeededRandom};
 use protoquic_tests::http3::{factory, factory_with};
@@ -136,6 +136,28 @@ impl Backend for Forgetful {
 fn a_request_that_nobody_answers_is_answered_with_500() {
     let mut net = net(9, Forgetful);
     assert_eq!(get(&mut net, "/").borrow().status(), 500);
+}
+
+/// Begins an answer and leaves nobody to go on.
+struct Distracted;
+
+impl Backend for Distracted {
+    fn on_request(
+        &self,
+        _request: Request<()>,
+        exchange: &mut ServerExchange<'_>,
+    ) -> Option<Box<dyn RequestHandler>> {
+        exchange.respond(Response::new(Body::Written));
+        None
+    }
+}
+
+#[test]
+fn an_answer_that_nobody_is_left_to_end_is_cut_off() {
+    let mut net = net(9, Distracted);
+    let outcome = get(&mut net, "/");
+    let failure = outcome.borrow().failure.clone();
+    assert_eq!(failure, Some(RequestFailure::Peer(Http3Code::INTERNAL_ERROR)));
 }
 
 #[test]

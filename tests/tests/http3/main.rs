@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::{Request, StatusCode};
 use protoquic::http::{ALPN, Backend, Body, Http3ClientSession, Http3Config, MemoryBackend};
-use protoquic_tests::http3::{Collector, Outcome, factory};
+use protoquic_tests::http3::{Collector, Outcome, ask_with, factory};
 use protoquic_tests::net::{Link, Net};
 
 type Result = Rc<RefCell<Outcome>>;
@@ -33,13 +33,7 @@ fn send_to(
     request: Request<impl Into<Body>>,
     handler: Collector,
 ) -> Result {
-    let outcome = Rc::clone(&handler.outcome);
-    let now = net.now;
-    net.clients[0]
-        .enter(now, |session, cx| session.send_request(cx, request, Box::new(handler)))
-        .expect("the request is well formed");
-    net.kick();
-    outcome
+    ask_with(net, 0, request, handler).1
 }
 
 fn finish(net: &mut Net<Http3ClientSession>, outcome: &Result) {

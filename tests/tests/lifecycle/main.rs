@@ -35,12 +35,6 @@ fn net() -> EchoNet {
     net_on(Link::default())
 }
 
-fn patient(streams: u64, bytes: usize) -> EchoClient {
-    let mut session = EchoClient::new(streams, bytes);
-    session.close_when_done = false;
-    session
-}
-
 fn connect(net: &mut EchoNet, config: Config, session: EchoClient) {
     net.connect(Arc::new(config), tls::client(&[b"echo"]), session, |writer| Box::new(writer));
 }
@@ -57,7 +51,7 @@ fn end(net: &EchoNet) -> Option<&CloseReason> {
 /// A connection that has echoed something and stays open.
 fn established(config: Config) -> EchoNet {
     let mut net = net();
-    connect(&mut net, config, patient(1, 1000));
+    connect(&mut net, config, EchoClient::patient(1, 1000));
     assert!(net.run_until(SECOND * 5, is_done));
     net
 }
@@ -78,7 +72,7 @@ fn lonely_client() -> (EchoNet, SocketAddr) {
     net.open_mailbox(address);
     let config = Arc::new(Config::default());
     let tls = tls::client(&[b"echo"]);
-    net.connect_to(address, config, tls, patient(1, 100), |writer| Box::new(writer));
+    net.connect_to(address, config, tls, EchoClient::patient(1, 100), |writer| Box::new(writer));
     net.run_for(SECOND / 50);
     (net, address)
 }

@@ -1,19 +1,20 @@
 //! Clients that are moved in the middle of a transfer, and networks that fail for a while.
 
+use protoquic_tests::protocols::EchoClient;
 use std::net::SocketAddr;
 
 use protoquic::connection::Config;
 use protoquic::wire::Frame;
 use protoquic::{ConnectionId, ResetToken};
 
-use super::{SECOND, connect, end, evil_client, is_done, net, patient};
+use super::{SECOND, connect, end, evil_client, is_done, net};
 
 #[test]
 fn a_transfer_survives_a_new_port_and_a_new_address() {
     // RFC 9000 §9
     for address in [([10, 0, 1, 1], 23_456), ([10, 0, 55, 5], 10_000)] {
         let mut net = net();
-        connect(&mut net, Config::default(), patient(2, 5_000_000));
+        connect(&mut net, Config::default(), EchoClient::patient(2, 5_000_000));
         net.run_for(SECOND / 10);
         assert!(!is_done(&net), "there is something left to do");
         net.rebind(0, address.into());
@@ -26,7 +27,11 @@ fn a_transfer_survives_one_rebinding_after_another() {
     let mut net = net();
     // A client that only waits cannot be found by its server: it has to show itself.
     let keep_alive = Some(SECOND);
-    connect(&mut net, Config { keep_alive, ..Config::default() }, patient(2, 5_000_000));
+    connect(
+        &mut net,
+        Config { keep_alive, ..Config::default() },
+        EchoClient::patient(2, 5_000_000),
+    );
     for n in 0..20 {
         net.run_for(SECOND / 10);
         net.rebind(0, ([10, 0, 1, n % 3], 20_000 + u16::from(n)).into());
@@ -57,7 +62,7 @@ fn a_moved_client_is_called_by_another_id() {
 #[test]
 fn an_outage_is_overcome() {
     let mut net = net();
-    connect(&mut net, Config::default(), patient(1, 3_000_000));
+    connect(&mut net, Config::default(), EchoClient::patient(1, 3_000_000));
     net.run_for(SECOND / 4);
     net.link.loss = 1000;
     net.run_for(SECOND * 8);

@@ -4,15 +4,16 @@ use protoquic::connection::Config;
 use protoquic::wire::Frame;
 use protoquic::{Direction, Ecn, StreamId};
 use protoquic_tests::net::Link;
+use protoquic_tests::protocols::EchoClient;
 
-use super::{SECOND, connect, end, evil_client, evil_server, is_done, net, net_on, patient};
+use super::{SECOND, connect, end, evil_client, evil_server, is_done, net, net_on};
 
 #[test]
 fn the_packet_size_rises_to_what_the_path_carries() {
     // RFC 9000 §14.3, RFC 8899
     for (mtu, low, high) in [(1500, 1452, 1452), (1300, 1260, 1300), (1200, 1200, 1200)] {
         let mut net = net_on(Link { mtu, ..Link::default() });
-        connect(&mut net, Config::default(), patient(1, 2_000_000));
+        connect(&mut net, Config::default(), EchoClient::patient(1, 2_000_000));
         assert!(net.run_until(SECOND * 30, is_done));
         net.run_for(SECOND * 10);
         let size = net.clients[0].host().connection().stats().packet_size;
@@ -24,7 +25,7 @@ fn the_packet_size_rises_to_what_the_path_carries() {
 fn a_path_that_shrinks_is_noticed() {
     // RFC 8899 §4.3
     let mut net = net();
-    connect(&mut net, Config::default(), patient(1, 20_000_000));
+    connect(&mut net, Config::default(), EchoClient::patient(1, 20_000_000));
     net.run_for(SECOND / 4);
     assert_eq!(net.clients[0].host().connection().stats().packet_size, 1452);
     assert!(!is_done(&net), "there is something left to do");
@@ -36,7 +37,7 @@ fn a_path_that_shrinks_is_noticed() {
 fn many_losses_in_a_row_do_not_shrink_packets_that_arrive_again() {
     // RFC 8899 §4.3: a queue that overflows is no black hole.
     let mut net = net();
-    connect(&mut net, Config::default(), patient(1, 40_000_000));
+    connect(&mut net, Config::default(), EchoClient::patient(1, 40_000_000));
     net.run_for(SECOND / 5);
     for _ in 0..3 {
         net.link.loss = 1000;
@@ -103,7 +104,7 @@ fn a_key_update_is_followed() {
 #[test]
 fn a_transfer_survives_key_updates() {
     let mut net = net();
-    connect(&mut net, Config::default(), patient(1, 5_000_000));
+    connect(&mut net, Config::default(), EchoClient::patient(1, 5_000_000));
     let mut updates = 0;
     for _ in 0..20 {
         net.run_for(SECOND / 20);

@@ -9,13 +9,13 @@ use protoquic::{ConnectionId, ResetToken, ServerConfig};
 use protoquic_tests::evil::bytes_of;
 use protoquic_tests::evil_hello::parameters;
 use protoquic_tests::net::{Link, Net};
-use protoquic_tests::protocols::{PathNews, echo_factory};
+use protoquic_tests::protocols::{EchoClient, PathNews, echo_factory};
 use protoquic_tests::tls;
 
 use crate::server::{evil_server, evil_with_ids, ids_given};
 use crate::{
     MS, SECOND, away, connect, destination, home, in_use, is_done, migrate, net, net_with, news,
-    path, patient, probe, running, sent_from, sent_to,
+    path, probe, running, sent_from, sent_to,
 };
 
 #[test]
@@ -126,7 +126,7 @@ fn a_lost_challenge_is_repeated_with_other_data() {
 fn a_client_does_not_move_before_the_handshake_is_confirmed() {
     // RFC 9000 §9
     let mut net = net();
-    connect(&mut net, Config::default(), patient(1, 1000));
+    connect(&mut net, Config::default(), EchoClient::patient(1, 1000));
     net.add_client_address(0, away(1));
     assert_eq!(migrate(&mut net, away(1)), Err(MigrationError::NotConfirmed));
     assert!(net.run_until(SECOND * 30, is_done));
@@ -193,7 +193,7 @@ fn a_move_succeeds_on_lossy_links() {
                 tls: tls::server(&[b"echo"]),
             }),
         );
-        connect(&mut net, Config::default(), patient(2, 1_000_000));
+        connect(&mut net, Config::default(), EchoClient::patient(2, 1_000_000));
         net.run_until(SECOND * 5, |net| net.clients[0].host().connection().is_confirmed());
         net.add_client_address(0, away(1));
         net.run_for(50 * MS);

@@ -8,10 +8,10 @@ use protoquic::connection::Config;
 use protoquic::wire::Frame;
 use protoquic_tests::evil::Evil;
 use protoquic_tests::evil_hello::parameters;
-use protoquic_tests::protocols::{PathNews, pattern};
+use protoquic_tests::protocols::{EchoClient, PathNews, pattern};
 use protoquic_tests::tls;
 
-use crate::{EchoNet, SECOND, is_done, net, news, patient, running};
+use crate::{EchoNet, SECOND, is_done, net, news, running};
 
 #[test]
 fn a_session_hears_of_a_dying_path_and_of_its_recovery() {
@@ -33,7 +33,7 @@ fn a_client_that_only_listens_shows_itself_once_when_it_grows_quiet() {
     let address = SocketAddr::from(([10, 66, 0, 1], 443));
     net.open_mailbox(address);
     let (config, tls) = (Arc::new(Config::default()), tls::client(&[b"echo"]));
-    net.connect_to(address, config, tls, patient(1, 10), |writer| Box::new(writer));
+    net.connect_to(address, config, tls, EchoClient::patient(1, 10), |writer| Box::new(writer));
     net.run_for(SECOND / 10);
     let mut evil = Evil::server(&mut net, address, b"echo", &parameters());
     assert!(evil.handshake(&mut net));

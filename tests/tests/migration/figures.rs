@@ -6,10 +6,10 @@ use std::time::Duration;
 use protoquic::ServerConfig;
 use protoquic::connection::Config;
 use protoquic_tests::net::{Link, Net};
-use protoquic_tests::protocols::{PathNews, echo_factory, source_factory};
+use protoquic_tests::protocols::{EchoClient, PathNews, echo_factory, source_factory};
 use protoquic_tests::tls;
 
-use crate::{EchoNet, MS, SECOND, away, connect, is_done, migrate, net, news, patient};
+use crate::{EchoNet, MS, SECOND, away, connect, is_done, migrate, net, news};
 
 /// Runs to the end, doing something every so often. Returns the longest time in which the client
 /// received nothing, in PTO.
@@ -45,7 +45,7 @@ fn hundred_megabytes(downloads: bool, link: Link) -> EchoNet {
     } else {
         Net::new(77, link, echo_factory(server))
     };
-    let mut session = patient(4, 25_000_000);
+    let mut session = EchoClient::patient(4, 25_000_000);
     session.downloads = downloads;
     connect(&mut net, config, session);
     net
@@ -100,7 +100,7 @@ fn a_hundred_megabytes_through_three_migrations() {
 fn a_rebinding_at_any_moment_of_the_beginning_is_survived() {
     for ms in (20..200).step_by(3) {
         let mut net = net();
-        connect(&mut net, Config::default(), patient(1, 2_000_000));
+        connect(&mut net, Config::default(), EchoClient::patient(1, 2_000_000));
         net.run_until(SECOND, |net| net.clients[0].host().connection().is_established());
         net.run_for(Duration::from_millis(ms - 20));
         net.rebind(0, ([10, 0, 1, 1], 20_000).into());

@@ -31,19 +31,13 @@ fn net() -> EchoNet {
     net_with(Config::default(), Link::default())
 }
 
-fn patient(streams: u64, bytes: usize) -> EchoClient {
-    let mut session = EchoClient::new(streams, bytes);
-    session.close_when_done = false;
-    session
-}
-
 fn connect(net: &mut EchoNet, config: Config, session: EchoClient) {
     net.connect(Arc::new(config), tls::client(&[b"echo"]), session, |writer| Box::new(writer));
 }
 
 /// A confirmed connection with this much to echo.
 fn running(mut net: EchoNet, config: Config, bytes: usize) -> EchoNet {
-    connect(&mut net, config, patient(1, bytes));
+    connect(&mut net, config, EchoClient::patient(1, bytes));
     assert!(net.run_until(SECOND, |net| net.clients[0].host().connection().is_confirmed()));
     net.run_for(100 * MS);
     net

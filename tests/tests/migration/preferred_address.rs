@@ -14,7 +14,7 @@ use protoquic_tests::protocols::{EchoClient, PathNews};
 use crate::server::{ask, evil_with_ids, ids_given};
 use crate::{
     EchoNet, MS, SECOND, away, connect, destination, home, in_use, is_done, migrate, net_with,
-    news, patient, sent_from, sent_to,
+    news, sent_from, sent_to,
 };
 
 fn preferred_v4() -> SocketAddr {
@@ -52,7 +52,7 @@ fn a_client_goes_where_the_server_prefers_to_be() {
         let server = Config { disable_active_migration, ..Config::default() };
         let mut net = net_preferring(&[preferred_v4(), preferred_v6()], server);
         net.tap = Some(Vec::new());
-        connect(&mut net, Config::default(), patient(1, 5_000_000));
+        connect(&mut net, Config::default(), EchoClient::patient(1, 5_000_000));
         assert!(net.run_until(SECOND * 30, is_done));
         assert_eq!(peer_in_use(&net), preferred_v4());
         let there = sent_to(&net, preferred_v4());
@@ -72,7 +72,7 @@ fn a_client_goes_where_the_server_prefers_to_be() {
 fn a_client_goes_to_an_ipv6_address_with_one_of_its_own() {
     // RFC 9000 §9.6.1
     let mut net = net_preferring(&[preferred_v6()], Config::default());
-    connect(&mut net, Config::default(), patient(1, 5_000_000));
+    connect(&mut net, Config::default(), EchoClient::patient(1, 5_000_000));
     let local: SocketAddr = ([0xfd00, 0, 0, 0, 0, 0, 1, 1], 9999).into();
     net.add_client_address(0, local);
     net.run_for(100 * MS);
@@ -95,7 +95,7 @@ fn a_client_goes_to_an_ipv6_address_with_one_of_its_own() {
 fn a_client_may_ignore_what_the_server_prefers() {
     let mut net = net_preferring(&[preferred_v4()], Config::default());
     let config = Config { follow_preferred_address: false, ..Config::default() };
-    connect(&mut net, config, patient(1, 100_000));
+    connect(&mut net, config, EchoClient::patient(1, 100_000));
     assert!(net.run_until(SECOND * 30, is_done));
     assert_eq!(peer_in_use(&net), server_address());
 }
@@ -105,7 +105,7 @@ fn a_client_remains_where_it_was_if_the_preferred_address_is_dead() {
     // RFC 9000 §9.6.1
     let mut net = net_preferring(&[preferred_v4()], Config::default());
     net.remove_address(preferred_v4());
-    connect(&mut net, Config::default(), patient(1, 5_000_000));
+    connect(&mut net, Config::default(), EchoClient::patient(1, 5_000_000));
     assert!(net.run_until(SECOND * 30, is_done));
     net.run_for(SECOND * 4);
     assert_eq!(news(&net), [PathNews::Failed(PathAddress::new(home(), preferred_v4()))]);
@@ -116,7 +116,7 @@ fn a_client_remains_where_it_was_if_the_preferred_address_is_dead() {
 fn a_client_at_the_preferred_address_still_hears_the_original_one() {
     // RFC 9000 §9.6.2: there a server remains that has no proof of the client at the preferred one.
     let mut net = net_preferring(&[preferred_v4()], Config::default());
-    connect(&mut net, Config::default(), patient(1, 5_000_000));
+    connect(&mut net, Config::default(), EchoClient::patient(1, 5_000_000));
     let has_moved = |net: &EchoNet| peer_in_use(net) == preferred_v4();
     assert!(net.run_until(SECOND * 5, has_moved));
     // Nothing that the client sends arrives from now on, its proof included. The server's probe
@@ -134,7 +134,7 @@ fn a_client_moves_on_from_the_preferred_address() {
     // RFC 9000 §18.2: `disable_active_migration` is about the address of the handshake.
     let server = Config { disable_active_migration: true, ..Config::default() };
     let mut net = net_preferring(&[preferred_v4()], server);
-    connect(&mut net, Config::default(), patient(1, 20_000_000));
+    connect(&mut net, Config::default(), EchoClient::patient(1, 20_000_000));
     net.add_client_address(0, away(1));
     net.run_for(200 * MS);
     assert_eq!(migrate(&mut net, away(1)), Ok(()));
@@ -148,7 +148,7 @@ fn who_moves_on_the_way_to_the_preferred_address_arrives_at_both() {
     for preferred_first in [false, true] {
         let mut net = net_preferring(&[preferred_v4()], Config::default());
         let config = Config { follow_preferred_address: preferred_first, ..Config::default() };
-        connect(&mut net, config, patient(1, 5_000_000));
+        connect(&mut net, config, EchoClient::patient(1, 5_000_000));
         net.add_client_address(0, away(1));
         assert!(net.run_until(SECOND, |net| net.clients[0].host().connection().is_confirmed()));
         if preferred_first {
@@ -173,7 +173,7 @@ fn a_lossy_link_leads_to_the_preferred_address_too() {
     for n in 1..=10 {
         let mut net = net_preferring(&[preferred_v4()], Config::default());
         net.link = Link { loss: 100, delay: Duration::from_millis(5 + n), ..Link::default() };
-        connect(&mut net, Config::default(), patient(1, 200_000));
+        connect(&mut net, Config::default(), EchoClient::patient(1, 200_000));
         assert!(net.run_until(SECOND * 60, is_done), "delay {}", 5 + n);
         net.run_for(SECOND * 3);
         assert_eq!(peer_in_use(&net), preferred_v4(), "delay {}", 5 + n);

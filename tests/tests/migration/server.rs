@@ -9,12 +9,10 @@ use protoquic::{ConnectionId, ResetToken, Space, StreamId};
 use protoquic_tests::evil::{Evil, bytes_of, unchanged};
 use protoquic_tests::evil_hello::{Parameters, parameters, parameters_with};
 use protoquic_tests::net::{Link, server_address};
-use protoquic_tests::protocols::pattern;
+use protoquic_tests::protocols::{EchoClient, pattern};
 use protoquic_tests::tls;
 
-use crate::{
-    EchoNet, MS, SECOND, away, home, in_use, is_done, migrate, net, net_with, patient, running,
-};
+use crate::{EchoNet, MS, SECOND, away, home, in_use, is_done, migrate, net, net_with, running};
 
 /// The IDs that the server gave out.
 pub(crate) fn ids_given(evil: &Evil) -> Vec<ConnectionId> {
@@ -116,7 +114,7 @@ fn a_client_answers_a_challenge_on_its_path_with_more_than_a_probe() {
 pub(crate) fn evil_server(net: &mut EchoNet, address: SocketAddr, parameters: &Parameters) -> Evil {
     net.open_mailbox(address);
     let (config, tls) = (Arc::new(Config::default()), tls::client(&[b"echo"]));
-    net.connect_to(address, config, tls, patient(0, 0), |writer| Box::new(writer));
+    net.connect_to(address, config, tls, EchoClient::patient(0, 0), |writer| Box::new(writer));
     net.run_for(SECOND / 10);
     let mut evil = Evil::server(net, address, b"echo", parameters);
     assert!(evil.handshake(net));

@@ -60,6 +60,11 @@ impl Playout {
         }
     }
 
+    /// Whether so much has come that nothing is waited for any longer, whatever the clocks say.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.waiting.len() > MAX_WAITING || self.bytes > MAX_WAITING_BYTES
+    }
+
     /// What is next. `given_up` says whether a frame that was due then will not come any more.
     pub(super) fn play(&mut self, given_up: impl Fn(u64) -> bool) -> Option<Played> {
         if self.gone.remove(&self.next) {
@@ -70,8 +75,7 @@ impl Playout {
         let (sequence, due) = (*first.key(), first.get().header.due);
         if sequence > self.next {
             // What is missing was due before the frame that is there.
-            let crowded = self.waiting.len() > MAX_WAITING || self.bytes > MAX_WAITING_BYTES;
-            if !crowded && !given_up(due) {
+            if !self.is_crowded() && !given_up(due) {
                 return None;
             }
             let missing = sequence - self.next;

@@ -286,7 +286,15 @@ impl Session for LiveServer {
         Ok(ServerStream::Feedback)
     }
 
+    fn on_handshake_complete(&mut self, cx: &mut SessionContext<'_, Self>) {
+        cx.set_alarm(Some(cx.now() + FIRST_WORD));
+    }
+
     fn on_alarm(&mut self, cx: &mut SessionContext<'_, Self>) {
+        if self.viewer.is_none() {
+            // The program ends when all have left: who never begins must not keep it.
+            return refuse("the video was not asked for", cx);
+        }
         self.serve(cx);
     }
 
@@ -381,6 +389,8 @@ impl Stream<LiveServer> for ServerStream {
     }
 }
 
+/// How long a viewer may take to ask for the video.
+const FIRST_WORD: Duration = Duration::from_secs(10);
 /// The longest deadline that a viewer may ask for, in milliseconds.
 const MAX_DEADLINE: u64 = 60_000;
 /// How often it is looked whether the last frames have left.

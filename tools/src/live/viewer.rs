@@ -182,7 +182,10 @@ impl Viewer {
             return;
         }
         let now = cx.now();
-        if self.clocks.answers() >= FIRST_PINGS || (self.clocks.is_known() && self.end.is_some()) {
+        let is_compared =
+            self.clocks.answers() >= FIRST_PINGS || (self.clocks.is_known() && self.end.is_some());
+        // A server that answers no ping must not fill our memory.
+        if is_compared || self.playout.is_crowded() {
             self.play(now, cx);
         }
         if self.stop_at.is_some_and(|stop| stop <= now) {
