@@ -3,9 +3,19 @@
 
 use protoquic::CloseReason;
 
-/// A line for a person.
+/// A line for a person, of a client's one connection.
 pub fn ended_early(why: &CloseReason) -> String {
-    let advice = match why {
+    format!("the connection ended early: {why}{}", advice(why))
+}
+
+/// A line for a person, of one connection among several.
+pub fn one_ended_early(why: &CloseReason) -> String {
+    format!("a connection ended early: {why}{}", advice(why))
+}
+
+/// What to do about it, if there is something.
+fn advice(why: &CloseReason) -> &'static str {
+    match why {
         CloseReason::HandshakeTimeout => "; is a server listening there?",
         CloseReason::Transport(error) | CloseReason::PeerTransport(error) => {
             match error.code().tls_alert() {
@@ -20,8 +30,7 @@ pub fn ended_early(why: &CloseReason) -> String {
             }
         }
         _ => "",
-    };
-    format!("the connection ended early: {why}{advice}")
+    }
 }
 
 /// TLS's alert of a server that serves none of the client's protocols (RFC 7301 §3.2).

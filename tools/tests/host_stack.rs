@@ -153,6 +153,8 @@ fn the_blocking_pair_tests_every_kind_of_stream() {
 
 #[test]
 fn the_blocking_pair_says_what_is_wrong() {
+    let said = failure(&Command::new(VCL_CLIENT).args(["127.0.0.1", "0"]).output().unwrap());
+    assert!(said.contains("invalid value '0' for '<PORT>'"), "{said}");
     let server = Server::start(VCL_SERVER, &["--address", "127.0.0.1", "0"]);
     let taken = Command::new(VCL_SERVER).args(["--address", "127.0.0.1", &server.port]).output();
     assert!(!failure(&taken.unwrap()).is_empty());

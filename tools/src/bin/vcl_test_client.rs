@@ -43,6 +43,7 @@ struct Arguments {
     /// The server's name or address.
     host: String,
     /// Its port.
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
 }
 

@@ -10,7 +10,7 @@ use protoquic::{CloseReason, ConnectionStats, Session, SessionHost, Time};
 
 use super::client::{PerfClient, PerfReport, PerfWork};
 use super::loops::{LoopEnd, LoopWork, PerfLoops};
-use crate::ending::ended_early;
+use crate::ending::one_ended_early;
 use crate::endpoint::{self, ClientEndpoint, ClientOptions};
 
 /// What a bulk transfer came to.
@@ -116,7 +116,7 @@ pub fn handshakes(
                     count += 1;
                     resumed += u64::from(host.connection().is_resumed());
                 }
-                other => return Err(ended_early(&other)),
+                other => return Err(one_ended_early(&other)),
             }
         }
         let elapsed = crowd.event_loop.now() - begin;
@@ -158,7 +158,7 @@ pub fn idle(
         }
         crowd.turn()?;
         if let Some(Ended { reason, .. }) = crowd.pool.take_ended().pop() {
-            return Err(ended_early(&reason));
+            return Err(one_ended_early(&reason));
         }
     }
 }

@@ -9,7 +9,7 @@ use protoquic::{
     StreamContext, StreamId,
 };
 
-use crate::ending::ended_early;
+use crate::ending::one_ended_early;
 use crate::qchat::Message;
 
 /// What the connections of one thread have done together.
@@ -122,7 +122,7 @@ impl Session for EchoClient {
 
     fn on_connection_closed(&mut self, why: &CloseReason) {
         if !self.ends {
-            self.fail(ended_early(why));
+            self.fail(one_ended_early(why));
         }
     }
 }
