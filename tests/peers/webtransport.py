@@ -13,7 +13,7 @@ from aioquic.h3.events import (
     HeadersReceived,
     WebTransportStreamDataReceived,
 )
-from aioquic.quic.events import ConnectionTerminated
+from aioquic.quic.events import ConnectionTerminated, StreamDataReceived
 
 from aioquic_common import address, configuration
 
@@ -32,6 +32,7 @@ class Client(QuicConnectionProtocol):
         self.status = asyncio.get_running_loop().create_future()
         self.bodies = {}
         self.ended = set()
+        self.own = set()
         self.datagrams = []
         self.news = asyncio.Event()
         self.closed = None
@@ -39,16 +40,24 @@ class Client(QuicConnectionProtocol):
     def quic_event_received(self, event):
         if isinstance(event, ConnectionTerminated):
             self.closed = f"closed: {event.error_code:#x} {event.reason_phrase}"
+        if isinstance(event, StreamDataReceived) and event.stream_id in self.own:
+            # aioquic would look for HTTP/3 frames in answers on streams that it has opened.
+            self.receive(event.stream_id, event.data, event.end_stream)
+            return
         for http_event in self.http.handle_event(event):
             if isinstance(http_event, HeadersReceived) and not self.status.done():
                 self.status.set_result(dict(http_event.headers)[b":status"])
             elif isinstance(http_event, WebTransportStreamDataReceived):
-                stream = http_event.stream_id
-                self.bodies[stream] = self.bodies.get(stream, b"") + http_event.data
-                if http_event.stream_ended:
-                    self.ended.add(stream)
+                self.receive(http_event.stream_id, http_event.data, http_event.stream_ended)
             elif isinstance(http_event, DatagramReceived):
                 self.datagrams.append(http_event.data)
+        self.news.set()
+
+    def receive(self, stream, data, ended):
+        """Notes what came on a stream of the session."""
+        self.bodies[stream] = self.bodies.get(stream, b"") + data
+        if ended:
+            self.ended.add(stream)
         self.news.set()
 
     async def until(self, done):
@@ -82,6 +91,7 @@ class Client(QuicConnectionProtocol):
             raise RuntimeError(f"status {status}")
 
         both = self.http.create_webtransport_stream(session)
+        self.own.add(both)
         self._quic.send_stream_data(both, LONG, end_stream=True)
         one = self.http.create_webtransport_stream(session, is_unidirectional=True)
         self._quic.send_stream_data(one, SHORT, end_stream=True)

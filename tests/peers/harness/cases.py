@@ -50,12 +50,29 @@ def webtransport(bench, report):
             script = places["here"] / "webtransport.py"
             command = [places["python"], str(script), "--ca", str(bench.material.ca)]
             command += ["--connect", f"127.0.0.1:{running.port}"]
-            status, said = process.run(command, PAGE_SECONDS, bench.output / "webtransport.client.log")
+            log = bench.output / "webtransport.client.log"
+            status, said = process.run(command, PAGE_SECONDS, log)
             if status != 0:
                 raise Failure(f"client ended with {status}: {said}")
             alive(running)
 
     report.case("aioquic->ours webtransport", session)
+
+
+def page_webtransport(bench, report):
+    """The same by the browser's own WebTransport."""
+
+    def session():
+        expression = (bench.places()["here"] / "webtransport.js").read_text()
+        with bench.server("ours_webtransport", "chromium-webtransport.server.log") as running:
+            with browser(bench, running.port, "chromium-webtransport") as chromium:
+                chromium.navigate("/", PAGE_SECONDS)
+                outcome = chromium.evaluate(expression, PAGE_SECONDS)
+            alive(running)
+        if outcome != "ok":
+            raise Failure(outcome)
+
+    report.case("chromium->ours webtransport", session)
 
 
 def page(bench, report, server):
