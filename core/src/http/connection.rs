@@ -23,7 +23,7 @@ use super::shutdown::Shutdown;
 use super::stored_response::ResponseStore;
 use super::transport::Transport;
 use super::uni_stream::UniKind;
-use super::webtransport::{self, WebTransports};
+use super::webtransport::{self, LazyWebTransports};
 use crate::qpack::{Decoded, Decoder, Encoder, QpackError};
 use crate::streams::Priority;
 use crate::time::Time;
@@ -54,7 +54,7 @@ pub(super) struct Http3Connection {
     pub(super) pushes: ServerPushes,
     pub(super) promises: PromiseInbox,
     pub(super) datagrams: Datagrams,
-    pub(super) webtransport: WebTransports,
+    pub(super) webtransport: LazyWebTransports,
     pub(super) shutdown: Shutdown,
     pub(super) priorities: Priorities,
     glitches: GlitchBudget,
@@ -104,7 +104,7 @@ impl Http3Connection {
             pushes: ServerPushes::default(),
             promises,
             datagrams: Datagrams::default(),
-            webtransport: WebTransports::default(),
+            webtransport: LazyWebTransports::default(),
             shutdown: Shutdown::default(),
             priorities: Priorities::default(),
             glitches: GlitchBudget::default(),
@@ -423,7 +423,9 @@ impl Http3Connection {
         self.on_head(id);
         self.forget_priority(id);
         self.datagrams.on_over(id);
-        self.webtransport.on_request_over(id);
+        if let Some(webtransport) = self.webtransport.used() {
+            webtransport.on_request_over(id);
+        }
     }
 
     /// A request was abandoned by the peer or by its fault.

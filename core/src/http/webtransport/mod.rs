@@ -24,7 +24,7 @@ mod visitor;
 pub use codes::{from_http3_code, to_http3_code};
 pub use echo::WebTransportEcho;
 pub(super) use establish::{complete, must_wait, refusal};
-pub(super) use registry::{WebTransports, settle};
+pub(super) use registry::{LazyWebTransports, settle};
 pub use session::WebTransportSession;
 pub(super) use stream::{BIDI_SIGNAL, UNI_TYPE, WebTransportStream};
 pub use visitor::{WebTransportEnd, WebTransportVisitor};

@@ -3,6 +3,7 @@
 //! are to be reset. Must not know visitors, capsules or handlers.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use crate::http::connection::Http3Connection;
@@ -13,6 +14,31 @@ use crate::session::SessionContext;
 use crate::types::{Direction, Role, StreamId};
 
 use super::stream::WebTransportStream;
+
+/// [`WebTransports`] that take memory once they are used: most connections have no sessions.
+#[derive(Debug, Default)]
+pub(in crate::http) struct LazyWebTransports(Option<Box<WebTransports>>);
+
+impl LazyWebTransports {
+    /// If they were ever used.
+    pub(in crate::http) fn used(&mut self) -> Option<&mut WebTransports> {
+        self.0.as_deref_mut()
+    }
+}
+
+impl Deref for LazyWebTransports {
+    type Target = WebTransports;
+
+    fn deref(&self) -> &WebTransports {
+        self.0.as_deref().unwrap_or(&NEVER_USED)
+    }
+}
+
+impl DerefMut for LazyWebTransports {
+    fn deref_mut(&mut self) -> &mut WebTransports {
+        self.0.get_or_insert_default()
+    }
+}
 
 /// The sessions of a connection.
 #[derive(Debug, Default)]
@@ -28,8 +54,18 @@ pub(in crate::http) struct WebTransports {
     /// Requests that wait for the client's settings.
     waiting: Vec<StreamId>,
     /// Each handler of a session, asked for or accepted, holds it too.
-    token: Arc<()>,
+    token: Option<Arc<()>>,
 }
+
+static NEVER_USED: WebTransports = WebTransports {
+    sessions: BTreeMap::new(),
+    streams: BTreeMap::new(),
+    early: VecDeque::new(),
+    opened: Vec::new(),
+    doomed: Vec::new(),
+    waiting: Vec::new(),
+    token: None,
+};
 
 #[derive(Debug, Default)]
 struct SessionState {
@@ -81,13 +117,13 @@ struct Early {
 /// Sessions.
 impl WebTransports {
     /// What counts a session as long as it is held.
-    pub(super) fn token(&self) -> Arc<()> {
-        Arc::clone(&self.token)
+    pub(super) fn token(&mut self) -> Arc<()> {
+        Arc::clone(self.token.get_or_insert_default())
     }
 
     /// How many sessions there are, those included that are only asked for.
     pub(super) fn live(&self) -> u64 {
-        Arc::strong_count(&self.token) as u64 - 1
+        self.token.as_ref().map_or(0, |token| Arc::strong_count(token) as u64 - 1)
     }
 
     /// A session begins: what came for it before belongs to it now.
@@ -310,10 +346,13 @@ impl Http3Connection {
 
     /// Something happened on a stream: its session is told.
     pub(super) fn note_webtransport(&mut self, stream: StreamId, change: impl FnOnce(&mut News)) {
-        let Some(entry) = self.webtransport.streams.get_mut(&stream) else { return };
+        let Some(WebTransports { sessions, streams, .. }) = self.webtransport.used() else {
+            return;
+        };
+        let Some(entry) = streams.get_mut(&stream) else { return };
         change(&mut entry.news);
         if !std::mem::replace(&mut entry.is_queued, true)
-            && let Some(session) = self.webtransport.sessions.get_mut(&entry.session)
+            && let Some(session) = sessions.get_mut(&entry.session)
         {
             session.queue.push_back(stream);
             self.wakes.push(entry.session);
@@ -328,7 +367,8 @@ impl Http3Connection {
 
     /// The peer goes away (draft-ietf-webtrans-http3-07 §4.6).
     pub(in crate::http) fn on_webtransport_goaway(&mut self) {
-        for (id, session) in &mut self.webtransport.sessions {
+        for (id, session) in self.webtransport.used().into_iter().flat_map(|all| &mut all.sessions)
+        {
             session.is_draining = true;
             self.wakes.push(*id);
         }
@@ -343,7 +383,8 @@ impl Http3Connection {
 
     /// We go away: so do the sessions.
     pub(in crate::http) fn drain_webtransport(&mut self) {
-        for (id, session) in &mut self.webtransport.sessions {
+        for (id, session) in self.webtransport.used().into_iter().flat_map(|all| &mut all.sessions)
+        {
             session.wants_drain = true;
             self.wakes.push(*id);
         }
@@ -351,7 +392,8 @@ impl Http3Connection {
 
     /// The peer allows more streams.
     pub(in crate::http) fn on_webtransport_can_open(&mut self, direction: Direction) {
-        for (id, session) in &mut self.webtransport.sessions {
+        for (id, session) in self.webtransport.used().into_iter().flat_map(|all| &mut all.sessions)
+        {
             if std::mem::take(&mut session.blocked[slot(direction)]) {
                 session.unblocked[slot(direction)] = true;
                 self.wakes.push(*id);
@@ -361,7 +403,9 @@ impl Http3Connection {
 
     /// The peer's settings have come.
     pub(in crate::http) fn on_webtransport_settings(&mut self) {
-        self.wakes.append(&mut self.webtransport.waiting);
+        if let Some(all) = self.webtransport.used() {
+            self.wakes.append(&mut all.waiting);
+        }
     }
 }
 
@@ -369,11 +413,12 @@ impl Http3Connection {
 /// and the end of streams whose session is over.
 pub(in crate::http) fn settle<S: Http3Session>(session: &mut S, cx: &mut SessionContext<'_, S>) {
     let http = session.http();
-    for id in http.webtransport.opened.drain(..) {
+    let role = http.role();
+    let Some(all) = http.webtransport.used() else { return };
+    for id in all.opened.drain(..) {
         cx.adopt_stream(id, S::webtransport_stream(WebTransportStream::outgoing(id)));
     }
-    let role = http.role();
-    for (id, header_len) in http.webtransport.doomed.drain(..) {
+    for (id, header_len) in all.doomed.drain(..) {
         // draft-ietf-webtrans-http3-07 §5
         let code = Http3Code::WEBTRANSPORT_SESSION_GONE;
         abandon(id, role, code, header_len, cx.connection());
