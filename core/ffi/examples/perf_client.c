@@ -21,7 +21,8 @@
 #define UDP_GRO 104
 #endif
 
-enum { BATCH = 65536, MAX_READS = 64 };
+/* No more at once than what the processor's cache holds until it is taken from the streams. */
+enum { BATCH = 65536, MAX_READS = 8 };
 
 /* Reads what there is, a batch of datagrams at a time. */
 static void receive(int fd, const struct address *local, pq_conn *conn) {
@@ -102,7 +103,7 @@ static void await(int fd, pq_conn *conn) {
 
 /* Asks for the bytes and counts them. Returns how many came. */
 static uint64_t download(int fd, const struct address *local, pq_conn *conn, uint64_t bytes) {
-    static uint8_t buffer[1 << 18];
+    static uint8_t buffer[BATCH];
     uint8_t request[8];
     uint64_t received = 0;
     int64_t stream = -1;
