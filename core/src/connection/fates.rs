@@ -23,6 +23,12 @@ pub(super) struct PendingFrames {
     pub(super) new_token: bool,
 }
 
+impl PendingFrames {
+    pub(super) const fn any(&self) -> bool {
+        self.handshake_done || self.ping || self.new_token
+    }
+}
+
 /// The mechanisms that have frames in packets.
 pub(super) struct Fates<'a> {
     pub(super) now: Time,

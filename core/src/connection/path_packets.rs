@@ -120,7 +120,7 @@ impl Connection {
                 log::debug!("a path cannot be used: {error}");
                 Attempt::Sent
             }
-            result => self.on_written(result, &packet),
+            result => self.on_written(result, &packet, data.len()),
         }
     }
 }

@@ -293,10 +293,10 @@ impl Streams {
     }
 
     /// Counts new data, and tells a writer of the room it made.
-    fn after_new(&mut self, key: usize, len: u64) {
+    pub(super) fn after_new(&mut self, key: usize, len: u64) {
         self.send_window.spend(len);
         self.stats.bytes_sent += len;
-        self.scheduler.on_sent(&mut self.table.slab, key, len as u32);
+        self.scheduler.on_sent(&mut self.table.slab, key, len);
         self.order_reset_at(key);
         let limit = self.config.send_buffer;
         if self.send_part(key).take_writable(limit) {
@@ -336,7 +336,7 @@ impl Owed {
         ControlKind::StreamsBlocked(Direction::Unidirectional),
     ];
 
-    const fn is_empty(self) -> bool {
+    pub(super) const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
