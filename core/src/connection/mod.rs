@@ -213,6 +213,7 @@ impl Connection {
             observer: self.observer.as_mut().map(|watch| &mut *watch.observer),
             mtu_changed: false,
             largest_acked: None,
+            acked: None,
         };
         (&mut self.recovery, fates)
     }

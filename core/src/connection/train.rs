@@ -127,7 +127,7 @@ impl Connection {
             self.streams.copy_of_train(train, offset, full.data(packet));
             self.keys.seal_one_rtt(packet, full.number_offset(), cars.number_len, number);
             let record = StreamRecord::Data { id: train.id, offset, len: len as u32, fin: false };
-            let frames = SentFrames::from_iter([SentFrame::Stream(record)]);
+            let frames = SentFrames::from_buf_and_len([SentFrame::Stream(record); 2], 1);
             let sent = SentPacket::ack_eliciting(cars.size as u16, cars.ecn, frames);
             self.recovery.on_packet_sent(now, Space::Application, number, sent);
             first_byte = self.first_byte_after(first_byte);

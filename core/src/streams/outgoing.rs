@@ -89,7 +89,8 @@ impl Streams {
         self.owed.set(kind, false);
     }
 
-    fn on_data_acked(&mut self, id: StreamId, offset: u64, len: u64, fin: bool) {
+    /// Data was acknowledged: `len` bytes at `offset`, the last of them with FIN or without.
+    pub fn on_data_acked(&mut self, id: StreamId, offset: u64, len: u64, fin: bool) {
         let Some(key) = self.table.find(id) else {
             return;
         };
