@@ -75,8 +75,8 @@ mod tests {
         let mut found = 0;
         for seed in 0..20_000 {
             let mut random = SeededRandom::new(seed);
-            let mut payload = vec![0; (random.next_u64() % 24) as usize];
-            payload.iter_mut().for_each(|byte| *byte = (random.next_u64() % 24) as u8);
+            let len = random.next_u64() % 24;
+            let mut payload: Vec<_> = (0..len).map(|_| (random.next_u64() % 24) as u8).collect();
             if let Some(first) = payload.first_mut() {
                 *first = 0x06 + (random.next_u64() % 12) as u8;
             }
