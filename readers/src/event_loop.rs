@@ -29,8 +29,6 @@ pub struct EventLoop {
     read_time: Duration,
     watches_writes: bool,
     woken: Arc<AtomicBool>,
-    bulk: bool,
-    pause: Duration,
 }
 
 /// A socket, and who reads it.
@@ -79,8 +77,6 @@ impl EventLoop {
             read_time: DEFAULT_READ_TIME,
             watches_writes: false,
             woken: Arc::default(),
-            bulk: false,
-            pause: Duration::from_micros(std::env::var("PAUSE").ok().and_then(|s| s.parse().ok()).unwrap_or(0)),
         };
         made.add_socket(socket, reader)?;
         Ok(made)
@@ -142,9 +138,6 @@ impl EventLoop {
     ) -> io::Result<()> {
         self.rearm(visitor)?;
         self.events.clear();
-        if let Some(pause) = self.pause_after_bulk(visitor) {
-            std::thread::sleep(pause);
-        }
         let wait = self.wait_time(visitor, max_wait);
         match self.poller.wait(&mut self.events, wait) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
@@ -168,7 +161,6 @@ impl EventLoop {
             let mut budget = budget.until(&self.clock, yield_at);
             let outcome = watched.reader.read_packets(now, &mut budget, visitor)?;
             watched.readable = outcome == ReadOutcome::MoreAvailable;
-            self.bulk = budget.left() + BULK <= self.read_budget;
         }
         if self.woken.swap(false, Ordering::Acquire) {
             visitor.on_wake(now);
@@ -192,15 +184,6 @@ impl EventLoop {
             self.watches_writes = wants_writes;
         }
         Ok(())
-    }
-
-    /// XXX experiment
-    fn pause_after_bulk(&mut self, visitor: &dyn EventLoopVisitor) -> Option<Duration> {
-        let bulk = std::mem::take(&mut self.bulk);
-        if !bulk || self.pause.is_zero() || visitor.has_work() || visitor.wants_write_event() || self.sockets.iter().any(|w| w.readable) {
-            return None;
-        }
-        Some(self.pause)
     }
 
     fn wait_time(
@@ -233,6 +216,5 @@ fn mode(poller: &Poller) -> PollMode {
     if poller.supports_level() { PollMode::Level } else { PollMode::Oneshot }
 }
 
-const BULK: usize = 24;
 const DEFAULT_READ_BUDGET: usize = 1024;
 const DEFAULT_READ_TIME: Duration = Duration::from_millis(5);
