@@ -356,6 +356,33 @@ mod tests {
         assert_eq!(sends(&writer), [(54 * 1200, Some(1200)), (46 * 1200, Some(1200))]);
     }
 
+    /// Writes a train of at most `most` packets of `size` bytes. Returns how many there was room for.
+    fn write_train(writer: &mut GsoBatchWriter<FakeSocket>, size: usize, most: usize) -> usize {
+        let path = path(1);
+        let location = writer.next_train_location(&path, Ecn::Ect0, size, most).expect("room");
+        let len = location.len();
+        location.chunks_exact_mut(size).for_each(|packet| packet.copy_from_slice(&filled(size)));
+        let payload = Payload::InPlace(len);
+        let train = OutgoingPacket { path: &path, payload, ecn: Ecn::Ect0, release_time: None };
+        assert!(matches!(writer.write_train(&train, size), WriteResult::Ok));
+        len / size
+    }
+
+    #[test]
+    fn trains_fill_what_is_left_of_a_batch_and_begin_another() {
+        let mut writer = GsoBatchWriter::with_socket(FakeSocket::default());
+        let _ = write(&mut writer, 1, 1200);
+        assert_eq!(write_train(&mut writer, 1200, 10), 10);
+        assert_eq!(write_train(&mut writer, 1200, 64), 43, "what a datagram holds");
+        assert_eq!(write_train(&mut writer, 1200, 2), 2, "in another");
+        assert_eq!(write_train(&mut writer, 1000, 2), 2, "of another size");
+        let _ = writer.flush();
+        let expected = [(54 * 1200, Some(1200)), (2400, Some(1200)), (2000, Some(1000))];
+        assert_eq!(sends(&writer), expected);
+        assert_eq!(write_train(&mut writer, 100, 100), 64, "as many as the kernel splits");
+        assert_eq!(sends(&writer).last(), Some(&(6400, Some(100))), "they are sent at once");
+    }
+
     #[test]
     fn a_smaller_packet_ends_the_batch_and_a_larger_one_begins_another() {
         let mut writer = GsoBatchWriter::with_socket(FakeSocket::default());

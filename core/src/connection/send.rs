@@ -282,7 +282,7 @@ impl Connection {
             Padding::None => {}
         }
         let packet = builder.finish();
-        self.observe_sent(now, space, buffer, &packet);
+        self.observe_sent(now, packet.info(space), buffer, packet.payload());
         self.keys.seal(space, buffer, &packet);
         if allowance.probe {
             self.mtu.on_probe_sent(number, packet.len());
@@ -385,7 +385,7 @@ impl Connection {
             let Some(close) = self.close_frame(space, max_reason) else { continue };
             builder.frame(&Frame::ConnectionClose(close), None);
             let packet = builder.finish();
-            self.observe_sent(now, space, &buffer[len..], &packet);
+            self.observe_sent(now, packet.info(space), &buffer[len..], packet.payload());
             self.keys.seal(space, &mut buffer[len..], &packet);
             len += packet.len();
         }

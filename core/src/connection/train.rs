@@ -7,6 +7,7 @@ use super::Connection;
 use super::full_packet::FullPacket;
 use super::keys::Level;
 use super::mtu::CIPHER_BLOCK;
+use super::observer::PacketInfo;
 use super::send::Attempt;
 use super::sent::{SentFrame, SentFrames};
 use crate::crypto::TAG_LEN;
@@ -37,6 +38,7 @@ impl Connection {
     ) -> Option<Attempt> {
         let train = self.streams.train().filter(|train| train.len >= WORTHWHILE)?;
         let cars = self.plan_train(now, &train, writer)?;
+        self.pacing_deadline = None;
         let path = self.paths.active().address;
         let mut scratch = std::mem::take(&mut self.scratch);
         let location = writer.next_train_location(&path, cars.ecn, cars.size, cars.most);
@@ -93,12 +95,10 @@ impl Connection {
         Some(Cars { size: header + plain + TAG_LEN, most: most as usize, number_len, ecn })
     }
 
-    /// Whether no mechanism but the streams has anything for a packet, nobody watches them one by
-    /// one, and the handshake is behind us.
+    /// Whether no mechanism but the streams has anything for a packet, and the handshake is behind us.
     fn has_nothing_but_data(&self) -> bool {
         let space = self.space_of(Space::Application);
         self.handshake_confirmed
-            && self.observer.is_none()
             && self.keys.level() == Level::OneRtt
             && !self.keys.can_seal(Space::Initial)
             && !self.keys.can_seal(Space::Handshake)
@@ -125,6 +125,8 @@ impl Connection {
             let full = FullPacket::start(packet, &destination, first_byte, number_field, frame);
             let len = full.room();
             self.streams.copy_of_train(train, offset, full.data(packet));
+            let info = PacketInfo { space: Space::Application, number, size: cars.size };
+            self.observe_sent(now, info, packet, full.payload());
             self.keys.seal_one_rtt(packet, full.number_offset(), cars.number_len, number);
             let record = StreamRecord::Data { id: train.id, offset, len: len as u32, fin: false };
             let frames = SentFrames::from_buf_and_len([SentFrame::Stream(record); 2], 1);

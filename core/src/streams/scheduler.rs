@@ -253,6 +253,19 @@ mod tests {
     }
 
     #[test]
+    fn who_has_sent_alone_for_long_owes_the_others_nothing() {
+        let (mut slab, mut scheduler) = streams(&[Place::Shared(3)]);
+        assert_eq!(scheduler.turn(&slab[0]), u64::MAX);
+        scheduler.on_sent(&mut slab, 0, 50 * TURN as u64 + 1200);
+        let other = slab.insert(Stream::new(StreamId::from_raw(4)));
+        scheduler.place(&mut slab, other, Some(Place::Shared(3)));
+        assert_eq!(scheduler.turn(&slab[0]), TURN as u64 - 1200);
+        scheduler.on_sent(&mut slab, 0, TURN as u64);
+        assert_eq!(scheduler.front(), Some(other), "its turn is over");
+        assert_eq!(scheduler.turn(&slab[other]), TURN as u64);
+    }
+
+    #[test]
     fn the_most_urgent_goes_first() {
         let (mut slab, mut scheduler) = streams(&[Place::Shared(7), Place::Held, Place::Shared(0)]);
         assert_eq!(scheduler.front(), Some(2));
