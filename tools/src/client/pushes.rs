@@ -27,7 +27,7 @@ pub struct PushLimits {
 impl Default for PushLimits {
     /// 10,000 pushes, 1 GiB, a minute.
     fn default() -> Self {
-        Self { pushes: 10_000, bytes: 1 << 30, time: Duration::from_secs(60) }
+        Self { pushes: 10_000, bytes: 1 << 30, time: Duration::from_mins(1) }
     }
 }
 
