@@ -13,7 +13,7 @@ use bytes::BytesMut;
 use protoquic_core::{PacketReader, PacketSink, ReadBudget, ReadOutcome, ReceivedPacket, Time};
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
 
-use crate::arrival;
+use crate::arrival::{self, Brought};
 
 /// Reads datagrams in batches.
 #[derive(Debug)]
@@ -35,8 +35,8 @@ impl BatchReader {
         Ok(Self { socket, state, local, buffers, resting: VecDeque::new() })
     }
 
-    /// Reads once. How many datagrams it brought; an error if there was none.
-    fn read_once(&mut self, now: Time, sink: &mut dyn PacketSink) -> io::Result<usize> {
+    /// Reads once; an error if there was none.
+    fn read_once(&mut self, now: Time, sink: &mut dyn PacketSink) -> io::Result<Brought> {
         for buffer in &mut self.buffers {
             prepare(buffer, &mut self.resting);
         }
@@ -59,7 +59,7 @@ impl BatchReader {
                 sink.on_packet(ReceivedPacket { path, ecn, received: now, data });
             }
         }
-        Ok(count)
+        Ok(Brought { count, drained: count == 1 })
     }
 }
 
