@@ -252,7 +252,7 @@ impl KeyRing {
         let header_key = match ty {
             PacketType::Initial => initial.map(|keys| &*keys.remote.header),
             PacketType::Handshake => self.handshake.as_ref().map(|keys| &*keys.remote.header),
-            PacketType::OneRtt => self.one_rtt.as_ref().map(KeyPhases::remote_header),
+            PacketType::OneRtt => self.one_rtt.as_mut().map(KeyPhases::remote_header),
             PacketType::ZeroRtt => self.zero_rtt.as_ref().map(|keys| &*keys.header),
         };
         let header_key = header_key.ok_or(OpenError::Drop)?;

@@ -69,6 +69,12 @@ impl PeerConnectionIds {
         self.id(sequence).is_some()
     }
 
+    /// Gives unused memory back.
+    pub(super) fn shrink(&mut self) {
+        self.known.shrink_to_fit();
+        self.retired.shrink_to_fit();
+    }
+
     /// Whether the peer wants no connection IDs in its packets.
     pub(super) fn are_empty(&self) -> bool {
         self.current().is_empty()

@@ -233,3 +233,24 @@ const CERTIFICATE: &str = "3082015530820107a003020102021420e84724050bdc2285ae85c
     0000c1e27a959c04ddaa20b69066058e12f6bf0949806b13680037904bee114802ddb8785c2d603b\
     ee132a62204551f01e0ac48386a2bc3dbda07791eeead3e10d";
 const KEY: &str = "302e020100300506032b657004220420c8383b4a1e24180e0ca18634000d7d40735100b5770e16d0af9293178b3ea84f";
+
+#[test]
+fn after_a_silence_keys_are_made_again_in_every_phase() {
+    let (mut client, mut server) = pair();
+    let mut number = 0;
+    for update in 0..4 {
+        for _ in 0..2 {
+            client.release_memory();
+            server.release_memory();
+            number += 1;
+            let (up, down) = (seal(&mut client, number), seal(&mut server, number));
+            server.release_memory();
+            let opened = (open(&mut server, 0, up).ok(), open(&mut client, 0, down).ok());
+            assert_eq!(opened, (Some(6), Some(6)), "after {update} updates");
+        }
+        client.on_acked(number);
+        // The peer's first packet after the silence may be of the next phase (RFC 9001 §6.2).
+        assert!(client.initiate_update());
+    }
+    assert_eq!((client.updates(), server.updates()), (4, 3));
+}
