@@ -3,12 +3,14 @@
 //! the server swallows. Written on bare `Session` and `Stream`.
 
 mod client;
+mod http3;
 mod loops;
 mod run;
 mod server;
 mod usage;
 
 pub use client::{PerfClient, PerfClientStream, PerfReport, PerfWork};
+pub use http3::{Http3Work, http3_bulk, http3_requests};
 pub use loops::{LoopEnd, LoopWork, PerfLoop, PerfLoops};
 pub use run::{Bulk, Handshakes, Requests, bulk, handshakes, idle, requests};
 pub use server::{PerfServer, PerfServerStream, perf_factory};
