@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use http::{Request, Response, Uri};
 use protoquic::Config;
-use protoquic::crypto::{ClientTls, ServerTrust};
+use protoquic::crypto::ClientTls;
 use protoquic::http::{
     ALPN, ClientExchange, Http3ClientSession, Http3Config, RequestFailure, ResponseHandler,
 };
 use protoquic_tools::endpoint::{ClientEndpoint, ClientOptions, resolve};
+use protoquic_tools::trust::server_trust;
 
 /// Prints the body as it comes.
 struct Print(Rc<Cell<bool>>);
@@ -47,13 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url: Uri = url.parse()?;
     let host = url.host().ok_or("the URL has no host")?.to_owned();
     // A server on one's own machine has a certificate that nobody else vouches for.
-    let trust = if host == "localhost" {
-        ServerTrust::AnyCertificate
-    } else {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add_parsable_certificates(protoquic_tools::certificate::system_roots());
-        ServerTrust::Roots(roots)
-    };
+    let trust = server_trust(host == "localhost", None)?;
     let alpn = vec![ALPN.to_vec()];
     let tls = ClientTls { provider: None, trust, alpn, identity: None, key_log: true };
     let options = ClientOptions {

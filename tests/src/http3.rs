@@ -9,7 +9,7 @@ use protoquic::ServerConfig;
 use protoquic::connection::Config;
 use protoquic::http::{
     ALPN, Backend, Body, ClientExchange, Http3ClientSession, Http3Config, Http3ServerFactory,
-    RequestFailure, RequestId, ResponseHandler,
+    RequestFailure, RequestHandler, RequestId, ResponseHandler, ServerExchange,
 };
 
 use crate::net::Net;
@@ -26,6 +26,32 @@ pub fn factory_with<B: Backend + 'static>(
     http: Http3Config,
 ) -> Http3ServerFactory<Rc<B>> {
     Http3ServerFactory::new(Rc::new(backend), server_config(), http)
+}
+
+/// A backend that answers CONNECT as it is told, and any other request with a word.
+#[derive(Clone, Debug)]
+pub struct Connects<F>(pub F);
+
+impl<F> Backend for Connects<F>
+where
+    F: Fn(Request<()>, &mut ServerExchange<'_>) -> Option<Box<dyn RequestHandler>>,
+{
+    fn on_request(
+        &self,
+        _request: Request<()>,
+        exchange: &mut ServerExchange<'_>,
+    ) -> Option<Box<dyn RequestHandler>> {
+        exchange.respond(Response::new("hello"));
+        None
+    }
+
+    fn on_connect(
+        &self,
+        request: Request<()>,
+        exchange: &mut ServerExchange<'_>,
+    ) -> Option<Box<dyn RequestHandler>> {
+        (self.0)(request, exchange)
+    }
 }
 
 /// The transport and TLS of a server.

@@ -12,6 +12,8 @@ use protoquic::{
     StreamContext, StreamId,
 };
 
+use crate::net::Net;
+
 /// What to do on a stream of one's own.
 #[derive(Clone, Debug)]
 pub struct Script {
@@ -126,6 +128,19 @@ impl RawPeer {
                 }
             }
         }
+    }
+}
+
+impl Net<RawPeer> {
+    /// Has the first client open these streams as well, and gives that a second.
+    pub fn run_scripts(&mut self, scripts: impl IntoIterator<Item = Script>) {
+        let now = self.now;
+        self.clients[0].enter(now, |session, cx| {
+            session.scripts = scripts.into_iter().collect();
+            session.run(cx);
+        });
+        self.kick();
+        self.run_for(Duration::from_secs(1));
     }
 }
 

@@ -37,6 +37,21 @@ struct Scene {
     viewers: Vec<Watching>,
 }
 
+/// All the video, in time, for nobody.
+fn plain_plan() -> ViewerPlan {
+    ViewerPlan {
+        mode: Mode::Stream,
+        deadline: DEADLINE,
+        parity: 0,
+        requests: Vec::new(),
+        recover: false,
+        duration: None,
+        say: Rc::new(|_| {}),
+        show: Box::new(|_, _| true),
+        record: Box::new(|_| {}),
+    }
+}
+
 /// A viewer and what it has seen.
 struct Watching {
     client: Handle<Client<Viewer>>,
@@ -74,18 +89,12 @@ impl Scene {
         let (shown, records) = (Rc::<RefCell<BytesMut>>::default(), Rc::default());
         let (show, record) = (Rc::clone(&shown), Rc::<RefCell<Vec<FrameRecord>>>::clone(&records));
         let mut plan = ViewerPlan {
-            mode: Mode::Stream,
-            deadline: DEADLINE,
-            parity: 0,
-            requests: Vec::new(),
-            recover: false,
-            duration: None,
-            say: Rc::new(|_| {}),
             show: Box::new(move |frame, _| {
                 show.borrow_mut().extend_from_slice(&frame);
                 true
             }),
             record: Box::new(move |frame| record.borrow_mut().push(*frame)),
+            ..plain_plan()
         };
         change(&mut plan);
         let config = Arc::new(viewer_transport());
@@ -404,18 +413,11 @@ fn what_waits_for_a_comparison_of_clocks_is_bounded() {
     let shown = Rc::new(RefCell::new(0));
     let count = Rc::clone(&shown);
     let viewer = Viewer::new(ViewerPlan {
-        mode: Mode::Stream,
-        deadline: DEADLINE,
-        parity: 0,
-        requests: Vec::new(),
-        recover: false,
-        duration: None,
-        say: Rc::new(|_| {}),
         show: Box::new(move |_, _| {
             *count.borrow_mut() += 1;
             true
         }),
-        record: Box::new(|_| {}),
+        ..plain_plan()
     });
     net.connect(Arc::new(viewer_transport()), tls::client(&[ALPN]), viewer, |w| Box::new(w));
     net.run_for(Duration::from_secs(5));

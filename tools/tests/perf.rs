@@ -69,6 +69,18 @@ fn request_loops_count_requests_and_their_latency() {
 }
 
 #[test]
+fn many_connections_work_at_the_same_time() {
+    let server = Server::start();
+    let options = ["--mode", "rps", "--secs", "0.3", "--connections", "50", "--streams", "2"];
+    let json = server.measure(&options);
+    assert!(json.contains("\"connections\":50,") && number(&json, "requests") >= 100.0, "{json}");
+    for mode in ["down", "up"] {
+        let json = server.measure(&["--mode", mode, "--bytes", "20000000", "--connections", "40"]);
+        assert!(json.contains("\"bytes\":20000000,") && number(&json, "gbps") > 0.0, "{json}");
+    }
+}
+
+#[test]
 fn handshakes_are_counted() {
     let server = Server::start();
     let json = server.measure(&["--mode", "hs", "--secs", "0.3", "--connections", "8"]);

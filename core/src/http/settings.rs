@@ -96,13 +96,34 @@ impl Settings {
         Ok(())
     }
 
+    /// What we say of ourselves; `datagrams`: whether we take HTTP Datagrams.
+    fn ours(config: &Http3Config, datagrams: bool) -> Self {
+        let sessions = if datagrams { config.webtransport_sessions.min(VARINT_MAX) } else { 0 };
+        Self {
+            qpack_max_table_capacity: config.qpack_max_table_capacity,
+            qpack_blocked_streams: config.qpack_blocked_streams,
+            max_field_section_size: config.max_field_section_size,
+            enable_connect_protocol: config.enable_connect_protocol,
+            h3_datagram: datagrams,
+            // Peers of draft-02 look for the first, others for the second.
+            enable_webtransport: sessions > 0,
+            webtransport_max_sessions: sessions,
+        }
+    }
+
     /// The payload of a SETTINGS frame that says this.
     pub(super) fn to_payload(self) -> Bytes {
-        let mut payload = BytesMut::with_capacity(32);
+        let mut payload = BytesMut::with_capacity(64);
+        self.put(&mut payload);
+        payload.freeze()
+    }
+
+    /// Appends every setting that is not what holds without it (RFC 9114 §7.2.4.1).
+    fn put(self, payload: &mut BytesMut) {
         let mut put = |id, value: u64, default: u64| {
             if value != default {
-                emit::varint(&mut payload, id);
-                emit::varint(&mut payload, value);
+                emit::varint(payload, id);
+                emit::varint(payload, value);
             }
         };
         put(id::QPACK_MAX_TABLE_CAPACITY, self.qpack_max_table_capacity, 0);
@@ -112,32 +133,15 @@ impl Settings {
         put(id::H3_DATAGRAM, self.h3_datagram.into(), 0);
         put(id::ENABLE_WEBTRANSPORT, self.enable_webtransport.into(), 0);
         put(id::WEBTRANSPORT_MAX_SESSIONS, self.webtransport_max_sessions, 0);
-        payload.freeze()
     }
 
     /// Appends our SETTINGS frame, which says by `datagrams` whether we take HTTP Datagrams.
     pub(super) fn emit(config: &Http3Config, datagrams: bool, out: &mut BytesMut) {
         let mut payload = BytesMut::with_capacity(64);
-        let mut put = |id, value| {
-            emit::varint(&mut payload, id);
-            emit::varint(&mut payload, value);
-        };
-        put(id::QPACK_MAX_TABLE_CAPACITY, config.qpack_max_table_capacity);
-        put(id::MAX_FIELD_SECTION_SIZE, config.max_field_section_size);
-        put(id::QPACK_BLOCKED_STREAMS, config.qpack_blocked_streams);
-        if config.enable_connect_protocol {
-            put(id::ENABLE_CONNECT_PROTOCOL, 1);
-        }
-        if datagrams {
-            put(id::H3_DATAGRAM, 1);
-        }
-        if config.webtransport_sessions > 0 && datagrams {
-            // Peers of draft-02 look for the first, others for the second.
-            put(id::ENABLE_WEBTRANSPORT, 1);
-            put(id::WEBTRANSPORT_MAX_SESSIONS, config.webtransport_sessions.min(VARINT_MAX));
-        }
+        Self::ours(config, datagrams).put(&mut payload);
         if let Some(reserved) = config.reserved(0) {
-            put(reserved, 0);
+            emit::varint(&mut payload, reserved);
+            emit::varint(&mut payload, 0);
         }
         emit::frame(out, frame_type::SETTINGS, &payload);
     }

@@ -447,21 +447,12 @@ pub const MAX_UNSENT: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::{Wake, Waker};
+    use std::task::Waker;
 
     use super::*;
     use crate::connection::tests::unheard;
+    use crate::wait::tests::Counter;
     use crate::wait::{Seat, Turn};
-
-    #[derive(Default)]
-    struct Counter(AtomicUsize);
-
-    impl Wake for Counter {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
 
     /// It would not be found where they look for what has come.
     #[test]
@@ -476,7 +467,7 @@ mod tests {
         for is_left in [true, false] {
             assert_eq!(stream.read(Wait::Never, &mut [0; 5]), Ok(5));
             assert_eq!(look().is_ok(), is_left);
-            assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+            assert_eq!(woken.count(), 1);
         }
         stream.state.with(|state| state.received.extend_from_slice(&[7; 10]));
         assert_eq!(stream.read(Wait::Never, &mut [0; 5]), Ok(5));

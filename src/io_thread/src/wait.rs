@@ -312,13 +312,20 @@ pub fn park(at_most: Option<Duration>) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
+    /// A waker that counts how often it was woken.
     #[derive(Default)]
-    struct Counter(AtomicUsize);
+    pub(crate) struct Counter(AtomicUsize);
+
+    impl Counter {
+        pub(crate) fn count(&self) -> usize {
+            self.0.load(Ordering::SeqCst)
+        }
+    }
 
     impl Wake for Counter {
         fn wake(self: Arc<Self>) {
@@ -333,7 +340,7 @@ mod tests {
         let watched = Watched::new(0);
         let more = |value: &mut i32| (*value > 1).then_some(*value);
         assert!(watched.poll(&waker, &mut seat, News::IN, more).is_pending());
-        let count = || counter.0.load(Ordering::SeqCst);
+        let count = || counter.count();
         watched.report(|_| (News::OUT, ()));
         watched.with(|value| *value = 1);
         assert_eq!(count(), 0);

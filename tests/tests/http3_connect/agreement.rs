@@ -1,14 +1,12 @@
 //! What must be said before HTTP Datagrams may be sent (RFC 9297 §2.1.1), and what waits of those that
 //! come before their request.
 
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use protoquic::ServerConfig;
 use protoquic::connection::{Config, DatagramOptions};
-use protoquic::http::{ALPN, Http3ClientSession, Http3ServerFactory, HttpDatagramError};
+use protoquic::http::{ALPN, Http3ClientSession, HttpDatagramError};
 use protoquic::streams::StreamsConfig;
 use protoquic_tests::http3::{CONTROL, headers};
 use protoquic_tests::net::{Link, Net};
@@ -17,17 +15,15 @@ use protoquic_tests::{datagrams, tls};
 
 use crate::client::Talk;
 use crate::raw::{against_raw_server, open, request_stream, websocket};
-use crate::server::{Manner, Tunnels, server};
+use crate::server::{Manner, server, server_on};
 use crate::{extended, on, transport};
 
 #[test]
 fn datagrams_are_offered_where_the_transport_takes_them() {
     // RFC 9297 §2.1.1: who says so is sent some, and the transport ends a connection for those.
     for (config, expected) in [(transport(), true), (Arc::default(), false)] {
-        let tls = tls::server(&[ALPN]);
-        let server = ServerConfig { transport: config, tls };
-        let backend = Rc::new(Tunnels { manner: Manner::Echo, log: Rc::default() });
-        let mut net = Net::new(5, Link::default(), Http3ServerFactory::new(backend, server, on()));
+        let (factory, _) = server_on(config, Manner::Echo, on());
+        let mut net = Net::new(5, Link::default(), factory);
         let session = Http3ClientSession::new(on());
         net.connect(transport(), tls::client(&[ALPN]), session, |writer| Box::new(writer));
         net.run_for(Duration::from_secs(1));

@@ -47,13 +47,7 @@ pub(crate) fn against_tunnel(
     net.kick();
     net.run_for(Duration::from_secs(1));
     if is_early {
-        let now = net.now;
-        net.clients[0].enter(now, |session, cx| {
-            session.scripts = scripts.into();
-            session.run(cx);
-        });
-        net.kick();
-        net.run_for(Duration::from_secs(1));
+        net.run_scripts(scripts);
     }
     (seen, log)
 }

@@ -3,14 +3,17 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use protoquic::ServerConfig;
+use protoquic::connection::Config;
 use protoquic::http::{
     ALPN, Backend, Capsule, CapsuleReader, ExchangeError, Http3Code as Code, Http3Config,
     Http3ServerFactory, HttpDatagramError, Protocol, RequestHandler, ServerExchange,
 };
+use protoquic_tests::http3::Connects;
 use protoquic_tests::tls;
 
 use crate::transport;
@@ -41,26 +44,17 @@ pub(crate) struct Log {
     pub(crate) late_datagram: Option<Result<(), HttpDatagramError>>,
 }
 
-pub(crate) struct Tunnels {
-    pub(crate) manner: Manner,
-    pub(crate) log: Rc<RefCell<Log>>,
+struct Tunnels {
+    manner: Manner,
+    log: Rc<RefCell<Log>>,
 }
 
-impl Backend for Tunnels {
-    fn on_request(
+impl Tunnels {
+    fn open(
         &self,
-        _request: Request<()>,
+        request: &Request<()>,
         exchange: &mut ServerExchange<'_>,
-    ) -> Option<Box<dyn RequestHandler>> {
-        exchange.respond(Response::new("hello"));
-        None
-    }
-
-    fn on_connect(
-        &self,
-        request: Request<()>,
-        exchange: &mut ServerExchange<'_>,
-    ) -> Option<Box<dyn RequestHandler>> {
+    ) -> Box<dyn RequestHandler> {
         let protocol = request.extensions().get::<Protocol>().map(ToString::to_string);
         let target = format!("{} {}", protocol.unwrap_or_default(), request.uri());
         self.log.borrow_mut().targets.push(target);
@@ -82,7 +76,7 @@ impl Backend for Tunnels {
         }
         let reader = CapsuleReader::new(&[Capsule::DATAGRAM], 1000);
         let log = Rc::clone(&self.log);
-        Some(Box::new(Tunnel { manner: self.manner, log, held: VecDeque::new(), reader }))
+        Box::new(Tunnel { manner: self.manner, log, held: VecDeque::new(), reader })
     }
 }
 
@@ -138,9 +132,20 @@ impl RequestHandler for Tunnel {
 pub(crate) fn server(
     manner: Manner,
     http: Http3Config,
-) -> (Http3ServerFactory<Rc<Tunnels>>, Rc<RefCell<Log>>) {
+) -> (Http3ServerFactory<impl Backend + Clone>, Rc<RefCell<Log>>) {
+    server_on(transport(), manner, http)
+}
+
+pub(crate) fn server_on(
+    transport: Arc<Config>,
+    manner: Manner,
+    http: Http3Config,
+) -> (Http3ServerFactory<impl Backend + Clone>, Rc<RefCell<Log>>) {
     let log = Rc::default();
-    let backend = Rc::new(Tunnels { manner, log: Rc::clone(&log) });
-    let config = ServerConfig { transport: transport(), tls: tls::server(&[ALPN]) };
+    let tunnels = Rc::new(Tunnels { manner, log: Rc::clone(&log) });
+    let backend = Connects(move |request: Request<()>, exchange: &mut ServerExchange<'_>| {
+        Some(tunnels.open(&request, exchange))
+    });
+    let config = ServerConfig { transport, tls: tls::server(&[ALPN]) };
     (Http3ServerFactory::new(backend, config, http), log)
 }

@@ -24,6 +24,7 @@ use protoquic::http::{
     RequestHandler, RequestId, ServerExchange,
 };
 use protoquic::{Direction, ServerConfig, StreamId};
+use protoquic_tests::http3::Connects;
 use protoquic_tests::net::{Link, Net};
 use protoquic_tests::{datagrams, tls};
 
@@ -169,19 +170,10 @@ struct Sessions {
     origins: RefCell<Vec<String>>,
 }
 
-impl Backend for Sessions {
-    fn on_request(
+impl Sessions {
+    fn open(
         &self,
-        _request: Request<()>,
-        exchange: &mut ServerExchange<'_>,
-    ) -> Option<Box<dyn RequestHandler>> {
-        exchange.respond(Response::new("hello"));
-        None
-    }
-
-    fn on_connect(
-        &self,
-        request: Request<()>,
+        request: &Request<()>,
         exchange: &mut ServerExchange<'_>,
     ) -> Option<Box<dyn RequestHandler>> {
         assert_eq!(request.extensions().get::<Protocol>().unwrap().as_str(), "webtransport");
@@ -210,10 +202,14 @@ fn transport() -> Config {
     datagrams::config()
 }
 
-fn server(http: Http3Config) -> (Http3ServerFactory<Rc<Sessions>>, Rc<Sessions>) {
-    let backend = Rc::new(Sessions::default());
+fn server(http: Http3Config) -> (Http3ServerFactory<impl Backend + Clone>, Rc<Sessions>) {
+    let sessions = Rc::new(Sessions::default());
+    let opened = Rc::clone(&sessions);
+    let backend = Connects(move |request: Request<()>, exchange: &mut ServerExchange<'_>| {
+        opened.open(&request, exchange)
+    });
     let config = ServerConfig { transport: Arc::new(transport()), tls: tls::server(&[ALPN]) };
-    (Http3ServerFactory::new(Rc::clone(&backend), config, http), backend)
+    (Http3ServerFactory::new(backend, config, http), sessions)
 }
 
 /// Our client at our server.

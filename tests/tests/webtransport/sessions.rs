@@ -154,14 +154,7 @@ fn streams_of_a_session_go_on_after_a_goaway() {
     net.server.stop_accepting_new_connections(now);
     net.kick();
     net.run_for(Duration::from_secs(1));
-    let late = [in_session(Direction::Bidirectional, 0, b"late"), bidi(headers(&GET))];
-    let now = net.now;
-    net.clients[0].enter(now, |session, cx| {
-        session.scripts = late.into();
-        session.run(cx);
-    });
-    net.kick();
-    net.run_for(Duration::from_secs(1));
+    net.run_scripts([in_session(Direction::Bidirectional, 0, b"late"), bidi(headers(&GET))]);
     let seen = seen.borrow();
     assert_eq!(seen.data[&request(1)], b"late");
     assert_eq!(seen.resets.get(&request(2)), Some(&Http3Code::REQUEST_REJECTED.0));

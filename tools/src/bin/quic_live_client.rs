@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use protoquic::Config;
-use protoquic::crypto::{ClientTls, ServerTrust};
+use protoquic::crypto::ClientTls;
 use protoquic_tools::endpoint::{ClientOptions, resolve};
 use protoquic_tools::known_certificate::trust_known;
 use protoquic_tools::live::{
@@ -270,7 +270,7 @@ fn chart(arguments: &Arguments) -> Chart {
 /// What every connection of this run has in common.
 fn options(arguments: &Arguments) -> Result<ClientOptions, String> {
     let any = arguments.disable_certificate_verification || arguments.cert.is_some();
-    let trust = if any { ServerTrust::AnyCertificate } else { trust::server_trust(false, None)? };
+    let trust = trust::server_trust(any, None)?;
     let alpn = vec![ALPN.to_vec()];
     let tls = ClientTls { provider: None, trust, alpn, identity: None, key_log: true };
     let mut tls = tls.build().map_err(|error| format!("TLS cannot be set up: {error}"))?;

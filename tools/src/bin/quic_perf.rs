@@ -64,18 +64,21 @@ struct ClientArguments {
     /// handshakes per second (hs), or many connections that idle after one request each.
     #[arg(long, value_enum, default_value = "down")]
     mode: Mode,
-    /// Bytes in all, divided among the streams (down, up; default 1000000000), or of each answer
-    /// (rps, idle; default 100).
+    /// Bytes in all, divided among the connections and their streams (down, up; default
+    /// 1000000000), or of each answer (rps, idle; default 100).
     #[arg(long)]
     bytes: Option<u64>,
-    /// How many streams (down, up) or request loops (rps) at once, up to the server's limit.
+    /// How many streams (down, up) or request loops (rps) at once on each connection, up to the
+    /// server's limit.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     streams: u64,
     /// How long to go on, in seconds (rps, hs), or to keep the connections once all are there
     /// (idle).
     #[arg(long, default_value_t = 5.0)]
     secs: f64,
-    /// How many connections at once (hs; default 16), or in all (idle; default 1000).
+    /// How many connections at once (hs; default 16), or in all (idle; default 1000; down, up,
+    /// rps: default 1). Of several all are made first, which a line on standard error says, and
+    /// then begin together; they share one socket.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     connections: Option<u32>,
     /// Resume sessions (hs): each handshake takes a ticket that one before it was given.
@@ -218,30 +221,41 @@ fn print_counters(stats: &ConnectionStats) {
     );
 }
 
+/// A line for who wants to measure the server from here on.
+fn say_ready(connections: u32, took: Duration) {
+    eprintln!("{connections} connection(s) ready in {:.3} s", took.as_secs_f64());
+}
+
 fn bulk(options: ClientOptions, arguments: &ClientArguments) -> Result<(), String> {
     let (streams, bytes) = (arguments.streams, arguments.bytes.unwrap_or(1_000_000_000));
     let is_down = arguments.mode == Mode::Down;
-    let share = bytes.div_ceil(streams);
+    let connections = arguments.connections.unwrap_or(1);
+    let share = bytes.div_ceil(streams * u64::from(connections));
     let (down, up) = if is_down { (share, 0) } else { (0, share) };
-    let perf::Bulk { report, stats } = match http3(arguments, None) {
-        Some(work) => perf::http3_bulk(options, work)?,
-        None => perf::bulk(options, PerfWork { down, up, streams })?,
-    };
-    let (bytes, mode) = if is_down { (report.received, "down") } else { (report.sent, "up") };
-    let seconds = report.transfer.as_secs_f64();
+    let work = PerfWork { down, up, streams, held: false };
+    let perf::ManyBulk { received, sent, setup, transfer, stats } =
+        match (http3(arguments, None), arguments.connections) {
+            (Some(work), _) => perf::http3_bulk(options, work)?.into(),
+            (None, None) => perf::bulk(options, work)?.into(),
+            (None, Some(many)) => {
+                perf::bulk_on_many(&options, many as usize, work, |took| say_ready(many, took))?
+            }
+        };
+    let (bytes, mode) = if is_down { (received, "down") } else { (sent, "up") };
+    let seconds = transfer.as_secs_f64();
     let gbps = bytes as f64 * 8.0 / seconds / 1e9;
-    let setup_ms = report.setup.as_secs_f64() * 1e3;
+    let setup_ms = setup.as_secs_f64() * 1e3;
     if arguments.json {
         println!(
-            "{{\"mode\":\"{mode}\",\"streams\":{streams},\"bytes\":{bytes},\
-             \"seconds\":{seconds:.6},\"gbps\":{gbps:.3},\"setup_ms\":{setup_ms:.3},{},{}}}",
+            "{{\"mode\":\"{mode}\",\"connections\":{connections},\"streams\":{streams},\
+             \"bytes\":{bytes},\"seconds\":{seconds:.6},\"gbps\":{gbps:.3},\"setup_ms\":{setup_ms:.3},{},{}}}",
             counters(&stats),
             cost()
         );
     } else {
         println!(
-            "{bytes} bytes {mode} on {streams} stream(s) in {seconds:.3} s: {gbps:.3} Gbit/s \
-             (handshake {setup_ms:.1} ms)"
+            "{bytes} bytes {mode} on {connections} connection(s) with {streams} stream(s) in \
+             {seconds:.3} s: {gbps:.3} Gbit/s (set up in {setup_ms:.1} ms)"
         );
         print_counters(&stats);
     }
@@ -254,27 +268,32 @@ fn requests(
     time: Duration,
 ) -> Result<(), String> {
     let bytes = arguments.bytes.unwrap_or(100);
-    let done = match http3(arguments, Some(time)) {
-        Some(work) => perf::http3_requests(options, work)?,
-        None => perf::requests(options, arguments.streams, bytes, time)?,
+    let (streams, connections) = (arguments.streams, arguments.connections.unwrap_or(1));
+    let done = match (http3(arguments, Some(time)), arguments.connections) {
+        (Some(work), _) => perf::http3_requests(options, work)?,
+        (None, None) => perf::requests(options, streams, bytes, time)?,
+        (None, Some(many)) => {
+            let on_ready = |took| say_ready(many, took);
+            perf::requests_on_many(&options, many as usize, streams, bytes, time, on_ready)?
+        }
     };
     let (count, seconds) = (done.count, done.elapsed.as_secs_f64());
     let per_second = count as f64 / seconds;
     let [median, p99] = [done.median, done.p99].map(|latency| latency.as_micros());
-    let (streams, setup_ms) = (arguments.streams, done.setup.as_secs_f64() * 1e3);
+    let setup_ms = done.setup.as_secs_f64() * 1e3;
     if arguments.json {
         println!(
-            "{{\"mode\":\"rps\",\"streams\":{streams},\"bytes\":{bytes},\"requests\":{count},\
-             \"seconds\":{seconds:.6},\"rps\":{per_second:.1},\"median_us\":{median},\
+            "{{\"mode\":\"rps\",\"connections\":{connections},\"streams\":{streams},\
+             \"bytes\":{bytes},\"requests\":{count},\"seconds\":{seconds:.6},\"rps\":{per_second:.1},\"median_us\":{median},\
              \"p99_us\":{p99},\"setup_ms\":{setup_ms:.3},{},{}}}",
             counters(&done.stats),
             cost()
         );
     } else {
         println!(
-            "{count} requests for {bytes} bytes, {streams} at a time, in {seconds:.3} s: \
-             {per_second:.0}/s, half of them within {median} us, 99 % within {p99} us \
-             (handshake {setup_ms:.1} ms)"
+            "{count} requests for {bytes} bytes, {streams} at a time on {connections} \
+             connection(s), in {seconds:.3} s: {per_second:.0}/s, half of them within {median} \
+             us, 99 % within {p99} us (set up in {setup_ms:.1} ms)"
         );
         print_counters(&done.stats);
     }

@@ -7,20 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Uri};
-use protoquic::crypto::{ClientTls, ServerTrust, ring_provider};
+use protoquic::crypto::{ClientTls, ring_provider};
 use protoquic::wire::Version;
 use protoquic::{ApplicationError, Config, MemorySessionCache, SessionCache};
 use protoquic_qlog::QlogDirectory;
-use rustls::{CipherSuite, RootCertStore};
+use rustls::CipherSuite;
 use rustls_pki_types::ServerName;
 
 use super::downloads::{Download, Downloads};
 use super::environment::Protocol;
 use super::hq_client::HqClient;
 use super::test_case::ClientCase;
-use crate::certificate;
 use crate::client::{Destination, FetchOptions, RequestBody, fetch_all};
 use crate::endpoint::{ClientEndpoint, ClientOptions, resolve};
+use crate::trust::server_trust;
 
 /// What the client is to do.
 #[derive(Clone, Debug)]
@@ -168,14 +168,7 @@ impl<'a> Client<'a> {
 }
 
 fn client_tls(plan: &ClientPlan) -> Result<rustls::ClientConfig, String> {
-    let trust = match &plan.ca_file {
-        None => ServerTrust::AnyCertificate,
-        Some(path) => {
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(certificate::load_certificates(path)?);
-            ServerTrust::Roots(roots)
-        }
-    };
+    let trust = server_trust(plan.ca_file.is_none(), plan.ca_file.as_deref())?;
     let mut provider = ring_provider();
     if plan.case == ClientCase::ChaCha20 {
         let only = CipherSuite::TLS13_CHACHA20_POLY1305_SHA256;

@@ -20,6 +20,8 @@ pub struct PerfWork {
     pub up: u64,
     /// How many streams at once.
     pub streams: u64,
+    /// Whether it waits for [`PerfClient::begin`], so that many connections begin together.
+    pub held: bool,
 }
 
 /// What a run came to.
@@ -40,7 +42,8 @@ pub struct PerfReport {
 pub struct PerfClient {
     work: PerfWork,
     started: Time,
-    connected: Option<Time>,
+    begun: Option<Time>,
+    connected: bool,
     done: u64,
     report: PerfReport,
     finished: bool,
@@ -62,7 +65,8 @@ impl PerfClient {
         Self {
             work,
             started: now,
-            connected: None,
+            begun: None,
+            connected: false,
             done: 0,
             report: PerfReport::default(),
             finished: false,
@@ -78,10 +82,34 @@ impl PerfClient {
         }
     }
 
+    /// Whether the handshake is complete.
+    pub fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// Opens the streams, on a connection that is established.
+    pub fn begin(&mut self, cx: &mut SessionContext<'_, Self>) {
+        self.begun = Some(cx.now());
+        for _ in 0..self.work.streams {
+            let request = Bytes::copy_from_slice(&self.work.down.to_be_bytes());
+            let stream = PerfClientStream {
+                request: Some(request),
+                up: self.work.up,
+                finished: false,
+                received: 0,
+            };
+            if let Err(error) = cx.open_stream(Direction::Bidirectional, |_| stream) {
+                let open = cx.streams().len();
+                self.failure = Some(format!("stream {} cannot be opened: {error}", open + 1));
+                return cx.close(ApplicationError(1), "too few streams");
+            }
+        }
+    }
+
     fn on_stream_done(&mut self, cx: &mut SessionContext<'_, Self>) {
         self.done += 1;
         if self.done == self.work.streams {
-            let since = self.connected.unwrap_or(self.started);
+            let since = self.begun.unwrap_or(self.started);
             self.report.transfer = cx.now() - since;
             self.finished = true;
             cx.close(ApplicationError(0), "done");
@@ -101,21 +129,10 @@ impl Session for PerfClient {
     }
 
     fn on_handshake_complete(&mut self, cx: &mut SessionContext<'_, Self>) {
-        self.connected = Some(cx.now());
+        self.connected = true;
         self.report.setup = cx.now() - self.started;
-        for _ in 0..self.work.streams {
-            let request = Bytes::copy_from_slice(&self.work.down.to_be_bytes());
-            let stream = PerfClientStream {
-                request: Some(request),
-                up: self.work.up,
-                finished: false,
-                received: 0,
-            };
-            if let Err(error) = cx.open_stream(Direction::Bidirectional, |_| stream) {
-                let open = cx.streams().len();
-                self.failure = Some(format!("stream {} cannot be opened: {error}", open + 1));
-                return cx.close(ApplicationError(1), "too few streams");
-            }
+        if !self.work.held {
+            self.begin(cx);
         }
     }
 

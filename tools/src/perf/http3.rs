@@ -5,7 +5,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use http::{Request, Response, Uri};
 use protoquic::http::{
     ClientExchange, Http3ClientSession, Http3Config, RequestFailure, ResponseHandler,
@@ -13,7 +12,8 @@ use protoquic::http::{
 use protoquic::{ApplicationError, Time};
 
 use super::client::PerfReport;
-use super::run::{Bulk, Requests};
+use super::loops::{Latency, new_latency};
+use super::run::{Bulk, Requests, quantile};
 use crate::ending::ended_early;
 use crate::endpoint::{ClientEndpoint, ClientOptions};
 
@@ -49,13 +49,13 @@ pub fn http3_requests(options: ClientOptions, work: Http3Work) -> Result<Request
     let (mut client, board) = fetch(options, work)?;
     let stats = close(&mut client)?;
     let board = board.borrow();
-    let within = |part| Duration::from_micros(board.latency.value_at_quantile(part));
+    let (median, p99) = (quantile(&board.latency, 0.5), quantile(&board.latency, 0.99));
     Ok(Requests {
-        count: board.latency.len(),
+        count: board.asked,
         elapsed: board.last - board.begun,
         setup: board.begun - board.started,
-        median: within(0.5),
-        p99: within(0.99),
+        median,
+        p99,
         stats,
     })
 }
@@ -75,7 +75,7 @@ fn fetch(options: ClientOptions, work: Http3Work) -> Result<(Client, Rc<RefCell<
     while !client.host().host().connection().is_established() {
         turn(&mut client)?;
     }
-    let board = Rc::new(RefCell::new(Board::new(started, client.now(), work)?));
+    let board = Rc::new(RefCell::new(Board::new(started, client.now(), work)));
     loop {
         let wanted = board.borrow_mut().take_wanted(client.now());
         if wanted > 0 {
@@ -138,15 +138,13 @@ struct Board {
     active: u64,
     asked: u64,
     received: u64,
-    latency: Histogram<u32>,
+    latency: Latency,
     failure: Option<String>,
 }
 
 impl Board {
-    fn new(started: Time, begun: Time, work: Http3Work) -> Result<Self, String> {
-        let latency = Histogram::new_with_bounds(1, MAX_MICROSECONDS, 3);
-        let latency = latency.map_err(|error| error.to_string())?;
-        Ok(Self {
+    fn new(started: Time, begun: Time, work: Http3Work) -> Self {
+        Self {
             work,
             started,
             begun,
@@ -154,9 +152,9 @@ impl Board {
             active: 0,
             asked: 0,
             received: 0,
-            latency,
+            latency: new_latency(),
             failure: None,
-        })
+        }
     }
 
     /// How many requests are to be made now; they count as made.
@@ -208,13 +206,11 @@ impl ResponseHandler for Download {
         board.active -= 1;
         board.last = now;
         board.received += self.received;
-        board.latency.saturating_record((now - self.begun).as_micros() as u64);
+        let mut latency = board.latency.borrow_mut();
+        latency.saturating_record((now - self.begun).as_micros() as u64);
     }
 
     fn on_failed(&mut self, failure: &RequestFailure) {
         self.fail(failure.to_string());
     }
 }
-
-/// The longest latency that is told from longer ones: a minute.
-const MAX_MICROSECONDS: u64 = 60_000_000;

@@ -1,6 +1,8 @@
 //! Request loops: each asks, waits for its answer, and asks again. Measures requests and their
 //! latency; asked to stay, it leaves an idle connection behind.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,7 +23,12 @@ pub struct LoopWork {
     pub response: u64,
     /// When they end.
     pub end: LoopEnd,
+    /// Whether they wait for [`PerfLoops::begin`], so that many connections begin together.
+    pub held: bool,
 }
+
+/// How long requests took, in microseconds; many connections may share one.
+pub type Latency = Rc<RefCell<Histogram<u32>>>;
 
 /// When loops end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +46,11 @@ pub struct PerfLoops {
     started: Time,
     /// When the handshake was complete.
     connected: Option<Time>,
+    /// When the first request was made.
+    begun: Option<Time>,
     active: u64,
     requests: u64,
-    latency: Option<Histogram<u32>>,
+    latency: Option<Latency>,
     /// From the first request to the last answer.
     elapsed: Duration,
     failure: Option<String>,
@@ -58,21 +67,24 @@ pub struct PerfLoop {
 impl PerfLoops {
     /// Loops on a connection that is begun now.
     pub fn new(now: Time, work: LoopWork) -> Self {
-        // Without memory for what is not measured: of idle connections there are many.
-        let measured = matches!(work.end, LoopEnd::After(_)) && work.loops > 0;
-        let latency = measured.then(|| {
-            Histogram::new_with_bounds(1, MAX_MICROSECONDS, 3).expect("the bounds are in range")
-        });
         Self {
             work,
             started: now,
             connected: None,
+            begun: None,
             active: 0,
             requests: 0,
-            latency,
+            latency: None,
             elapsed: Duration::ZERO,
             failure: None,
         }
+    }
+
+    /// Measures latencies too.
+    #[must_use]
+    pub fn measuring(mut self, latency: &Latency) -> Self {
+        self.latency = Some(Rc::clone(latency));
+        self
     }
 
     /// How long the handshake took, once it is complete.
@@ -85,9 +97,12 @@ impl PerfLoops {
         self.requests
     }
 
-    /// How long requests took, in microseconds; where that is measured.
-    pub fn latency(&self) -> Option<&Histogram<u32>> {
-        self.latency.as_ref()
+    /// Makes the first requests, on a connection that is established.
+    pub fn begin(&mut self, cx: &mut SessionContext<'_, Self>) {
+        self.begun = Some(cx.now());
+        for _ in 0..self.work.loops {
+            self.ask(cx);
+        }
     }
 
     /// From the first request to the last answer.
@@ -120,9 +135,9 @@ impl PerfLoops {
     fn on_answer(&mut self, begun: Time, cx: &mut SessionContext<'_, Self>) {
         self.active -= 1;
         self.requests += 1;
-        let since = self.connected.unwrap_or(self.started);
-        self.elapsed = cx.now() - since;
-        if let Some(latency) = &mut self.latency {
+        self.elapsed = cx.now() - self.begun.unwrap_or(self.started);
+        if let Some(latency) = &self.latency {
+            let mut latency = latency.borrow_mut();
             latency.saturating_record((cx.now() - begun).as_micros() as u64);
         }
         match self.work.end {
@@ -146,8 +161,8 @@ impl Session for PerfLoops {
 
     fn on_handshake_complete(&mut self, cx: &mut SessionContext<'_, Self>) {
         self.connected = Some(cx.now());
-        for _ in 0..self.work.loops {
-            self.ask(cx);
+        if !self.work.held {
+            self.begin(cx);
         }
     }
 
@@ -185,6 +200,12 @@ impl Stream<PerfLoops> for PerfLoop {
             let _ = cx.finish();
         }
     }
+}
+
+/// Of requests that take up to a minute, to a thousandth.
+pub fn new_latency() -> Latency {
+    let histogram = Histogram::new_with_bounds(1, MAX_MICROSECONDS, 3);
+    Rc::new(RefCell::new(histogram.expect("the bounds are in range")))
 }
 
 /// The longest latency that is told from longer ones: a minute.

@@ -3,15 +3,18 @@
 //! the server swallows. Written on bare `Session` and `Stream`.
 
 mod client;
+mod crowd;
 mod http3;
 mod loops;
+mod many;
 mod run;
 mod server;
 mod usage;
 
 pub use client::{PerfClient, PerfClientStream, PerfReport, PerfWork};
 pub use http3::{Http3Work, http3_bulk, http3_requests};
-pub use loops::{LoopEnd, LoopWork, PerfLoop, PerfLoops};
+pub use loops::{Latency, LoopEnd, LoopWork, PerfLoop, PerfLoops, new_latency};
+pub use many::{ManyBulk, bulk_on_many, requests_on_many};
 pub use run::{Bulk, Handshakes, Requests, bulk, handshakes, idle, requests};
 pub use server::{PerfServer, PerfServerStream, perf_factory};
 pub use usage::Usage;

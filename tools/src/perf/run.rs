@@ -1,17 +1,16 @@
 //! One measurement from its beginning to its result: connections, their sessions and the event loop
 //! that drives them. What a mode measures is in the session's file; how it is printed, in `report`.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use protoquic::dispatcher::{ClientPool, Ended};
-use protoquic::readers::EventLoop;
-use protoquic::{CloseReason, ConnectionStats, Session, SessionHost, Time};
+use protoquic::dispatcher::Ended;
+use protoquic::{CloseReason, ConnectionStats};
 
 use super::client::{PerfClient, PerfReport, PerfWork};
-use super::loops::{LoopEnd, LoopWork, PerfLoops};
+use super::crowd::{AT_A_TIME, Crowd};
+use super::loops::{Latency, LoopEnd, LoopWork, PerfLoops, new_latency};
 use crate::ending::one_ended_early;
-use crate::endpoint::{self, ClientEndpoint, ClientOptions};
+use crate::endpoint::{ClientEndpoint, ClientOptions};
 
 /// What a bulk transfer came to.
 #[derive(Debug)]
@@ -60,8 +59,10 @@ pub fn requests(
     response: u64,
     time: Duration,
 ) -> Result<Requests, String> {
-    let work = LoopWork { loops, response, end: LoopEnd::After(time) };
-    let mut client = ClientEndpoint::connect(options, |now| PerfLoops::new(now, work))?;
+    let work = LoopWork { loops, response, end: LoopEnd::After(time), held: false };
+    let latency = new_latency();
+    let make = |now| PerfLoops::new(now, work).measuring(&latency);
+    let mut client = ClientEndpoint::connect(options, make)?;
     while client.close_reason().is_none() {
         client.run_once(Some(Duration::from_secs(1)))?;
     }
@@ -70,18 +71,19 @@ pub fn requests(
     if let Some(failure) = session.failure() {
         return Err(failure.to_owned());
     }
-    let latency = |quantile| {
-        let micros = session.latency().map_or(0, |l| l.value_at_quantile(quantile));
-        Duration::from_micros(micros)
-    };
     Ok(Requests {
         count: session.requests(),
         elapsed: session.elapsed(),
         setup: session.setup().unwrap_or_default(),
-        median: latency(0.5),
-        p99: latency(0.99),
+        median: quantile(&latency, 0.5),
+        p99: quantile(&latency, 0.99),
         stats,
     })
+}
+
+/// The latency that so many of one request stay below.
+pub(super) fn quantile(latency: &Latency, part: f64) -> Duration {
+    Duration::from_micros(latency.borrow().value_at_quantile(part))
 }
 
 /// What handshakes came to.
@@ -101,7 +103,7 @@ pub fn handshakes(
     parallel: usize,
     time: Duration,
 ) -> Result<Handshakes, String> {
-    let work = LoopWork { loops: 0, response: 0, end: LoopEnd::Stay };
+    let work = LoopWork { loops: 0, response: 0, end: LoopEnd::Stay, held: false };
     let mut crowd: Crowd<'_, PerfLoops> = Crowd::open(options)?;
     let begin = crowd.event_loop.now();
     let (mut count, mut resumed) = (0, 0);
@@ -135,7 +137,7 @@ pub fn idle(
     time: Duration,
     mut on_ready: impl FnMut(Duration),
 ) -> Result<(), String> {
-    let work = LoopWork { loops: 1, response, end: LoopEnd::Stay };
+    let work = LoopWork { loops: 1, response, end: LoopEnd::Stay, held: false };
     let mut crowd: Crowd<'_, PerfLoops> = Crowd::open(options)?;
     let begin = crowd.event_loop.now();
     let mut ready = None;
@@ -162,36 +164,3 @@ pub fn idle(
         }
     }
 }
-
-/// A pool with its event loop.
-struct Crowd<'a, S: Session> {
-    options: &'a ClientOptions,
-    event_loop: EventLoop,
-    pool: ClientPool<S>,
-    local: SocketAddr,
-}
-
-impl<'a, S: Session> Crowd<'a, S> {
-    fn open(options: &'a ClientOptions) -> Result<Self, String> {
-        let from = protoquic::readers::connectable_from(options.address);
-        let (event_loop, writer, local) = endpoint::open(from)?;
-        let pool = ClientPool::new(writer, options.config.client_connection_id_length);
-        Ok(Self { options, event_loop, pool, local })
-    }
-
-    fn connect(&mut self, make: impl FnOnce(Time) -> S) -> Result<(), String> {
-        let now = self.event_loop.now();
-        let connection = self.options.connection(now, self.local)?;
-        self.pool.add(SessionHost::new(connection, make(now)));
-        Ok(())
-    }
-
-    fn turn(&mut self) -> Result<(), String> {
-        let wait = Some(Duration::from_millis(100));
-        let turned = self.event_loop.run_once(&mut self.pool, wait);
-        turned.map_err(|error| format!("the socket failed: {error}"))
-    }
-}
-
-/// How many connections of an idle crowd are being made at the same time.
-const AT_A_TIME: usize = 64;
