@@ -35,7 +35,8 @@ pub const STREAMS: u32 = 10_000;
 /// The application protocol of HTTP/3.
 pub const HTTP3_ALPN: &[u8] = b"h3";
 
-/// What the kernel may hold for a socket, each way, in bytes.
+/// What the kernel may hold for a socket, each way, in bytes. Stacks that open their own sockets keep
+/// the system's default: more makes them slower.
 pub const SOCKET_BUFFER: usize = 4 << 20;
 
 /// Bytes of one write.

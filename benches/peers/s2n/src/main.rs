@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use protoquic_perf_kit::{
-    CONNECTION_WINDOW, Client, MAX_UDP_PAYLOAD, Program, Result, SOCKET_BUFFER, STREAM_WINDOW,
-    STREAMS, Server, Stack, client_tls, is_whole, measure, pieces, server_tls,
+    CONNECTION_WINDOW, Client, MAX_UDP_PAYLOAD, Program, Result, STREAM_WINDOW, STREAMS, Server,
+    Stack, client_tls, is_whole, measure, pieces, server_tls,
 };
 use s2n_quic::client::Connect;
 use s2n_quic::connection::Handle;
@@ -42,10 +42,7 @@ fn limits() -> Result<Limits> {
 }
 
 fn socket(address: SocketAddr) -> Result<io::Default> {
-    let io = io::Default::builder()
-        .with_receive_address(address)?
-        .with_recv_buffer_size(SOCKET_BUFFER)?
-        .with_send_buffer_size(SOCKET_BUFFER)?;
+    let io = io::Default::builder().with_receive_address(address)?;
     Ok(io.with_initial_mtu(MTU)?.with_max_mtu(MTU)?.build()?)
 }
 

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use protoquic_peers::transport;
 use protoquic_perf_kit::{
-    Client, MAX_UDP_PAYLOAD, Program, Result, Server, Stack, bind, client_tls, is_whole, measure,
-    pieces, server_tls,
+    Client, MAX_UDP_PAYLOAD, Program, Result, Server, Stack, client_tls, is_whole, measure, pieces,
+    server_tls,
 };
+use quinn::Endpoint;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{Endpoint, EndpointConfig, TokioRuntime};
 
 /// Chunks taken from a stream by one read.
 const CHUNKS_PER_READ: usize = 64;
@@ -48,16 +48,11 @@ fn settings(congestion_control: &str) -> Result<Arc<quinn::TransportConfig>> {
     Ok(Arc::new(transport))
 }
 
-fn endpoint(address: SocketAddr, server: Option<quinn::ServerConfig>) -> Result<Endpoint> {
-    let (config, runtime) = (EndpointConfig::default(), Arc::new(TokioRuntime));
-    Ok(Endpoint::new(config, server, bind(address)?, runtime)?)
-}
-
 async fn serve(server: Server) -> Result<()> {
     let tls = QuicServerConfig::try_from(server_tls(&server)?)?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
     config.transport_config(settings(&server.congestion_control)?);
-    let endpoint = endpoint(server.listen, Some(config))?;
+    let endpoint = Endpoint::server(config, server.listen)?;
     println!("listening on {}", endpoint.local_addr()?);
     let folder = server.http3.map(Arc::from);
     while let Some(incoming) = endpoint.accept().await {
@@ -88,7 +83,7 @@ async fn respond(mut send: quinn::SendStream, mut receive: quinn::RecvStream) ->
 }
 
 async fn ask(client: Client) -> Result<()> {
-    let mut endpoint = endpoint(client.local(), None)?;
+    let mut endpoint = Endpoint::client(client.local())?;
     let tls = QuicClientConfig::try_from(client_tls(&client)?)?;
     let mut config = quinn::ClientConfig::new(Arc::new(tls));
     config.transport_config(settings(&client.congestion_control)?);
