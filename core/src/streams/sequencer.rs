@@ -73,9 +73,13 @@ impl Sequencer {
         if offset > self.contiguous {
             return self.early.get_or_insert_default().insert(offset, &data);
         }
-        data.advance((self.contiguous - offset) as usize);
+        if offset < self.contiguous {
+            data.advance((self.contiguous - offset) as usize);
+        }
         self.append(data);
-        self.join();
+        if self.early.is_some() {
+            self.join();
+        }
         Inserted::Readable
     }
 
