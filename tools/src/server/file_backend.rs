@@ -3,11 +3,12 @@
 use std::fs::{File, Metadata};
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, IF_MODIFIED_SINCE, LAST_MODIFIED, LOCATION};
 use http::{Method, Request, Response, StatusCode};
+use protoquic::Time;
 use protoquic::http::{Body, BodyChunk, BodySource, ServerExchange};
 
 use super::beneath::Folder;
@@ -35,14 +36,14 @@ impl FileBackend {
 
     /// Answers a request if there is a file for it. Returns whether there was.
     pub fn serve(&self, request: &Request<()>, exchange: &mut ServerExchange<'_>) -> bool {
-        let Some(response) = self.response(request) else { return false };
+        let Some(response) = self.response(request, exchange.now()) else { return false };
         let is_fetched = matches!(*request.method(), Method::GET | Method::HEAD);
         exchange.respond(if is_fetched { response } else { not_allowed() });
         true
     }
 
-    fn response(&self, request: &Request<()>) -> Option<Response<Body>> {
-        let (path, now) = (request.uri().path(), Instant::now());
+    fn response(&self, request: &Request<()>, now: Time) -> Option<Response<Body>> {
+        let path = request.uri().path();
         if let Some(small) = self.small.get(path, now) {
             return Some(answer_small(small, request));
         }

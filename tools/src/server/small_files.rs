@@ -1,12 +1,13 @@
 //! [`SmallFiles`]: what small files held a moment ago, so that a crowd that asks for the same ones
 //! costs no system calls. It must not know where files are.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::Response;
+use protoquic::Time;
 
 /// A small file as it is served.
 #[derive(Clone, Debug)]
@@ -20,20 +21,20 @@ pub(super) struct SmallFile {
 /// Small files by the path of their request.
 #[derive(Debug, Default)]
 pub(super) struct SmallFiles {
-    kept: Mutex<HashMap<String, (Instant, SmallFile)>>,
+    kept: RefCell<HashMap<String, (Time, SmallFile)>>,
 }
 
 impl SmallFiles {
     /// What was kept for this path, if that is not long ago.
-    pub(super) fn get(&self, path: &str, now: Instant) -> Option<SmallFile> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn get(&self, path: &str, now: Time) -> Option<SmallFile> {
+        let kept = self.kept.borrow();
         let (since, file) = kept.get(path)?;
-        (now.duration_since(*since) < FRESH).then(|| file.clone())
+        (now - *since < FRESH).then(|| file.clone())
     }
 
     /// Keeps a file that was read just now.
-    pub(super) fn put(&self, path: &str, now: Instant, file: SmallFile) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn put(&self, path: &str, now: Time, file: SmallFile) {
+        let mut kept = self.kept.borrow_mut();
         if kept.len() >= MAX_FILES {
             kept.clear();
         }
@@ -60,14 +61,14 @@ mod tests {
 
     #[test]
     fn what_is_kept_grows_old_and_is_bounded() {
-        let (files, now) = (SmallFiles::default(), Instant::now());
+        let (files, now) = (SmallFiles::default(), Time::ZERO);
         files.put("/a", now, file(b"a"));
         assert_eq!(files.get("/a", now).unwrap().response.body(), "a");
         assert!(files.get("/b", now).is_none());
         assert!(files.get("/a", now + FRESH).is_none());
         for number in 0..3 * MAX_FILES {
             files.put(&number.to_string(), now, file(b"b"));
-            assert!(files.kept.lock().unwrap().len() <= MAX_FILES);
+            assert!(files.kept.borrow().len() <= MAX_FILES);
         }
     }
 }
