@@ -1,6 +1,8 @@
 //! [`KeyPhases`]: the keys of 1-RTT packets through key updates (RFC 9001 §6). Three generations at
-//! most: the previous one for packets under way, the current, and the next, made beforehand so that
-//! an update takes no longer than any packet (§9.5). Counts what each key has sealed against the
+//! most: the previous one for packets under way, the current, and the next. The next are made for
+//! the first packet that the current ones do not open, whichever phase it says it is: a packet that
+//! somebody altered on its way takes as long with one phase bit as with the other (§6.3, §9.5). Most
+//! connections never need them. Counts what each key has sealed against the
 //! AEAD's limit (§6.6). This file must not know the handshake or when it is time for what.
 
 use std::time::Duration;
@@ -38,7 +40,7 @@ pub struct KeyPhases {
     /// When the previous keys are forgotten; unknown until the peer has used the present ones.
     previous_expires: Option<Time>,
     current: PacketKeySet,
-    /// `None` while the connection is silent.
+    /// `None` until a packet may be of that phase.
     next: Option<PacketKeySet>,
     secrets: UpdateSecrets,
     phase: bool,
@@ -64,7 +66,6 @@ impl std::fmt::Debug for KeyPhases {
 impl KeyPhases {
     /// Starts with the keys of the handshake.
     pub fn new(keys: Keys, secrets: UpdateSecrets) -> Self {
-        let next = Some(secrets.next_packet_keys());
         let confidentiality_limit = keys.local.packet.confidentiality_limit();
         let integrity_limit = keys.remote.packet.integrity_limit();
         Self {
@@ -73,7 +74,7 @@ impl KeyPhases {
             previous: None,
             previous_expires: None,
             current: PacketKeySet { local: keys.local.packet, remote: keys.remote.packet },
-            next,
+            next: None,
             secrets,
             phase: false,
             first_sent: None,
@@ -137,10 +138,12 @@ impl KeyPhases {
         number: u64,
         phase: bool,
     ) -> Result<usize, OpenError> {
-        self.make_next();
         if phase == self.phase {
             let opened = open_payload(&*self.current.remote, packet, payload_offset, number);
-            let len = opened.ok_or(OpenError::Drop)?;
+            let Some(len) = opened else {
+                self.make_next(); // as long as if it had said to be of the next phase (§9.5)
+                return Err(OpenError::Drop);
+            };
             self.on_current_opened(time, number);
             return Ok(len);
         }
@@ -163,8 +166,13 @@ impl KeyPhases {
         self.next = None;
     }
 
-    /// After a silence the next keys are made again for the first packet, of whichever phase it
-    /// says it is: how long it takes must not tell whether there is an update (§9.5).
+    /// Whether the next keys are made.
+    #[cfg(test)]
+    pub(super) fn has_next(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// Makes the next keys unless they are there.
     fn make_next(&mut self) -> &PacketKeySet {
         self.next.get_or_insert_with(|| self.secrets.next_packet_keys())
     }

@@ -116,6 +116,21 @@ fn updates_go_on_after_a_silence_in_which_the_next_keys_were_given_back() {
 }
 
 #[test]
+fn the_first_altered_packet_makes_the_next_keys_whichever_phase_it_says() {
+    // RFC 9001 §6.3, §9.5: how long it takes must not tell what became of the key phase bit.
+    for flipped in [0, 0x04] {
+        let (mut client, mut server) = pair();
+        assert!(open(&mut server, 0, seal(&mut client, 0)).is_ok());
+        assert!(!server.has_next(), "what nobody alters needs none");
+        let mut packet = seal(&mut client, 1);
+        packet[0] ^= flipped;
+        *packet.last_mut().unwrap() ^= 1;
+        assert!(matches!(open(&mut server, 1, packet), Err(OpenError::Drop)));
+        assert!(server.has_next(), "flipped: {flipped}");
+    }
+}
+
+#[test]
 fn an_update_needs_an_acknowledgement_in_the_present_phase() {
     // RFC 9001 §6.1
     let (mut client, _) = pair();
