@@ -1,8 +1,8 @@
 //! [`SmallFiles`]: what small files held a moment ago, so that a crowd that asks for the same ones
 //! costs no system calls. It must not know where files are.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -21,20 +21,20 @@ pub(super) struct SmallFile {
 /// Small files by the path of their request.
 #[derive(Debug, Default)]
 pub(super) struct SmallFiles {
-    kept: RefCell<HashMap<String, (Time, SmallFile)>>,
+    kept: Mutex<HashMap<String, (Time, SmallFile)>>,
 }
 
 impl SmallFiles {
     /// What was kept for this path, if that is not long ago.
     pub(super) fn get(&self, path: &str, now: Time) -> Option<SmallFile> {
-        let kept = self.kept.borrow();
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, file) = kept.get(path)?;
         (now - *since < FRESH).then(|| file.clone())
     }
 
     /// Keeps a file that was read just now.
     pub(super) fn put(&self, path: &str, now: Time, file: SmallFile) {
-        let mut kept = self.kept.borrow_mut();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= MAX_FILES {
             kept.clear();
         }
@@ -68,7 +68,7 @@ mod tests {
         assert!(files.get("/a", now + FRESH).is_none());
         for number in 0..3 * MAX_FILES {
             files.put(&number.to_string(), now, file(b"b"));
-            assert!(files.kept.borrow().len() <= MAX_FILES);
+            assert!(files.kept.lock().unwrap().len() <= MAX_FILES);
         }
     }
 }
