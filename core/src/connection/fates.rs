@@ -24,7 +24,7 @@ pub(super) struct PendingFrames {
 }
 
 impl PendingFrames {
-    pub(super) const fn any(&self) -> bool {
+    pub(super) const fn any(self) -> bool {
         self.handshake_done || self.ping || self.new_token
     }
 }

@@ -116,10 +116,10 @@ impl Connection {
     fn fill_train(&mut self, now: Time, buffer: &mut [u8], train: &Train, cars: &Cars) -> usize {
         let destination = *self.peer_cids.current();
         let mut first_byte = self.next_first_byte(Space::Application);
-        let mut number = self.recovery.next_packet_number(Space::Application);
+        let first = self.recovery.next_packet_number(Space::Application);
         let mut offset = train.offset;
         let mut count = 0;
-        for packet in buffer.chunks_exact_mut(cars.size).take(cars.most) {
+        for (number, packet) in (first..).zip(buffer.chunks_exact_mut(cars.size).take(cars.most)) {
             let number_field = (number, cars.number_len);
             let frame = (train.id, offset);
             let full = FullPacket::start(packet, &destination, first_byte, number_field, frame);
@@ -133,7 +133,6 @@ impl Connection {
             let sent = SentPacket::ack_eliciting(cars.size as u16, cars.ecn, frames);
             self.recovery.on_packet_sent(now, Space::Application, number, sent);
             first_byte = self.first_byte_after(first_byte);
-            number += 1;
             offset += len as u64;
             count += 1;
         }

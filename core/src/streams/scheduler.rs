@@ -168,7 +168,7 @@ impl Scheduler {
 
     /// Counts what a stream has sent, and ends its turn if that was its share.
     pub(super) fn on_sent(&mut self, slab: &mut Slab<Stream>, key: usize, len: u64) {
-        let len = len as i64;
+        let len = len.cast_signed();
         let stream = &mut slab[key];
         let Some(place) = stream.place else { return };
         if let Place::Shared(level) | Place::Ordered(level) = place {

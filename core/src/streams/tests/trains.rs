@@ -85,7 +85,9 @@ fn a_stream_that_is_reset_with_a_reliable_part_forms_no_train() {
 fn streams_that_share_take_turns() {
     let mut streams = client();
     let ids = [(); 3].map(|()| streams.open(BIDI).expect("credit"));
-    ids.iter().for_each(|id| write(&mut streams, *id, 10_000));
+    for id in ids {
+        write(&mut streams, id, 10_000);
+    }
     let mut sent = Vec::new();
     while let Some(train) = streams.train() {
         let is_last = sent.len() == 2;
