@@ -12,9 +12,8 @@ use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
 use protoquic::crypto::{ClientTls, ServerTrust};
 use protoquic::{ConnectionStats, ServerConfig};
-use protoquic_qlog::QlogDirectory;
 use protoquic_tools::arguments;
-use protoquic_tools::arguments::QlogArguments;
+use protoquic_tools::arguments::{BusyPollArguments, QlogArguments};
 use protoquic_tools::endpoint::{ClientOptions, ServerEndpoint, server_tls};
 use protoquic_tools::perf::{self, ALPN, Http3Work, PerfWork, Usage, perf_factory};
 use rustls::client::Resumption;
@@ -48,6 +47,8 @@ enum Role {
         /// The congestion control algorithm: reno, cubic, bbr or prague.
         #[arg(long, default_value = "cubic")]
         congestion_control: CongestionControl,
+        #[command(flatten)]
+        busy_poll: BusyPollArguments,
     },
     /// Measures, prints the figures and ends.
     Client(ClientArguments),
@@ -57,6 +58,8 @@ enum Role {
 struct ClientArguments {
     #[command(flatten)]
     qlog: QlogArguments,
+    #[command(flatten)]
+    busy_poll: BusyPollArguments,
     /// Where the server is.
     #[arg(long)]
     connect: SocketAddr,
@@ -109,29 +112,40 @@ enum Mode {
 fn main() -> ExitCode {
     let arguments: Arguments = arguments::parse();
     arguments::run("quic_perf", || match arguments.role {
-        Role::Server { qlog, listen, certificate_file, key_file, congestion_control } => {
+        Role::Server {
+            qlog,
+            listen,
+            certificate_file,
+            key_file,
+            congestion_control,
+            busy_poll,
+        } => {
             let files = certificate_file.zip(key_file);
-            serve(listen, files, transport(congestion_control), qlog.folder()?)
+            let mut server = server(listen, files, transport(congestion_control))?;
+            server.write_qlog(qlog.folder()?);
+            server.set_busy_poll(busy_poll.time());
+            serve(server)
         }
         Role::Client(client) => measure(&client),
     })
 }
 
-fn serve(
+fn server(
     listen: SocketAddr,
     files: Option<(PathBuf, PathBuf)>,
     transport: Arc<Config>,
-    qlog: Option<QlogDirectory>,
-) -> Result<(), String> {
+) -> Result<ServerEndpoint, String> {
     let tls = server_tls(files.as_ref().map(|(chain, key)| (chain, key)), ALPN)?;
     let config = ServerConfig { transport, tls: Arc::new(tls) };
     let factory = perf_factory(config);
-    let mut server = ServerEndpoint::bind(
+    ServerEndpoint::bind(
         listen,
         protoquic::dispatcher::DispatcherConfig::default(),
         vec![Box::new(factory)],
-    )?;
-    server.write_qlog(qlog);
+    )
+}
+
+fn serve(mut server: ServerEndpoint) -> Result<(), String> {
     let stop = Arc::new(AtomicBool::new(false));
     let (waker, asked) = (server.waker(), stop.clone());
     let stopped = ctrlc::set_handler(move || {
@@ -176,6 +190,7 @@ fn measure(arguments: &ClientArguments) -> Result<(), String> {
         config: transport(arguments.congestion_control),
         tls: Arc::new(tls),
         qlog: arguments.qlog.folder()?,
+        busy_poll: arguments.busy_poll.time(),
     };
     let time = Duration::try_from_secs_f64(arguments.secs)
         .map_err(|error| format!("--secs {}: {error}", arguments.secs))?;
