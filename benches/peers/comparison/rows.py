@@ -126,7 +126,7 @@ def lossy(congestion, share, loss=1.0):
 
     def run(bench, name, number):
         control = ["--congestion_control", congestion]
-        relay = ["--loss", str(loss), "--delay", "10", "--seed", str(number)]
+        relay = ["--loss", str(loss), "--delay", "10", "--seed", str(number), *bench.link]
         options = ["--mode", "down", "--bytes", str(int(bench.bytes * share)), *control]
         return {**pair(bench, name, options, control, relay), "seed": number}
 
