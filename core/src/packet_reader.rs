@@ -62,6 +62,7 @@ pub trait PacketSink {
 /// ```
 pub struct ReadBudget<'a> {
     packets: usize,
+    bytes: usize,
     until: Option<(&'a dyn Clock, Time)>,
 }
 
@@ -74,7 +75,7 @@ impl std::fmt::Debug for ReadBudget<'_> {
 impl<'a> ReadBudget<'a> {
     /// So many datagrams, however long that takes.
     pub fn packets(packets: usize) -> Self {
-        Self { packets, until: None }
+        Self { packets, bytes: 0, until: None }
     }
 
     /// No longer than until `end` on this clock, which is looked at before each read.
@@ -91,6 +92,17 @@ impl<'a> ReadBudget<'a> {
     /// How many datagrams may still be read, not looking at the time.
     pub fn left(&self) -> usize {
         self.packets
+    }
+
+    /// So many bytes were in the datagrams read. For a loop that goes by how much comes; a reader
+    /// need not tell.
+    pub fn count_bytes(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// How many bytes were counted.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether it is time to return.

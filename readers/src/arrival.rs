@@ -13,6 +13,8 @@ use crate::socket::normalize;
 pub(crate) struct Brought {
     /// How many datagrams.
     pub(crate) count: usize,
+    /// How many bytes they hold.
+    pub(crate) bytes: usize,
     /// It had room for many and brought one: asking once more would bring none. Should one have come
     /// meanwhile, the next wait says so.
     pub(crate) drained: bool,
@@ -25,8 +27,9 @@ pub(crate) fn read_within(
 ) -> io::Result<ReadOutcome> {
     while !budget.is_spent() {
         match read_once() {
-            Ok(Brought { count, drained }) => {
+            Ok(Brought { count, bytes, drained }) => {
                 budget.spend(count);
+                budget.count_bytes(bytes);
                 if drained {
                     return Ok(ReadOutcome::Drained);
                 }

@@ -43,9 +43,10 @@ impl BatchReader {
         let mut meta = [RecvMeta::default(); BUFFERS];
         let mut slices = self.buffers.each_mut().map(|buffer| IoSliceMut::new(buffer));
         let received = self.state.recv(UdpSockRef::from(&*self.socket), &mut slices, &mut meta)?;
-        let mut count = 0;
+        let (mut count, mut bytes) = (0, 0);
         for (buffer, meta) in self.buffers.iter_mut().zip(&meta[..received]) {
             let mut data = buffer.split_to(meta.len);
+            bytes += meta.len;
             let (path, ecn) = (arrival::path(self.local, meta), arrival::ecn(meta));
             let stride = meta.stride.max(1);
             // An empty datagram counts as one, so that a flood of them cannot hold the loop.
@@ -59,7 +60,7 @@ impl BatchReader {
                 sink.on_packet(ReceivedPacket { path, ecn, received: now, data });
             }
         }
-        Ok(Brought { count, drained: count == 1 })
+        Ok(Brought { count, bytes, drained: count == 1 })
     }
 }
 

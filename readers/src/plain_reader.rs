@@ -46,7 +46,7 @@ impl PlainReader {
             [] => deliver(&[]),
             data => data.chunks(meta.stride.max(1)).for_each(deliver),
         }
-        Ok(Brought { count, drained: false })
+        Ok(Brought { count, bytes: meta.len, drained: false })
     }
 }
 

@@ -183,3 +183,36 @@ fn who_waits_for_the_socket_no_longer_is_not_woken_for_it() {
         assert_eq!(waiter.told, round, "one word for each wait");
     }
 }
+
+/// How long the second of two turns takes, after one that has read so many bytes.
+fn turn_after(bytes: usize, pause: Duration) -> Duration {
+    let address = "127.0.0.1:0".parse().expect("a loopback address");
+    let socket = Arc::new(bind(address, &SocketOptions::default()).expect("it can be bound"));
+    let to = socket.local_addr().expect("it is bound");
+    let reader = Box::new(PlainReader::new(socket.clone()).expect("it can be read"));
+    let clock = SystemClock::new();
+    let mut event_loop = EventLoop::new(socket.clone(), reader, clock).expect("a loop");
+    event_loop.set_bulk_pause(pause);
+    event_loop.set_read_time(Duration::from_hours(1));
+    let mut visitor = Waiter { waits: false, told: 0 };
+    for _ in 0..bytes / 1000 {
+        socket.send_to(&[1; 1000], to).expect("loopback takes it");
+    }
+    event_loop.run_once(&mut visitor, Some(Duration::from_hours(1))).expect("the socket works");
+    // There is something to read at once: only the pause keeps it waiting.
+    socket.send_to(b"more", to).expect("loopback takes it");
+    let begin = clock.now();
+    event_loop.run_once(&mut visitor, Some(Duration::from_hours(1))).expect("the socket works");
+    clock.now() - begin
+}
+
+#[test]
+fn after_bulk_it_lets_more_gather_and_after_little_it_does_not() {
+    let pause = 300 * MILLISECOND;
+    let paused = turn_after(64_000, pause);
+    assert!(paused >= pause, "{paused:?}");
+    let quick = (0..5).map(|_| turn_after(16_000, pause)).min();
+    assert!(quick < Some(pause), "{quick:?}");
+    let off = (0..5).map(|_| turn_after(64_000, Duration::ZERO)).min();
+    assert!(off < Some(pause), "{off:?}");
+}
