@@ -52,6 +52,12 @@ impl Waker {
         self.woken.store(true, Ordering::Release);
         self.poller.notify()
     }
+
+    /// Has the loop take a turn soon, without [`EventLoopVisitor::on_wake`]: for visitors that look
+    /// for what came from elsewhere at the end of each turn.
+    pub fn take_turn(&self) -> io::Result<()> {
+        self.poller.notify()
+    }
 }
 
 impl std::fmt::Debug for EventLoop {

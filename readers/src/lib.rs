@@ -12,6 +12,8 @@ mod event_loop;
 mod memory_reader;
 mod plain_reader;
 mod socket;
+mod socket_group;
+mod steering;
 mod timer_wheel;
 mod virtual_time;
 
@@ -21,5 +23,6 @@ pub use event_loop::{EventLoop, Waker};
 pub use memory_reader::MemoryReader;
 pub use plain_reader::PlainReader;
 pub use socket::{SocketOptions, bind, connectable_from};
+pub use socket_group::{GroupSteering, SocketGroup, bind_group};
 pub use timer_wheel::TimerWheel;
 pub use virtual_time::{VirtualClock, VirtualHelper, VirtualTime};

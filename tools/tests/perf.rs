@@ -12,8 +12,12 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
+        Self::with(&[])
+    }
+
+    fn with(options: &[&str]) -> Self {
         let mut command = Command::new(PERF);
-        command.args(["server", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
+        command.args(["server", "--listen", "127.0.0.1:0"]).args(options).stdout(Stdio::piped());
         let mut child = command.spawn().expect("the program runs");
         let mut line = String::new();
         let stdout = child.stdout.as_mut().expect("its output is piped");
@@ -90,6 +94,26 @@ fn handshakes_are_counted() {
     let json = server.measure(&options);
     let (all, resumed) = (number(&json, "handshakes"), number(&json, "resumed"));
     assert!(all > 1.0 && resumed >= all - 1.0, "all but the first resume: {json}");
+}
+
+#[test]
+fn tickets_of_one_worker_hold_for_all() {
+    let server = Server::with(&["--workers", "3"]);
+    let options = ["--mode", "hs", "--resume", "--secs", "0.5", "--connections", "1"];
+    let json = server.measure(&options);
+    let (all, resumed) = (number(&json, "handshakes"), number(&json, "resumed"));
+    assert!(all > 10.0 && resumed >= all - 1.0, "all but the first resume: {json}");
+}
+
+#[test]
+fn workers_share_connections_that_come_by_one_socket() {
+    let server = Server::with(&["--workers", "2"]);
+    let options = ["--mode", "rps", "--secs", "0.3", "--connections", "50"];
+    let json = server.measure(&options);
+    assert!(number(&json, "requests") >= 50.0, "{json}");
+    let options = ["--mode", "down", "--bytes", "20000000", "--connections", "50"];
+    let json = server.measure(&options);
+    assert!(json.contains("\"bytes\":20000000,"), "{json}");
 }
 
 #[test]
