@@ -17,6 +17,7 @@ pub mod http;
 pub mod packet_reader;
 pub mod packet_writer;
 pub mod qpack;
+mod rare;
 pub mod recovery;
 pub mod session;
 pub mod session_cache;

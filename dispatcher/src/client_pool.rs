@@ -10,7 +10,7 @@ use protoquic_core::{
 };
 use slab::Slab;
 
-use crate::turns::{InTurns, Listed, Turns};
+use crate::turns::{InTurns, Listed, Turns, write_ahead};
 
 /// Connections that share a writer and an event loop.
 pub struct ClientPool<S: Session> {
@@ -167,7 +167,12 @@ impl<S: Session> PacketSink for ClientPool<S> {
     fn on_packet(&mut self, packet: ReceivedPacket) {
         let id = destination_bytes(&packet.data, self.id_length).and_then(ConnectionId::new);
         if let Some(key) = id.and_then(|id| self.routes.get(&id).copied()) {
-            self.members[key].host.process_packet(packet);
+            let (host, now) = (&mut self.members[key].host, packet.received);
+            let was_established = host.connection().is_established();
+            host.process_packet(packet);
+            if !was_established && host.connection().is_established() {
+                write_ahead(host, now, &mut *self.writer);
+            }
             self.touch(key);
         }
     }

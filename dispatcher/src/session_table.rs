@@ -84,6 +84,8 @@ impl SessionTable {
             return;
         }
         if let Some(entry) = self.get_mut(key) {
+            // They are few, and most sessions get no more than the first ones.
+            entry.ids.reserve_exact(1);
             entry.ids.push(id);
             self.routes.insert(id, key);
         }

@@ -1,7 +1,7 @@
 //! [`Turns`]: which of many connections are to run in this turn and which wait for the writer, each
 //! listed once; and [`InTurns`], how their owner runs them. It must not know what a connection is.
 
-use protoquic_core::{AlarmFactory, PacketWriter, Time};
+use protoquic_core::{AlarmFactory, Host, PacketWriter, Time};
 
 /// An owner of connections that share a writer and run in turns.
 pub(crate) trait InTurns {
@@ -46,6 +46,14 @@ pub(crate) trait InTurns {
         self.turns().end(touched);
         let _ = self.writer().flush();
     }
+}
+
+/// Sends what a connection has to say as soon as its handshake is complete. What is left to do is
+/// done at the turn's end, as for all. That step takes so long that the peers of a whole batch would
+/// otherwise idle until the last connection of the batch has made it.
+pub(crate) fn write_ahead(host: &mut dyn Host, now: Time, writer: &mut dyn PacketWriter) {
+    host.run_turn(now, writer);
+    let _ = writer.flush(); // a blocked writer keeps it
 }
 
 /// The lists of an owner of connections, which have keys of type `K`.

@@ -50,12 +50,13 @@ impl BatchReader {
             let stride = meta.stride.max(1);
             // An empty datagram counts as one, so that a flood of them cannot hold the loop.
             loop {
-                let segment = data.split_to(stride.min(data.len()));
                 count += 1;
-                sink.on_packet(ReceivedPacket { path, ecn, received: now, data: segment });
-                if data.is_empty() {
+                if data.len() <= stride {
+                    sink.on_packet(ReceivedPacket { path, ecn, received: now, data });
                     break;
                 }
+                let data = data.split_to(stride);
+                sink.on_packet(ReceivedPacket { path, ecn, received: now, data });
             }
         }
         Ok(count)

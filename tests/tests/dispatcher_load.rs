@@ -94,6 +94,50 @@ fn what_a_buffered_client_sends_meanwhile_waits_with_its_hello() {
     assert_eq!((stats.sessions, stats.buffered), (CLIENTS, 0), "who asks for all gets all");
 }
 
+/// What the server would read in one batch: the end of three clients' handshakes.
+fn finished_flights(net: &mut EchoNet) -> Vec<Mail> {
+    for _ in 0..3 {
+        net.connect_simply(b"echo", EchoClient::new(1, 1000));
+    }
+    assert!(net.run_until(SECOND, |net| net.server.stats().handshaking == 3));
+    net.open_mailbox(server_address());
+    net.run_for(SECOND / 20);
+    net.take_mail(server_address())
+}
+
+#[test]
+fn whose_handshake_completes_is_answered_before_the_rest_of_the_batch_is_read() {
+    let mut net = net(24);
+    let batch = finished_flights(&mut net);
+    let first = batch[0].from;
+    let (of_first, others): (Vec<_>, Vec<_>) = batch.iter().partition(|m| m.from == first);
+    assert_eq!(net.written(), 0);
+    for Mail { from, data, .. } in of_first {
+        let packet = packet(&net, *from, data);
+        net.server.on_packet(packet);
+    }
+    let one = net.written();
+    assert!(one > 0, "the first is told that its handshake is confirmed");
+    for Mail { from, data, .. } in others {
+        let packet = packet(&net, *from, data);
+        net.server.on_packet(packet);
+    }
+    assert!(net.written() >= 3 * one, "and so are the others, before the turn ends");
+}
+
+#[test]
+fn a_session_that_is_made_is_written_before_the_next_is_made() {
+    let mut net = net(25);
+    let flights = first_flights(&mut net);
+    for (_, Mail { from, data, .. }) in &flights[..2] {
+        let packet = packet(&net, *from, data);
+        net.server.on_packet(packet);
+    }
+    net.server.process_buffered_hellos(net.now, 1, &mut TimerWheel::default());
+    assert_eq!((net.server.stats().sessions, net.server.stats().buffered), (1, 1));
+    assert!(net.written() > 0, "its answer does not wait for the turn's end");
+}
+
 #[test]
 fn a_crowd_is_served_whole_and_holds_nobody_up() {
     let mut net = net(23);

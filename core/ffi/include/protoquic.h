@@ -466,7 +466,8 @@ int pq_cb_stream_start(pq_handle conn,
                        pq_handle *stream);
 
 // Sends data, which is copied, and with `fin` the end of the stream. PQ_CB_SEND_COMPLETE, with
-// `send_context`, tells when it was taken on its way: send more then, not before, or what waits grows.
+// `send_context`, tells when it was taken on its way: send more then. PQ_ERR_QUEUE_FULL if 16 MiB of the
+// stream, or 1024 calls, wait already.
 int pq_cb_stream_send(pq_handle stream,
                       const uint8_t *data,
                       size_t len,

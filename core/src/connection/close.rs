@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::error::CloseReason;
+use crate::rare::{Blank, Rare};
 use crate::time::Time;
 
 /// Where a connection is in its life.
@@ -27,28 +28,31 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct Lifecycle {
     state: State,
+    /// The farewell has to be built and sent, or sent again.
+    pending: bool,
+    end: Rare<End>,
+}
+
+/// How a connection ends.
+#[derive(Debug, Default)]
+struct End {
     reason: Option<CloseReason>,
     /// When closing or draining ends.
     deadline: Option<Time>,
     farewell: Option<Bytes>,
-    /// Whether the farewell has to be built and sent, or sent again.
-    pending: bool,
-    /// Packets received while closing, and after how many the farewell is repeated.
+    /// Packets received while closing, and after how many the farewell was repeated last.
     heard: u32,
-    repeat_at: u32,
+    answered: u32,
+}
+
+impl Blank for End {
+    const BLANK: &'static Self =
+        &Self { reason: None, deadline: None, farewell: None, heard: 0, answered: 0 };
 }
 
 impl Lifecycle {
     pub(super) fn new() -> Self {
-        Self {
-            state: State::Open,
-            reason: None,
-            deadline: None,
-            farewell: None,
-            pending: false,
-            heard: 0,
-            repeat_at: 1,
-        }
+        Self { state: State::Open, pending: false, end: Rare::NONE }
     }
 
     pub(super) fn state(&self) -> State {
@@ -60,11 +64,11 @@ impl Lifecycle {
     }
 
     pub(super) fn reason(&self) -> Option<&CloseReason> {
-        self.reason.as_ref()
+        self.end.reason.as_ref()
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
-        self.deadline
+        self.end.deadline
     }
 
     /// We close: the farewell is to be sent, and repeated to who goes on talking
@@ -72,10 +76,10 @@ impl Lifecycle {
     pub(super) fn close(&mut self, now: Time, reason: CloseReason, pto: Duration) {
         if self.is_open() {
             self.state = State::Closing;
-            self.reason = Some(reason);
+            self.end.reason = Some(reason);
             self.pending = true;
             // RFC 9000 §10.2: at least three times the PTO.
-            self.deadline = Some(now + 3 * pto);
+            self.end.deadline = Some(now + 3 * pto);
         }
     }
 
@@ -83,27 +87,27 @@ impl Lifecycle {
     pub(super) fn drain(&mut self, now: Time, reason: CloseReason, pto: Duration) {
         if matches!(self.state, State::Open | State::Closing) {
             if self.is_open() {
-                self.deadline = Some(now + 3 * pto);
+                self.end.deadline = Some(now + 3 * pto);
             }
             self.state = State::Draining;
-            self.reason.get_or_insert(reason);
+            self.end.reason.get_or_insert(reason);
             self.pending = false;
-            self.farewell = None;
+            self.end.farewell = None;
         }
     }
 
     /// The connection is forgotten without a word (RFC 9000 §10.1).
     pub(super) fn forget(&mut self, reason: CloseReason) {
         self.state = State::Over;
-        self.reason.get_or_insert(reason);
-        self.deadline = None;
+        self.end.reason.get_or_insert(reason);
+        self.end.deadline = None;
         self.pending = false;
     }
 
     pub(super) fn on_deadline(&mut self, now: Time) {
-        if self.deadline.is_some_and(|deadline| deadline <= now) {
+        if self.end.deadline.is_some_and(|deadline| deadline <= now) {
             self.state = State::Over;
-            self.deadline = None;
+            self.end.deadline = None;
             self.pending = false;
         }
     }
@@ -112,9 +116,9 @@ impl Lifecycle {
     /// (RFC 9000 §10.2.1).
     pub(super) fn on_packet_while_closing(&mut self) {
         if self.state == State::Closing {
-            self.heard = self.heard.saturating_add(1);
-            if self.heard >= self.repeat_at {
-                self.repeat_at = self.repeat_at.saturating_mul(2);
+            self.end.heard = self.end.heard.saturating_add(1);
+            if self.end.heard >= self.end.answered.saturating_mul(2).max(1) {
+                self.end.answered = self.end.heard;
                 self.pending = true;
             }
         }
@@ -125,11 +129,11 @@ impl Lifecycle {
     }
 
     pub(super) fn farewell(&self) -> Option<&Bytes> {
-        self.farewell.as_ref()
+        self.end.farewell.as_ref()
     }
 
     pub(super) fn on_farewell_built(&mut self, datagram: Bytes) {
-        self.farewell = Some(datagram);
+        self.end.farewell = Some(datagram);
     }
 
     pub(super) fn on_farewell_sent(&mut self) {

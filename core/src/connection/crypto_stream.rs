@@ -8,19 +8,26 @@ use std::ops::Range;
 use super::chaos::Scatter;
 use crate::error::TransportError;
 use crate::helper::RandomGenerator;
+use crate::rare::{Blank, Rare};
 
 /// One direction-pair of handshake bytes.
 #[derive(Debug, Default)]
 pub(super) struct CryptoStream {
     /// How far the received bytes have been consumed.
     received: u64,
+    acked: u64,
+    /// The first offset that was never sent.
+    next: u64,
+    under_way: Rare<UnderWay>,
+}
+
+/// What has come or was written, and is not done with.
+#[derive(Debug, Default)]
+struct UnderWay {
     /// Bytes beyond `received`, by offset; never overlapping.
     waiting: BTreeMap<u64, Vec<u8>>,
     /// What was written and is not yet acknowledged; starts at offset `acked`.
     sending: VecDeque<u8>,
-    acked: u64,
-    /// The first offset that was never sent.
-    next: u64,
     /// Ranges to send again, in order.
     lost: Vec<Range<u64>>,
     /// What is to be sent for the first time in another order.
@@ -29,18 +36,34 @@ pub(super) struct CryptoStream {
     acked_ahead: Vec<Range<u64>>,
 }
 
-impl CryptoStream {
-    /// Nothing has come, and nothing is to be sent.
-    pub(super) const EMPTY: Self = Self {
-        received: 0,
+impl Blank for UnderWay {
+    const BLANK: &'static Self = &Self {
         waiting: BTreeMap::new(),
         sending: VecDeque::new(),
-        acked: 0,
-        next: 0,
         lost: Vec::new(),
         scatter: Scatter::EMPTY,
         acked_ahead: Vec::new(),
     };
+}
+
+impl UnderWay {
+    fn is_over(&self) -> bool {
+        self.waiting.is_empty()
+            && self.sending.is_empty()
+            && self.lost.is_empty()
+            && self.scatter.is_empty()
+            && self.acked_ahead.is_empty()
+    }
+}
+
+impl CryptoStream {
+    /// Nothing has come, and nothing is to be sent.
+    pub(super) const EMPTY: Self = Self { received: 0, acked: 0, next: 0, under_way: Rare::NONE };
+
+    /// Gives back what took room and is over.
+    pub(super) fn release_memory(&mut self) {
+        self.under_way.release_if(UnderWay::is_over);
+    }
 
     /// Takes a CRYPTO frame's bytes. What is in order now comes out of [`Self::read`].
     pub(super) fn on_frame(&mut self, offset: u64, data: &[u8]) -> Result<(), TransportError> {
@@ -55,20 +78,21 @@ impl CryptoStream {
         let mut at = offset.max(self.received);
         while at < end {
             // The next piece that we have already, if it begins before this frame ends.
-            let before = self.waiting.range(..=at).next_back();
+            let before = self.under_way.waiting.range(..=at).next_back();
             let covered = before.map_or(0, |(start, bytes)| start + bytes.len() as u64);
             if covered > at {
                 at = covered;
                 continue;
             }
-            let next = self.waiting.range(at..end).next().map_or(end, |(start, _)| *start);
-            if self.waiting.len() >= MAX_FRAGMENTS {
+            let next =
+                self.under_way.waiting.range(at..end).next().map_or(end, |(start, _)| *start);
+            if self.under_way.waiting.len() >= MAX_FRAGMENTS {
                 return Err(TransportError::crypto_buffer_exceeded(format!(
                     "CRYPTO data in more than {MAX_FRAGMENTS} separate pieces"
                 )));
             }
             let piece = &data[(at - offset) as usize..(next - offset) as usize];
-            self.waiting.insert(at, piece.to_vec());
+            self.under_way.waiting.insert(at, piece.to_vec());
             at = next;
         }
         Ok(())
@@ -76,7 +100,7 @@ impl CryptoStream {
 
     /// Bytes that are kept and not consumed.
     pub(super) fn waiting_bytes(&self) -> usize {
-        self.waiting.values().map(Vec::len).sum()
+        self.under_way.waiting.values().map(Vec::len).sum()
     }
 
     /// Whether bytes up to here have been consumed already.
@@ -86,7 +110,7 @@ impl CryptoStream {
 
     /// The next bytes in order.
     pub(super) fn read(&mut self) -> Option<Vec<u8>> {
-        let entry = self.waiting.first_entry()?;
+        let entry = self.under_way.get_mut()?.waiting.first_entry()?;
         if *entry.key() != self.received {
             return None;
         }
@@ -96,29 +120,29 @@ impl CryptoStream {
     }
 
     pub(super) fn write(&mut self, data: &[u8]) {
-        self.sending.extend(data);
+        self.under_way.sending.extend(data);
     }
 
     /// What waits to be sent goes out in pieces: all of it, before anything was sent.
     pub(super) fn scatter(&mut self, random: &mut dyn RandomGenerator) {
-        if self.next == 0 && !self.sending.is_empty() {
-            self.next = self.sending.len() as u64;
-            self.scatter = Scatter::new(self.next, random);
+        if self.next == 0 && !self.under_way.sending.is_empty() {
+            self.next = self.under_way.sending.len() as u64;
+            self.under_way.scatter = Scatter::new(self.next, random);
         }
     }
 
     pub(super) fn scatter_mut(&mut self) -> &mut Scatter {
-        &mut self.scatter
+        &mut self.under_way.scatter
     }
 
     pub(super) fn is_scattered(&self) -> bool {
-        !self.scatter.is_empty()
+        !self.under_way.scatter.is_empty()
     }
 
     pub(super) fn wants_to_send(&self) -> bool {
-        !self.scatter.is_empty()
-            || !self.lost.is_empty()
-            || self.next < self.acked + self.sending.len() as u64
+        !self.under_way.scatter.is_empty()
+            || !self.under_way.lost.is_empty()
+            || self.next < self.acked + self.under_way.sending.len() as u64
     }
 
     /// The next range to send, at most `max` bytes; lost ranges first. It counts as sent.
@@ -126,17 +150,18 @@ impl CryptoStream {
         if max == 0 {
             return None;
         }
-        if let Some(range) = self.lost.first_mut() {
+        let lost = &mut self.under_way.get_mut()?.lost;
+        if let Some(range) = lost.first_mut() {
             let end = range.end.min(range.start + max as u64);
             let sent = range.start..end;
             if end == range.end {
-                self.lost.remove(0);
+                lost.remove(0);
             } else {
                 range.start = end;
             }
             return Some(sent);
         }
-        let end = self.acked + self.sending.len() as u64;
+        let end = self.acked + self.under_way.sending.len() as u64;
         let sent = self.next..end.min(self.next + max as u64);
         self.next = sent.end;
         (!sent.is_empty()).then_some(sent)
@@ -144,38 +169,41 @@ impl CryptoStream {
 
     /// What [`Self::next_range`] would send next begins here.
     pub(super) fn next_offset(&self) -> u64 {
-        self.lost.first().map_or(self.next, |range| range.start)
+        self.under_way.lost.first().map_or(self.next, |range| range.start)
     }
 
     /// Copies a range that is not yet acknowledged into `out`, which is as long.
     pub(super) fn copy(&self, range: &Range<u64>, out: &mut [u8]) {
         let start = (range.start - self.acked) as usize;
-        let bytes = self.sending.range(start..start + out.len());
+        let bytes = self.under_way.sending.range(start..start + out.len());
         out.iter_mut().zip(bytes).for_each(|(out, byte)| *out = *byte);
     }
 
     pub(super) fn on_acked(&mut self, range: Range<u64>) {
-        subtract(&mut self.lost, &range);
+        subtract(&mut self.under_way.lost, &range);
         // What was sent twice is acknowledged twice: only what is new counts.
-        add(&mut self.acked_ahead, range.start.max(self.acked)..range.end.max(self.acked));
-        if let Some(first) = self.acked_ahead.first()
+        add(
+            &mut self.under_way.acked_ahead,
+            range.start.max(self.acked)..range.end.max(self.acked),
+        );
+        if let Some(first) = self.under_way.acked_ahead.first()
             && first.start <= self.acked
         {
             let len = (first.end - self.acked) as usize;
             self.acked = first.end;
-            self.acked_ahead.remove(0);
-            self.sending.drain(..len);
+            self.under_way.acked_ahead.remove(0);
+            self.under_way.sending.drain(..len);
         }
     }
 
     pub(super) fn on_lost(&mut self, range: Range<u64>) {
         let mut again = Vec::new();
         add(&mut again, range.start.max(self.acked)..range.end.max(self.acked));
-        for acked in &self.acked_ahead {
+        for acked in &self.under_way.acked_ahead {
             subtract(&mut again, acked);
         }
         for range in again {
-            add(&mut self.lost, range);
+            add(&mut self.under_way.lost, range);
         }
     }
 }
@@ -253,7 +281,7 @@ mod tests {
             stream.on_frame(0, &data).unwrap();
             out.extend(read_all(&mut stream));
             assert_eq!(out, data, "seed {seed}");
-            assert!(stream.waiting.is_empty());
+            assert!(stream.under_way.waiting.is_empty());
         }
     }
 
@@ -300,7 +328,7 @@ mod tests {
                 out.extend(read_all(&mut to));
             }
             assert_eq!(out, data, "seed {seed}");
-            assert!(from.sending.is_empty());
+            assert!(from.under_way.sending.is_empty());
         }
     }
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::event::Event;
 use crate::error::TransportError;
+use crate::rare::{Blank, Rare};
 use crate::time::Time;
 use crate::wire::{datagram_header_len, length_prefixed_room};
 
@@ -117,6 +118,12 @@ struct Queued {
 #[derive(Debug)]
 pub(super) struct Datagrams {
     config: DatagramConfig,
+    used: Rare<Used>,
+}
+
+/// What there is of datagrams once there was one.
+#[derive(Debug, Default)]
+struct Used {
     /// One for each urgency, from when there is first something to send.
     queues: Vec<VecDeque<Queued>>,
     /// Bit n: queue n is not empty.
@@ -135,22 +142,25 @@ pub(super) struct Datagrams {
     stats: DatagramStats,
 }
 
+impl Blank for Used {
+    const BLANK: &'static Self = &Self {
+        queues: Vec::new(),
+        occupied: 0,
+        queued_bytes: 0,
+        next_id: 0,
+        lead: 0,
+        passed_over: false,
+        received: VecDeque::new(),
+        received_bytes: 0,
+        copied: 0,
+        notices: VecDeque::new(),
+        stats: DatagramStats { sent: 0, acked: 0, lost: 0, dropped: 0, received: 0, overflowed: 0 },
+    };
+}
+
 impl Datagrams {
     pub(super) fn new(config: DatagramConfig) -> Self {
-        Self {
-            config,
-            queues: Vec::new(),
-            occupied: 0,
-            queued_bytes: 0,
-            next_id: 0,
-            lead: 0,
-            passed_over: false,
-            received: VecDeque::new(),
-            received_bytes: 0,
-            copied: 0,
-            notices: VecDeque::new(),
-            stats: DatagramStats::default(),
-        }
+        Self { config, used: Rare::NONE }
     }
 
     /// Queues a datagram of which the caller knows that it fits in a packet.
@@ -160,44 +170,44 @@ impl Datagrams {
         options: DatagramOptions,
     ) -> Result<DatagramId, DatagramError> {
         let cost = data.len() + DATAGRAM_OVERHEAD;
-        if self.queued_bytes + cost > self.config.send_buffer {
+        if self.used.queued_bytes + cost > self.config.send_buffer {
             return Err(DatagramError::QueueFull);
         }
-        let id = DatagramId(self.next_id);
-        self.next_id += 1;
-        self.queued_bytes += cost;
+        let id = DatagramId(self.used.next_id);
+        self.used.next_id += 1;
+        self.used.queued_bytes += cost;
         let level = usize::from(options.urgency).min(LEVELS - 1);
-        self.queues.resize_with(LEVELS, VecDeque::new);
-        self.queues[level].push_back(Queued { id, data, deadline: options.deadline });
-        self.occupied |= 1 << level;
+        self.used.queues.resize_with(LEVELS, VecDeque::new);
+        self.used.queues[level].push_back(Queued { id, data, deadline: options.deadline });
+        self.used.occupied |= 1 << level;
         Ok(id)
     }
 
     /// Whether one waits. Exact, once [`expire`](Self::expire) was called.
-    pub(super) const fn wants_to_send(&self) -> bool {
-        self.occupied != 0
+    pub(super) fn wants_to_send(&self) -> bool {
+        self.used.occupied != 0
     }
 
     /// The urgency of the datagram that is next.
-    pub(super) const fn urgency(&self) -> Option<u8> {
-        if self.occupied == 0 { None } else { Some(self.occupied.trailing_zeros() as u8) }
+    pub(super) fn urgency(&self) -> Option<u8> {
+        if self.used.occupied == 0 { None } else { Some(self.used.occupied.trailing_zeros() as u8) }
     }
 
     /// When the first of a queue is too late; what waits behind it is looked at after it.
     pub(super) fn deadline(&self) -> Option<Time> {
-        if self.occupied == 0 {
+        if self.used.occupied == 0 {
             return None;
         }
-        self.queues.iter().filter_map(|queue| queue.front()?.deadline).min()
+        self.used.queues.iter().filter_map(|queue| queue.front()?.deadline).min()
     }
 
     /// Drops what has come too late to the front of its queue.
     pub(super) fn expire(&mut self, now: Time) {
-        if self.occupied == 0 {
+        if self.used.occupied == 0 {
             return;
         }
         for level in 0..LEVELS {
-            while let Some(first) = self.queues[level].front()
+            while let Some(first) = self.used.queues[level].front()
                 && first.deadline.is_some_and(|deadline| deadline <= now)
             {
                 self.drop_first(level);
@@ -209,38 +219,44 @@ impl Datagrams {
     /// hold any more (`max` bytes of data) is dropped.
     pub(super) fn take_next(&mut self, now: Time, room: usize, max: usize) -> Next {
         while let Some(level) = self.urgency().map(usize::from) {
-            let Some(first) = self.queues[level].front() else { break };
+            let Some(first) = self.used.queues[level].front() else { break };
             let late = first.deadline.is_some_and(|deadline| deadline <= now);
             if late || first.data.len() > max {
                 self.drop_first(level);
             } else if frame_len(first.data.len()) > room {
-                self.passed_over = true;
+                self.used.passed_over = true;
                 return Next::NoRoom;
             } else if let Some(first) = self.pop(level) {
-                self.passed_over = false;
-                self.lead = (self.lead + (first.data.len() as u64).cast_signed()).min(MAX_LEAD);
-                self.stats.sent += 1;
+                self.used.passed_over = false;
+                self.used.lead =
+                    (self.used.lead + (first.data.len() as u64).cast_signed()).min(MAX_LEAD);
+                self.used.stats.sent += 1;
                 return Next::Fits(first.id, first.data);
             }
         }
-        self.passed_over = false;
+        if let Some(used) = self.used.get_mut() {
+            used.passed_over = false;
+        }
         Next::Nothing
     }
 
     /// Whether the next packet is to begin with a datagram and nothing else, because the first did
     /// not fit behind what the last packet began with.
     pub(super) fn takes_precedence(&mut self) -> bool {
-        std::mem::take(&mut self.passed_over) && self.wants_to_send()
+        self.used.get_mut().is_some_and(|used| std::mem::take(&mut used.passed_over))
+            && self.wants_to_send()
     }
 
     /// Whether datagrams go before streams of the same urgency now.
-    pub(super) const fn is_its_turn(&self) -> bool {
-        self.lead <= 0
+    pub(super) fn is_its_turn(&self) -> bool {
+        self.used.lead <= 0
     }
 
     /// A stream sent so much while datagrams waited.
     pub(super) fn on_stream_data(&mut self, len: u64) {
-        self.lead = self.lead.saturating_sub(len.cast_signed()).max(-MAX_LEAD);
+        if let Some(used) = self.used.get_mut() {
+            used.lead = used.lead.saturating_sub(len.cast_signed()).max(-MAX_LEAD);
+        }
     }
 
     /// A DATAGRAM frame arrived, of so many bytes in all.
@@ -252,78 +268,87 @@ impl Datagrams {
                 self.config.max_frame_size
             )));
         }
-        self.stats.received += 1;
-        self.received_bytes += data.len() + DATAGRAM_OVERHEAD;
-        self.received.push_back(data);
+        self.used.stats.received += 1;
+        self.used.received_bytes += data.len() + DATAGRAM_OVERHEAD;
+        self.used.received.push_back(data);
         // RFC 9221 §5: they may be dropped; old ones are worth less than new ones.
-        while self.received_bytes > self.config.receive_buffer && self.poll_received().is_some() {
-            self.stats.overflowed += 1;
+        while self.used.received_bytes > self.config.receive_buffer
+            && self.poll_received().is_some()
+        {
+            self.used.stats.overflowed += 1;
         }
         Ok(())
     }
 
     pub(super) fn has_events(&self) -> bool {
-        !self.received.is_empty() || !self.notices.is_empty()
+        !self.used.received.is_empty() || !self.used.notices.is_empty()
     }
 
     pub(super) fn poll_event(&mut self) -> Option<Event> {
-        self.notices.pop_front().or_else(|| self.poll_received().map(Event::DatagramReceived))
+        self.used
+            .get_mut()?
+            .notices
+            .pop_front()
+            .or_else(|| self.poll_received().map(Event::DatagramReceived))
     }
 
     /// What the application has not taken by the end of a turn must not keep a batch of received
     /// packets in memory.
     pub(super) fn end_turn(&mut self) {
-        for data in self.received.iter_mut().skip(self.copied) {
+        let Some(used) = self.used.get_mut() else { return };
+        for data in used.received.iter_mut().skip(used.copied) {
             *data = Bytes::copy_from_slice(data);
         }
-        self.copied = self.received.len();
+        used.copied = used.received.len();
     }
 
     pub(super) fn on_acked(&mut self, id: DatagramId) {
-        self.stats.acked += 1;
-        self.notices.push_back(Event::DatagramAcked(id));
+        self.used.stats.acked += 1;
+        self.used.notices.push_back(Event::DatagramAcked(id));
     }
 
     pub(super) fn on_lost(&mut self, id: DatagramId) {
-        self.stats.lost += 1;
-        self.notices.push_back(Event::DatagramLost(id));
+        self.used.stats.lost += 1;
+        self.used.notices.push_back(Event::DatagramLost(id));
     }
 
     pub(super) fn on_connection_closed(&mut self) {
-        self.queues = Vec::new();
-        self.occupied = 0;
-        self.queued_bytes = 0;
-        self.notices.clear();
+        if let Some(used) = self.used.get_mut() {
+            used.queues = Vec::new();
+            used.occupied = 0;
+            used.queued_bytes = 0;
+            used.notices.clear();
+        }
     }
 
     /// What waits for the application, each datagram with its overhead.
-    pub(super) const fn received_bytes(&self) -> usize {
-        self.received_bytes
+    pub(super) fn received_bytes(&self) -> usize {
+        self.used.received_bytes
     }
 
-    pub(super) const fn stats(&self) -> DatagramStats {
-        self.stats
+    pub(super) fn stats(&self) -> DatagramStats {
+        self.used.stats
     }
 
     fn poll_received(&mut self) -> Option<Bytes> {
-        let data = self.received.pop_front()?;
-        self.received_bytes -= data.len() + DATAGRAM_OVERHEAD;
-        self.copied = self.copied.saturating_sub(1);
+        let data = self.used.get_mut()?.received.pop_front()?;
+        self.used.received_bytes -= data.len() + DATAGRAM_OVERHEAD;
+        self.used.copied = self.used.copied.saturating_sub(1);
         Some(data)
     }
 
     fn drop_first(&mut self, level: usize) {
         if let Some(dropped) = self.pop(level) {
-            self.stats.dropped += 1;
-            self.notices.push_back(Event::DatagramDropped(dropped.id));
+            self.used.stats.dropped += 1;
+            self.used.notices.push_back(Event::DatagramDropped(dropped.id));
         }
     }
 
     fn pop(&mut self, level: usize) -> Option<Queued> {
-        let first = self.queues[level].pop_front()?;
-        self.queued_bytes -= first.data.len() + DATAGRAM_OVERHEAD;
-        if self.queues[level].is_empty() {
-            self.occupied &= !(1 << level);
+        let first = self.used.queues[level].pop_front()?;
+        self.used.queued_bytes -= first.data.len() + DATAGRAM_OVERHEAD;
+        if self.used.queues[level].is_empty() {
+            self.used.occupied &= !(1 << level);
         }
         Some(first)
     }
@@ -363,15 +388,15 @@ mod tests {
             for n in 0..1000 {
                 assert!(datagrams.on_frame(batch.slice(n..n + len), len + 3).is_ok());
             }
-            assert_eq!(datagrams.received.len(), 10);
+            assert_eq!(datagrams.used.received.len(), 10);
             assert_eq!(datagrams.stats().overflowed, 990);
             datagrams.end_turn();
             let batch = batch.as_ptr_range();
-            let pinned = datagrams.received.iter().any(|data| batch.contains(&data.as_ptr()));
+            let pinned = datagrams.used.received.iter().any(|data| batch.contains(&data.as_ptr()));
             assert!(!pinned || len == 0, "what is left is copied out of the batch");
             let mut events = std::iter::from_fn(|| datagrams.poll_event());
             assert!(events.all(|event| matches!(event, Event::DatagramReceived(_))));
-            assert_eq!(datagrams.received_bytes, 0);
+            assert_eq!(datagrams.used.received_bytes, 0);
         }
     }
 
@@ -380,7 +405,7 @@ mod tests {
         let mut datagrams = datagrams(DatagramConfig::default());
         let batch = Bytes::from(vec![9; 1000]);
         let places = |datagrams: &Datagrams| -> Vec<_> {
-            datagrams.received.iter().map(|data| data.as_ptr()).collect()
+            datagrams.used.received.iter().map(|data| data.as_ptr()).collect()
         };
         for n in 0..10 {
             let before = places(&datagrams);
@@ -403,7 +428,7 @@ mod tests {
         let next = datagrams.take_next(Time::ZERO, 1180, 1177);
         assert!(matches!(next, Next::Fits(id, _) if id == small));
         assert_eq!(datagrams.poll_event(), Some(Event::DatagramDropped(large)));
-        assert_eq!(datagrams.queued_bytes, 0);
+        assert_eq!(datagrams.used.queued_bytes, 0);
     }
 
     #[test]

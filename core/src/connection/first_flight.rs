@@ -29,6 +29,7 @@ use crate::wire::{
 #[derive(Debug)]
 pub struct FirstFlight {
     version: Version,
+    destination: ConnectionId,
     keys: KeyRing,
     crypto: CryptoStream,
     hello: Vec<u8>,
@@ -56,6 +57,7 @@ impl FirstFlight {
     ) -> Result<Self, SetupError> {
         Ok(Self {
             version,
+            destination: *destination,
             keys: KeyRing::new(Role::Server, version, destination, provider)?,
             crypto: CryptoStream::default(),
             hello: Vec::new(),
@@ -94,6 +96,12 @@ impl FirstFlight {
     /// What has been sent by [`acknowledge`](Self::acknowledge).
     pub fn acknowledged(&self) -> EarlyAcks {
         self.acknowledged
+    }
+
+    /// The keys, for the connection itself; `None` if they are for another version or destination.
+    pub(super) fn into_keys(self, version: Version, destination: &ConnectionId) -> Option<KeyRing> {
+        let same = version == self.version && *destination == self.destination;
+        same.then_some(self.keys)
     }
 
     /// An Initial packet that acknowledges what was read, if any of it is to be acknowledged: a

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use super::Connection;
 use super::event::Event;
@@ -13,14 +13,26 @@ use super::receive::{Arrival, OpenedPacket};
 use crate::error::{ApplicationError, CloseReason, TransportError, TransportErrorCode};
 use crate::time::Time;
 use crate::types::{Role, Space};
-use crate::wire::{AckFrame, ConnectionCloseFrame, Frame, FrameIter, PacketType, SPIN_BIT};
+use crate::wire::{
+    AckFrame, ConnectionCloseFrame, Frame, FrameIter, PacketType, SPIN_BIT, SoleStream,
+};
+
+/// What the frames of a packet say of it as a whole.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    ack_eliciting: bool,
+    /// All of them only probe a path (RFC 9000 §9.1).
+    probing: bool,
+    /// The peer challenges the path.
+    challenged: bool,
+}
 
 impl Connection {
     /// Applies an authenticated packet.
     pub(super) fn on_packet_opened(
         &mut self,
         arrival: &Arrival,
-        packet: &OpenedPacket,
+        packet: &mut OpenedPacket,
     ) -> Result<(), TransportError> {
         let space = packet.ty.space();
         if self.spaces[space as usize].acks.is_duplicate(packet.number) {
@@ -38,14 +50,64 @@ impl Connection {
         if packet.payload.is_empty() {
             return Err(TransportError::protocol_violation("a packet without frames"));
         }
-        let mut ack_eliciting = false;
-        let (mut probing, mut challenged) = (true, false);
+        let sole = match packet.ty {
+            PacketType::OneRtt | PacketType::ZeroRtt => SoleStream::parse(&packet.payload),
+            PacketType::Initial | PacketType::Handshake => None,
+        };
+        let seen = match sole {
+            Some(sole) => self.on_sole_stream(packet, sole)?,
+            None => self.on_frames(arrival, packet)?,
+        };
+        if !self.life.is_open() {
+            return Ok(()); // closed by the peer: the rest does not matter
+        }
+        if !self.keys.can_seal(space) {
+            return Ok(()); // this packet completed the handshake: its space is gone
+        }
+        let largest = self.spaces[space as usize].acks.largest();
+        let newest = largest.is_none_or(|largest| packet.number > largest);
+        let acks = &mut self.spaces[space as usize].acks;
+        acks.on_packet_received(arrival.now, packet.number, seen.ack_eliciting, arrival.ecn);
+        if space == Space::Initial && seen.ack_eliciting {
+            self.on_eliciting_initial(arrival.now);
+        }
+        if newest && seen.ack_eliciting && self.role == Role::Client {
+            self.quiet.on_data(arrival.now);
+        }
+        if newest && packet.ty == PacketType::OneRtt && self.paths.is_active(&arrival.path) {
+            self.header_bits.spin.on_packet(self.role, packet.first_byte & SPIN_BIT != 0);
+        }
+        self.on_packet_from(arrival, packet, newest && !seen.probing, seen.challenged);
+        Ok(())
+    }
+
+    /// The one frame of most packets of a transfer. Its data is what is left of the payload.
+    fn on_sole_stream(
+        &mut self,
+        packet: &mut OpenedPacket,
+        frame: SoleStream,
+    ) -> Result<Seen, TransportError> {
+        let SoleStream { id, offset, fin, start } = frame;
+        let mut data = std::mem::take(&mut packet.payload);
+        data.advance(start);
+        let result = self.streams.on_stream_frame(id, offset, fin, data);
+        result.map_err(|error| error.in_frame(frame.frame_type()))?;
+        Ok(Seen { ack_eliciting: true, probing: false, challenged: false })
+    }
+
+    /// Applies the frames of a packet, up to one that closes the connection.
+    fn on_frames(
+        &mut self,
+        arrival: &Arrival,
+        packet: &OpenedPacket,
+    ) -> Result<Seen, TransportError> {
+        let mut seen = Seen { ack_eliciting: false, probing: true, challenged: false };
         for frame in FrameIter::new(&packet.payload) {
             let frame = frame?;
             let ty = frame.frame_type();
-            ack_eliciting |= frame.is_ack_eliciting();
-            probing &= frame.is_probing();
-            challenged |= matches!(frame, Frame::PathChallenge(_));
+            seen.ack_eliciting |= frame.is_ack_eliciting();
+            seen.probing &= frame.is_probing();
+            seen.challenged |= matches!(frame, Frame::PathChallenge(_));
             if !frame.permitted_in(packet.ty) {
                 return Err(TransportError::protocol_violation(format!(
                     "frame type {ty:#x} is not allowed in a packet of type {:?}",
@@ -55,27 +117,10 @@ impl Connection {
             }
             self.on_frame(arrival, packet, frame).map_err(|error| error.in_frame(ty))?;
             if !self.life.is_open() {
-                return Ok(()); // closed by the peer: the rest does not matter
+                break;
             }
         }
-        if !self.keys.can_seal(space) {
-            return Ok(()); // this packet completed the handshake: its space is gone
-        }
-        let largest = self.spaces[space as usize].acks.largest();
-        let newest = largest.is_none_or(|largest| packet.number > largest);
-        let acks = &mut self.spaces[space as usize].acks;
-        acks.on_packet_received(arrival.now, packet.number, ack_eliciting, arrival.ecn);
-        if space == Space::Initial && ack_eliciting {
-            self.on_eliciting_initial(arrival.now);
-        }
-        if newest && ack_eliciting && self.role == Role::Client {
-            self.quiet.on_data(arrival.now);
-        }
-        if newest && packet.ty == PacketType::OneRtt && self.paths.is_active(&arrival.path) {
-            self.header_bits.spin.on_packet(self.role, packet.first_byte & SPIN_BIT != 0);
-        }
-        self.on_packet_from(arrival, packet, newest && !probing, challenged);
-        Ok(())
+        Ok(seen)
     }
 
     fn on_frame(

@@ -54,6 +54,8 @@ pub(super) struct KeyRing {
     /// Packets of all levels that were not authentic.
     failed_opens: u64,
     time: KeyTime,
+    /// When the last datagram came.
+    last: Option<Time>,
 }
 
 impl std::fmt::Debug for KeyRing {
@@ -86,6 +88,7 @@ impl KeyRing {
             confirmed: false,
             failed_opens: 0,
             time: KeyTime { now: Time::ZERO, retention: Duration::ZERO },
+            last: None,
         })
     }
 
@@ -157,8 +160,14 @@ impl KeyRing {
         self.confirmed = true;
     }
 
+    /// Whether a datagram that came at the same time was the last one, as in a batch.
+    pub(super) fn is_at(&self, now: Time) -> bool {
+        self.last == Some(now)
+    }
+
     /// A datagram came: keys whose time is over are forgotten before it is looked at.
     pub(super) fn on_datagram(&mut self, now: Time, pto: Duration) {
+        self.last = Some(now);
         self.time = KeyTime { now, retention: 3 * pto };
         if let Some(keys) = &mut self.one_rtt {
             keys.expire(now);
@@ -243,7 +252,7 @@ impl KeyRing {
         let header_key = match ty {
             PacketType::Initial => initial.map(|keys| &*keys.remote.header),
             PacketType::Handshake => self.handshake.as_ref().map(|keys| &*keys.remote.header),
-            PacketType::OneRtt => self.one_rtt.as_ref().map(KeyPhases::remote_header),
+            PacketType::OneRtt => self.one_rtt.as_mut().map(KeyPhases::remote_header),
             PacketType::ZeroRtt => self.zero_rtt.as_ref().map(|keys| &*keys.header),
         };
         let header_key = header_key.ok_or(OpenError::Drop)?;

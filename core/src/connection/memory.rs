@@ -17,6 +17,8 @@ impl Connection {
                 self.spaces.discard(space);
             }
         }
+        self.spaces.release_memory();
+        self.peer_cids.shrink();
         self.streams.shrink();
         self.recovery.release_memory();
         self.early_packets.shrink_to_fit();

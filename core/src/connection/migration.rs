@@ -170,6 +170,10 @@ impl Connection {
         challenged: bool,
     ) {
         let seen = arrival.path;
+        if self.paths.is_active(&seen) {
+            self.paths.active_mut().local_id = Some(packet.destination);
+            return; // the peer is where it was
+        }
         if self.paths.find(&seen).is_none() {
             if self.role == Role::Client {
                 return;
@@ -182,7 +186,7 @@ impl Connection {
         if let Some(path) = self.paths.find_mut(&seen) {
             path.local_id = Some(packet.destination);
         }
-        if !follow || self.role != Role::Server || self.paths.is_active(&seen) {
+        if !follow || self.role != Role::Server {
             return;
         }
         if self.awaits_proof_at_preferred(&seen) {

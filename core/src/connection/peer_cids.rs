@@ -69,6 +69,12 @@ impl PeerConnectionIds {
         self.id(sequence).is_some()
     }
 
+    /// Gives unused memory back.
+    pub(super) fn shrink(&mut self) {
+        self.known.shrink_to_fit();
+        self.retired.shrink_to_fit();
+    }
+
     /// Whether the peer wants no connection IDs in its packets.
     pub(super) fn are_empty(&self) -> bool {
         self.current().is_empty()
@@ -144,14 +150,18 @@ impl PeerConnectionIds {
             ));
         }
         self.check_not_reused(sequence, &id, &token)?;
-        // A frame that comes again, late, must not bring an ID back that was retired meanwhile.
-        let is_new = self.seen.insert(sequence);
-        if sequence < self.retire_prior_to && is_new {
+        match self.seen.insert(sequence) {
+            Sighting::New if sequence >= self.retire_prior_to => {
+                let at = self.known.partition_point(|known| known.sequence < sequence);
+                self.known.insert(at, Known { sequence, id, token: Some(token), used: false });
+            }
             // RFC 9000 §19.15: below what is retired already: retire it at once.
-            self.owe(sequence)?;
-        } else if is_new {
-            let at = self.known.partition_point(|known| known.sequence < sequence);
-            self.known.insert(at, Known { sequence, id, token: Some(token), used: false });
+            Sighting::New => self.owe(sequence)?,
+            // It may be new to us, and the peer waits until it is retired. If it is not, then to retire
+            // it again does no harm (§19.16).
+            Sighting::TooOld if !self.is_kept(sequence) => self.owe(sequence)?,
+            // A frame that comes again, late, must not bring an ID back that was retired meanwhile.
+            Sighting::Again | Sighting::TooOld => {}
         }
         self.retire_prior(retire_prior_to)?;
         self.check_retired()?;
@@ -233,6 +243,11 @@ impl PeerConnectionIds {
         )))
     }
 
+    /// Whether it is in use, or its retirement is under way.
+    fn is_kept(&self, sequence: u64) -> bool {
+        self.knows(sequence) || self.retired.iter().any(|retired| retired.sequence == sequence)
+    }
+
     fn owe(&mut self, sequence: u64) -> Result<(), TransportError> {
         // RFC 9000 §5.1.2: the number of unacknowledged retirements may be limited.
         if self.retired.len() >= 2 * self.limit {
@@ -269,13 +284,21 @@ impl PeerConnectionIds {
     }
 }
 
-/// Which sequence numbers have come. Far fewer are under way at a time than it tells apart: what is
-/// older counts as seen.
+/// Which sequence numbers have come. Far fewer are under way at a time than it tells apart.
 #[derive(Debug)]
 struct SeenSequences {
     newest: u64,
     /// Bit n: `newest` - n has come.
     before: u128,
+}
+
+/// Whether a sequence number has come before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sighting {
+    New,
+    Again,
+    /// It is not remembered.
+    TooOld,
 }
 
 impl Default for SeenSequences {
@@ -286,19 +309,20 @@ impl Default for SeenSequences {
 }
 
 impl SeenSequences {
-    /// Whether it is new.
-    fn insert(&mut self, sequence: u64) -> bool {
+    fn insert(&mut self, sequence: u64) -> Sighting {
         if sequence > self.newest {
             let shift = u32::try_from(sequence - self.newest).unwrap_or(u32::MAX);
             self.before = self.before.checked_shl(shift).unwrap_or(0) | 1;
             self.newest = sequence;
-            return true;
+            return Sighting::New;
         }
         let age = self.newest - sequence;
-        let bit = if age < 128 { 1 << age } else { 0 };
-        let is_new = bit != 0 && self.before & bit == 0;
-        self.before |= bit;
-        is_new
+        if age >= u64::from(u128::BITS) {
+            return Sighting::TooOld;
+        }
+        let is_new = self.before & (1 << age) == 0;
+        self.before |= 1 << age;
+        if is_new { Sighting::New } else { Sighting::Again }
     }
 }
 
@@ -381,6 +405,27 @@ mod tests {
         assert_eq!(ids.take_unused(), None);
         give(&mut ids, 1, 0).unwrap();
         assert_eq!(ids.take_unused(), Some(1), "an older one that was only late is as good");
+    }
+
+    #[test]
+    fn an_id_that_is_far_older_than_the_newest_is_retired_too() {
+        // RFC 9000 §19.15, beyond what is remembered
+        let mut ids = PeerConnectionIds::new(id(0), 4);
+        give(&mut ids, 1000, 1000).unwrap();
+        assert_eq!(ids.next_retirement(), Some(0));
+        for _ in 0..2 {
+            give(&mut ids, 500, 0).unwrap();
+        }
+        assert_eq!((ids.next_retirement(), ids.next_retirement()), (Some(500), None), "once");
+        ids.on_acked(500);
+
+        let mut ids = PeerConnectionIds::new(id(0), 4);
+        give(&mut ids, 1, 0).unwrap();
+        give(&mut ids, 1000, 0).unwrap();
+        give(&mut ids, 1, 0).unwrap();
+        assert!(ids.knows(1) && !ids.wants_to_send(), "what is in use stays");
+        let old = (2..20).map(|n| give(&mut ids, n, 0)).find_map(Result::err);
+        assert_eq!(old.unwrap().code(), Code::CONNECTION_ID_LIMIT_ERROR, "a flood is cut off");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! protection in place, drops what cannot be authenticated, and hands payloads to `frames.rs`.
 //! This file must not know what frames mean.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::Connection;
 use super::close::State;
@@ -79,7 +79,9 @@ impl Connection {
             self.note_drop(now, data.len(), DropReason::Header);
             return;
         }
-        self.keys.on_datagram(now, self.recovery.pto());
+        if !self.keys.is_at(now) {
+            self.keys.on_datagram(now, self.recovery.pto());
+        }
         self.process_datagram(&arrival, data);
         self.watch(now);
     }
@@ -107,7 +109,7 @@ impl Connection {
             self.drain(arrival.now, CloseReason::StatelessReset);
         }
         if self.life.is_open() {
-            let result = self.glitches.check(arrival.now, self.streams.stats().glitches);
+            let result = self.glitches.check(arrival.now, self.streams.glitches());
             self.close_on_error(arrival.now, result);
         }
         if !self.early_packets.is_empty() {
@@ -147,8 +149,9 @@ impl Connection {
                 return None;
             }
         };
-        let packet = data.split_to(len.min(data.len()));
-        Some(ProtectedPacket { ty, version, number_offset, data: packet, destination, source })
+        // The last one, which is the only one as a rule, takes the datagram's buffer along.
+        let data = if len < data.len() { data.split_to(len) } else { std::mem::take(data) };
+        Some(ProtectedPacket { ty, version, number_offset, data, destination, source })
     }
 
     /// Processes one packet of a datagram. Returns whether it was authentic.
@@ -178,9 +181,9 @@ impl Connection {
             return false;
         }
         match self.open(packet) {
-            Ok(opened) => {
+            Ok(mut opened) => {
                 self.stats.packets_received += 1;
-                let result = self.on_packet_opened(arrival, &opened);
+                let result = self.on_packet_opened(arrival, &mut opened);
                 self.close_on_error(arrival.now, result);
                 true
             }
@@ -217,7 +220,10 @@ impl Connection {
             ))));
         }
         let size = data.len();
-        let payload = data.freeze().slice(opened.payload);
+        // Cut to size, not sliced: that would count one more holder, and then one less.
+        let mut payload = data.freeze();
+        payload.truncate(opened.payload.end);
+        payload.advance(opened.payload.start);
         let Opened { first_byte, number, .. } = opened;
         Ok(OpenedPacket { ty, version, number, size, first_byte, payload, destination, source })
     }

@@ -17,7 +17,7 @@ use super::config::{Config, ConfigError};
 use super::datagrams::Datagrams;
 use super::degrading::{PathMonitor, QuietProbe};
 use super::fates::PendingFrames;
-use super::first_flight::EarlyAcks;
+use super::first_flight::FirstFlight;
 use super::glitches::GlitchBudget;
 use super::handshake::{Handshake, HandshakeStart};
 use super::header_bits::HeaderBits;
@@ -88,8 +88,9 @@ pub struct ServerSetup {
     pub retry_source: Option<ConnectionId>,
     /// A token has proven the client's address (RFC 9000 §8.1).
     pub address_validated: bool,
-    /// What was sent in answer to the client's first datagrams already, from `local_id`.
-    pub early_acks: EarlyAcks,
+    /// The client's first packets as they were read before, if they were: for the keys of its Initial
+    /// packets, and for what was sent from `local_id` in answer.
+    pub first_flight: Option<FirstFlight>,
     /// A token to give to the client for later connections; may be absent.
     pub new_token: Option<Bytes>,
     /// Where further connection IDs come from.
@@ -268,7 +269,12 @@ impl Connection {
         let mut encoded = Vec::new();
         parameters.encode(Role::Server, &mut *setup.random, &mut encoded);
         let provider = tls.crypto_provider().clone();
-        let mut keys = KeyRing::new(Role::Server, setup.version, &setup.destination, &provider)?;
+        let (flight, first) = (setup.first_flight.take(), (setup.version, &setup.destination));
+        let early_acks = flight.as_ref().map(FirstFlight::acknowledged).unwrap_or_default();
+        let mut keys = match flight.and_then(|flight| flight.into_keys(first.0, first.1)) {
+            Some(keys) => keys,
+            None => KeyRing::new(Role::Server, first.0, first.1, &provider)?,
+        };
         let changes = version != setup.version;
         if changes {
             keys.add_initial(version, &provider);
@@ -316,7 +322,7 @@ impl Connection {
         if let Some(id) = preferred_id {
             connection.local_cids.add_preferred(id, &mut connection.events);
         }
-        connection.count_early_acks(now, setup.early_acks);
+        connection.count_early_acks(now, early_acks);
         Ok(connection)
     }
 

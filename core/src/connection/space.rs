@@ -48,6 +48,11 @@ impl Spaces {
         }
     }
 
+    /// Gives back what a silent connection has no use for.
+    pub(super) fn release_memory(&mut self) {
+        self.application.crypto.release_memory();
+    }
+
     /// Those in which something may have happened.
     pub(super) fn iter(&self) -> impl Iterator<Item = &PacketSpace> + Clone {
         self.handshake.iter().flatten().map(|space| &**space).chain([&self.application])

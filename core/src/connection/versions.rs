@@ -30,7 +30,7 @@ pub(super) struct Versions {
     /// On a client: it acted on a Version Negotiation packet.
     reacted: bool,
     /// What a client needs to begin again, until it has heard its server.
-    restart: Option<ClientRestart>,
+    restart: Option<Box<ClientRestart>>,
 }
 
 /// What a client's handshake is made from.
@@ -42,7 +42,7 @@ pub(super) struct ClientRestart {
 impl Versions {
     pub(super) fn client(config: &Config, original: Version, restart: ClientRestart) -> Self {
         let offered = offered_versions(config, original);
-        Self { original, offered, settled: false, reacted: false, restart: Some(restart) }
+        Self { original, offered, settled: false, reacted: false, restart: Some(Box::new(restart)) }
     }
 
     pub(super) fn server(original: Version) -> Self {
@@ -258,7 +258,7 @@ impl Connection {
         self.handshake.restart(tls, destination);
         self.peer_cids.replace_first(destination);
         self.version = version;
-        self.versions = Versions::client(&self.config, version, restart);
+        self.versions = Versions::client(&self.config, version, *restart);
         self.versions.reacted = true;
         self.recovery = new_recovery(now, Role::Client, &self.config);
         self.spaces = Spaces::new(&self.config);

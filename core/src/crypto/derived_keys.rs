@@ -1,7 +1,7 @@
 //! Packet protection keys made from TLS' traffic secrets by ourselves (RFC 9001 §5.1, §5.4, §6.1;
 //! RFC 9369 §3.3). rustls binds a handshake to one QUIC version when it begins; a connection whose
-//! version changes during the handshake (RFC 9368) needs the keys of another. This file must not
-//! know when that is.
+//! version changes during the handshake (RFC 9368) needs the keys of another, and a silent one can make
+//! its keys again. This file must not know when that is.
 
 use ring::aead::quic::{self as ring_quic, HeaderProtectionKey as HeaderMask};
 use ring::aead::{
@@ -19,12 +19,24 @@ use crate::wire::Version;
 /// The traffic secrets of one level, and how to make keys of them.
 #[derive(Clone)]
 pub(super) struct TrafficSecrets {
-    suite: Suite,
+    suite: &'static Suite,
     version: Version,
     role: Role,
-    client: Vec<u8>,
-    server: Vec<u8>,
+    /// Those of the present key phase.
+    present: Pair,
+    /// Those of the first, once they are others: header protection keeps its keys (RFC 9001 §6).
+    first: Option<Box<Pair>>,
 }
+
+/// The client's secret and the server's.
+#[derive(Clone)]
+struct Pair {
+    client: Secret,
+    server: Secret,
+}
+
+/// As many bytes as its suite's hash has.
+type Secret = [u8; MAX_HASH_LEN];
 
 impl TrafficSecrets {
     /// `None` for a suite that QUIC has no use for.
@@ -32,16 +44,27 @@ impl TrafficSecrets {
         suite: CipherSuite,
         version: Version,
         role: Role,
-        client: Vec<u8>,
-        server: Vec<u8>,
+        client: &[u8],
+        server: &[u8],
     ) -> Option<Self> {
-        Some(Self { suite: Suite::find(suite)?, version, role, client, server })
+        let suite = Suite::find(suite)?;
+        let secret = |bytes: &[u8]| {
+            let mut secret = [0; MAX_HASH_LEN];
+            secret[..suite.hash_len].copy_from_slice(bytes.get(..suite.hash_len)?);
+            Some(secret)
+        };
+        let present = Pair { client: secret(client)?, server: secret(server)? };
+        Some(Self { suite, version, role, present, first: None })
     }
 
-    /// The keys of this level.
+    /// The keys of this level, in the present key phase.
     pub(super) fn keys(&self) -> Keys {
-        let (local, remote) = self.local_remote();
-        Keys { local: self.directional(local), remote: self.directional(remote) }
+        let PacketKeySet { local, remote } = self.packet_keys();
+        let headers = self.local_remote(self.first.as_deref().unwrap_or(&self.present));
+        Keys {
+            local: DirectionalKeys { header: self.header_key(headers.0), packet: local },
+            remote: DirectionalKeys { header: self.header_key(headers.1), packet: remote },
+        }
     }
 
     /// Moves on to the secrets of the next key phase (RFC 9001 §6.1).
@@ -50,29 +73,33 @@ impl TrafficSecrets {
             Version::V2 => "quicv2 ku",
             _ => "quic ku",
         };
-        let hash_len = self.suite.hash_len;
-        self.client = self.suite.expand(&self.client, label, hash_len);
-        self.server = self.suite.expand(&self.server, label, hash_len);
+        let Pair { client, server } = &self.present;
+        let next = Pair { client: self.next(client, label), server: self.next(server, label) };
+        let last = std::mem::replace(&mut self.present, next);
+        self.first.get_or_insert_with(|| Box::new(last));
+    }
+
+    fn next(&self, secret: &Secret, label: &str) -> Secret {
+        let mut next = [0; MAX_HASH_LEN];
+        let len = self.suite.hash_len;
+        next[..len].copy_from_slice(&self.suite.expand(secret, label, len));
+        next
     }
 
     /// The packet keys of these secrets; header protection has no phases.
     pub(super) fn packet_keys(&self) -> PacketKeySet {
-        let (local, remote) = self.local_remote();
+        let (local, remote) = self.local_remote(&self.present);
         PacketKeySet { local: self.packet_key(local), remote: self.packet_key(remote) }
     }
 
-    fn local_remote(&self) -> (&[u8], &[u8]) {
+    fn local_remote<'a>(&self, pair: &'a Pair) -> (&'a Secret, &'a Secret) {
         match self.role {
-            Role::Client => (&self.client, &self.server),
-            Role::Server => (&self.server, &self.client),
+            Role::Client => (&pair.client, &pair.server),
+            Role::Server => (&pair.server, &pair.client),
         }
     }
 
-    fn directional(&self, secret: &[u8]) -> DirectionalKeys {
-        DirectionalKeys { header: self.header_key(secret), packet: self.packet_key(secret) }
-    }
-
-    fn header_key(&self, secret: &[u8]) -> Box<dyn HeaderProtectionKey> {
+    fn header_key(&self, secret: &Secret) -> Box<dyn HeaderProtectionKey> {
         let label = match self.version {
             Version::V2 => "quicv2 hp",
             _ => "quic hp",
@@ -82,7 +109,7 @@ impl TrafficSecrets {
         Box::new(HeaderKey(mask.expect("the key has its algorithm's length")))
     }
 
-    fn packet_key(&self, secret: &[u8]) -> Box<dyn PacketKey> {
+    fn packet_key(&self, secret: &Secret) -> Box<dyn PacketKey> {
         let (key_label, iv_label) = match self.version {
             Version::V2 => ("quicv2 key", "quicv2 iv"),
             _ => ("quic key", "quic iv"),
@@ -101,48 +128,60 @@ impl TrafficSecrets {
 }
 
 /// What a TLS cipher suite means for packets (RFC 9001 §5.3, §6.6).
-#[derive(Clone, Copy)]
 struct Suite {
     aead: &'static Algorithm,
     header: &'static ring_quic::Algorithm,
-    hash: ring::hkdf::Algorithm,
+    hash: &'static ring::hkdf::Algorithm,
     hash_len: usize,
     confidentiality_limit: u64,
     integrity_limit: u64,
 }
 
+/// RFC 9001 §6.6: what AES-GCM may seal, and what may fail to open.
+const AES_LIMITS: (u64, u64) = (1 << 23, 1 << 52);
+
+static AES_128: Suite = Suite {
+    aead: &AES_128_GCM,
+    header: &ring_quic::AES_128,
+    hash: &HKDF_SHA256,
+    hash_len: 32,
+    confidentiality_limit: AES_LIMITS.0,
+    integrity_limit: AES_LIMITS.1,
+};
+
+static AES_256: Suite = Suite {
+    aead: &AES_256_GCM,
+    header: &ring_quic::AES_256,
+    hash: &HKDF_SHA384,
+    hash_len: MAX_HASH_LEN,
+    confidentiality_limit: AES_LIMITS.0,
+    integrity_limit: AES_LIMITS.1,
+};
+
+static CHACHA20: Suite = Suite {
+    aead: &CHACHA20_POLY1305,
+    header: &ring_quic::CHACHA20,
+    hash: &HKDF_SHA256,
+    hash_len: 32,
+    // RFC 9001 §6.6: as many as there are packet numbers.
+    confidentiality_limit: 1 << 62,
+    integrity_limit: 1 << 36,
+};
+
 impl Suite {
-    fn find(suite: CipherSuite) -> Option<Self> {
-        let aes = |aead, header, hash, hash_len| Self {
-            aead,
-            header,
-            hash,
-            hash_len,
-            // RFC 9001 §6.6
-            confidentiality_limit: 1 << 23,
-            integrity_limit: 1 << 52,
-        };
+    fn find(suite: CipherSuite) -> Option<&'static Self> {
         Some(match suite {
-            CipherSuite::TLS13_AES_128_GCM_SHA256 => {
-                aes(&AES_128_GCM, &ring_quic::AES_128, HKDF_SHA256, 32)
-            }
-            CipherSuite::TLS13_AES_256_GCM_SHA384 => {
-                aes(&AES_256_GCM, &ring_quic::AES_256, HKDF_SHA384, 48)
-            }
-            CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => Self {
-                // RFC 9001 §6.6: as many as there are packet numbers.
-                confidentiality_limit: 1 << 62,
-                integrity_limit: 1 << 36,
-                ..aes(&CHACHA20_POLY1305, &ring_quic::CHACHA20, HKDF_SHA256, 32)
-            },
+            CipherSuite::TLS13_AES_128_GCM_SHA256 => &AES_128,
+            CipherSuite::TLS13_AES_256_GCM_SHA384 => &AES_256,
+            CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => &CHACHA20,
             _ => return None,
         })
     }
 
     /// HKDF-Expand-Label with an empty context (RFC 8446 §7.1).
-    fn expand(&self, secret: &[u8], label: &str, len: usize) -> Vec<u8> {
+    fn expand(&self, secret: &Secret, label: &str, len: usize) -> Vec<u8> {
         let mut out = vec![0; len];
-        let prk = Prk::new_less_safe(self.hash, secret);
+        let prk = Prk::new_less_safe(*self.hash, &secret[..self.hash_len]);
         let label_len = (TLS13_PREFIX.len() + label.len()) as u8;
         let info: [&[u8]; 5] =
             [&(len as u16).to_be_bytes(), &[label_len], TLS13_PREFIX, label.as_bytes(), &[0]];
@@ -262,6 +301,9 @@ impl PacketKey for AeadKey {
 
 const TLS13_PREFIX: &[u8] = b"tls13 ";
 
+/// That of SHA-384, in bytes.
+const MAX_HASH_LEN: usize = 48;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,7 +319,7 @@ mod tests {
 
     fn chacha(version: Version) -> TrafficSecrets {
         let suite = CipherSuite::TLS13_CHACHA20_POLY1305_SHA256;
-        TrafficSecrets::new(suite, version, Role::Client, hex(SECRET), vec![7; 32]).unwrap()
+        TrafficSecrets::new(suite, version, Role::Client, &hex(SECRET), &[7; 32]).unwrap()
     }
 
     #[test]
@@ -306,14 +348,14 @@ mod tests {
         ] {
             let mut secrets = chacha(version);
             secrets.update();
-            assert_eq!(secrets.client, hex(expected), "{version}");
+            assert_eq!(secrets.present.client[..32], hex(expected), "{version}");
+            assert_eq!(secrets.first.unwrap().client[..32], hex(SECRET), "{version}");
         }
     }
 
     #[test]
     fn every_suite_of_quic_is_known_and_no_other() {
-        let new =
-            |suite| TrafficSecrets::new(suite, Version::V2, Role::Server, vec![1; 48], vec![2; 48]);
+        let new = |suite| TrafficSecrets::new(suite, Version::V2, Role::Server, &[1; 48], &[2; 48]);
         for suite in [
             CipherSuite::TLS13_AES_128_GCM_SHA256,
             CipherSuite::TLS13_AES_256_GCM_SHA384,

@@ -1,13 +1,15 @@
 //! [`KeyPhases`]: the keys of 1-RTT packets through key updates (RFC 9001 §6). Three generations at
-//! most: the previous one for packets under way, the current, and the next, made beforehand so that
-//! an update takes no longer than any packet (§9.5). Counts what each key has sealed against the
+//! most: the previous one for packets under way, the current, and the next. The next are made for
+//! the first packet that the current ones do not open, whichever phase it says it is: a packet that
+//! somebody altered on its way takes as long with one phase bit as with the other (§6.3, §9.5). Most
+//! connections never need them. Counts what each key has sealed against the
 //! AEAD's limit (§6.6). This file must not know the handshake or when it is time for what.
 
 use std::time::Duration;
 
 use rustls::quic::{HeaderProtectionKey, Keys, PacketKey, PacketKeySet};
 
-use super::packet_protection::{open_payload, seal_packet_with};
+use super::packet_protection::{open_payload, seal_packet};
 use super::tls::UpdateSecrets;
 use crate::error::TransportError;
 use crate::time::Time;
@@ -32,13 +34,12 @@ pub struct KeyTime {
 
 /// The keys of the 1-RTT level.
 pub struct KeyPhases {
-    local_header: Box<dyn HeaderProtectionKey>,
-    remote_header: Box<dyn HeaderProtectionKey>,
+    /// `None` while the connection is silent, if `secrets` can make them again.
+    current: Option<Keys>,
     previous: Option<Box<dyn PacketKey>>,
     /// When the previous keys are forgotten; unknown until the peer has used the present ones.
     previous_expires: Option<Time>,
-    current: PacketKeySet,
-    /// `None` while the connection is silent.
+    /// `None` until a packet may be of that phase.
     next: Option<PacketKeySet>,
     secrets: UpdateSecrets,
     phase: bool,
@@ -64,16 +65,13 @@ impl std::fmt::Debug for KeyPhases {
 impl KeyPhases {
     /// Starts with the keys of the handshake.
     pub fn new(keys: Keys, secrets: UpdateSecrets) -> Self {
-        let next = Some(secrets.next_packet_keys());
         let confidentiality_limit = keys.local.packet.confidentiality_limit();
         let integrity_limit = keys.remote.packet.integrity_limit();
         Self {
-            local_header: keys.local.header,
-            remote_header: keys.remote.header,
+            current: Some(keys),
             previous: None,
             previous_expires: None,
-            current: PacketKeySet { local: keys.local.packet, remote: keys.remote.packet },
-            next,
+            next: None,
             secrets,
             phase: false,
             first_sent: None,
@@ -102,8 +100,8 @@ impl KeyPhases {
     }
 
     /// The key that header protection is removed with.
-    pub fn remote_header(&self) -> &dyn HeaderProtectionKey {
-        &*self.remote_header
+    pub fn remote_header(&mut self) -> &dyn HeaderProtectionKey {
+        &*self.current().remote.header
     }
 
     /// Encrypts and protects a packet in place.
@@ -116,8 +114,7 @@ impl KeyPhases {
     ) {
         self.first_sent.get_or_insert(number);
         self.sealed += 1;
-        let (key, header) = (&*self.current.local, &*self.local_header);
-        seal_packet_with(key, header, packet, number_offset, number_len, number);
+        seal_packet(&self.current().local, packet, number_offset, number_len, number);
     }
 
     /// Forgets the previous keys when their time is over (§6.5).
@@ -137,10 +134,12 @@ impl KeyPhases {
         number: u64,
         phase: bool,
     ) -> Result<usize, OpenError> {
-        self.make_next();
         if phase == self.phase {
-            let opened = open_payload(&*self.current.remote, packet, payload_offset, number);
-            let len = opened.ok_or(OpenError::Drop)?;
+            let key = &*self.current().remote.packet;
+            let Some(len) = open_payload(key, packet, payload_offset, number) else {
+                self.make_next(); // as long as if it had said to be of the next phase (§9.5)
+                return Err(OpenError::Drop);
+            };
             self.on_current_opened(time, number);
             return Ok(len);
         }
@@ -158,13 +157,30 @@ impl KeyPhases {
         self.follow_update(time, packet, payload_offset, number, None)
     }
 
-    /// Gives back the next keys, which most connections never use.
+    /// Gives back the keys that can be made again: a connection that is silent has no use for them,
+    /// and they are a large part of what it takes.
     pub fn release_memory(&mut self) {
         self.next = None;
+        if self.secrets.can_make_present_keys() {
+            self.current = None;
+        }
     }
 
-    /// After a silence the next keys are made again for the first packet, of whichever phase it
-    /// says it is: how long it takes must not tell whether there is an update (§9.5).
+    /// The present keys, made again after a silence.
+    fn current(&mut self) -> &mut Keys {
+        self.current.get_or_insert_with(|| {
+            // `release_memory` asked before it let go of them.
+            self.secrets.present_keys().expect("these secrets make the present keys")
+        })
+    }
+
+    /// Whether the next keys are made.
+    #[cfg(test)]
+    pub(super) fn has_next(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// Makes the next keys unless they are there.
     fn make_next(&mut self) -> &PacketKeySet {
         self.next.get_or_insert_with(|| self.secrets.next_packet_keys())
     }
@@ -217,10 +233,11 @@ impl KeyPhases {
     fn rotate(&mut self) {
         // §9.5: the keys after the next are made now, not when a packet asks for them.
         let next = self.next.take().unwrap_or_else(|| self.secrets.next_packet_keys());
-        let old = std::mem::replace(&mut self.current, next);
+        let Keys { local, remote } = self.current();
+        local.packet = next.local;
+        self.previous = Some(std::mem::replace(&mut remote.packet, next.remote));
         self.secrets.advance();
         self.next = Some(self.secrets.next_packet_keys());
-        self.previous = Some(old.remote);
         self.previous_expires = None;
         self.phase = !self.phase;
         self.first_sent = None;

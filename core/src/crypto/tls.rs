@@ -44,7 +44,8 @@ impl fmt::Debug for NewKeys {
 pub struct UpdateSecrets(Source);
 
 enum Source {
-    Rustls(Secrets),
+    /// Those of the next phase.
+    Rustls(Box<Secrets>),
     /// Those of the phase that was handed out last.
     Derived(TrafficSecrets),
 }
@@ -53,12 +54,25 @@ impl UpdateSecrets {
     /// The keys of the next phase. Makes them anew each time, until [`advance`](Self::advance).
     pub fn next_packet_keys(&self) -> PacketKeySet {
         match &self.0 {
-            Source::Rustls(secrets) => secrets.clone().next_packet_keys(),
+            Source::Rustls(secrets) => secrets.as_ref().clone().next_packet_keys(),
             Source::Derived(secrets) => {
                 let mut secrets = secrets.clone();
                 secrets.update();
                 secrets.packet_keys()
             }
+        }
+    }
+
+    /// Whether [`present_keys`](Self::present_keys) can make keys.
+    pub const fn can_make_present_keys(&self) -> bool {
+        matches!(self.0, Source::Derived(_))
+    }
+
+    /// The keys of the present phase, made anew. `None` if only whoever made them first can.
+    pub fn present_keys(&self) -> Option<Keys> {
+        match &self.0 {
+            Source::Rustls(_) => None,
+            Source::Derived(secrets) => Some(secrets.keys()),
         }
     }
 
@@ -148,7 +162,7 @@ impl Tls {
         name: ServerName<'static>,
         parameters: Vec<u8>,
     ) -> Result<Self, TlsSetupError> {
-        let tap = may_change.then(|| Arc::new(SecretTap::new(config.key_log.clone())));
+        let tap = may_change.then(|| Arc::new(SecretTap::new(config.key_log.clone(), true)));
         if let Some(tap) = &tap {
             Arc::make_mut(&mut config).key_log = tap.clone();
         }
@@ -156,19 +170,18 @@ impl Tls {
         Ok(Self::new(inner.into(), Role::Client, version, tap))
     }
 
-    /// A server that tells these transport parameters, likewise.
+    /// A server that tells these transport parameters, likewise. It learns the secrets of 1-RTT
+    /// packets in any case, so that a silent connection need not keep what is made of them.
     pub fn server(
         mut config: Arc<ServerConfig>,
         version: Version,
         may_change: bool,
         parameters: Vec<u8>,
     ) -> Result<Self, TlsSetupError> {
-        let tap = may_change.then(|| Arc::new(SecretTap::new(config.key_log.clone())));
-        if let Some(tap) = &tap {
-            Arc::make_mut(&mut config).key_log = tap.clone();
-        }
+        let tap = Arc::new(SecretTap::new(config.key_log.clone(), may_change));
+        Arc::make_mut(&mut config).key_log = tap.clone();
         let inner = quic::ServerConnection::new(config, rustls_version(version), parameters)?;
-        Ok(Self::new(inner.into(), Role::Server, version, tap))
+        Ok(Self::new(inner.into(), Role::Server, version, Some(tap)))
     }
 
     fn new(
@@ -195,6 +208,7 @@ impl Tls {
             let (is_resumed, suite) = (self.is_resumed(), self.cipher_suite());
             self.outcome = Outcome { is_resumed, suite, certificates };
             self.inner = None;
+            self.tap = None;
         }
     }
 
@@ -251,27 +265,45 @@ impl Tls {
     pub fn write(&mut self, out: &mut Vec<u8>) -> Option<NewKeys> {
         Some(match self.inner.as_deref_mut()?.write_hs(out)? {
             KeyChange::Handshake { keys } => {
-                let derived = self.derive(SecretTap::take_handshake);
-                NewKeys::Handshake(derived.map_or(keys, |secrets| secrets.keys()))
+                let secrets = self.take_secrets(SecretTap::take_handshake);
+                NewKeys::Handshake(self.keys_of_version(keys, secrets.as_ref()))
             }
-            KeyChange::OneRtt { keys, next } => match self.derive(SecretTap::take_one_rtt) {
-                Some(secrets) => NewKeys::OneRtt {
-                    keys: secrets.keys(),
-                    next: UpdateSecrets(Source::Derived(secrets)),
-                },
-                None => NewKeys::OneRtt { keys, next: UpdateSecrets(Source::Rustls(next)) },
-            },
+            KeyChange::OneRtt { keys, next } => {
+                let secrets = self.take_secrets(SecretTap::take_one_rtt);
+                let keys = self.keys_of_version(keys, secrets.as_ref());
+                let next = match secrets {
+                    Some(secrets) => Source::Derived(secrets),
+                    None => Source::Rustls(Box::new(next)),
+                };
+                NewKeys::OneRtt { keys, next: UpdateSecrets(next) }
+            }
         })
     }
 
-    /// The secrets that came with the last keys, for the version in use; `None` if that is the one
-    /// that rustls makes keys for. Takes them in any case: they are not kept longer than needed.
-    fn derive(&self, take: fn(&SecretTap) -> Option<SecretPair>) -> Option<TrafficSecrets> {
+    /// The secrets that came with the last keys, for the version in use. `None` if they are not
+    /// known, or not to be used: keys of the original version are made by who made the first.
+    fn take_secrets(&self, take: fn(&SecretTap) -> Option<SecretPair>) -> Option<TrafficSecrets> {
         let (client, server) = take(self.tap.as_deref()?)?;
-        if self.version == self.original {
+        if self.version == self.original && !self.is_sealed_by_ring() {
             return None;
         }
-        TrafficSecrets::new(self.cipher_suite()?, self.version, self.role, client, server)
+        TrafficSecrets::new(self.cipher_suite()?, self.version, self.role, &client, &server)
+    }
+
+    /// rustls' keys, unless the version is another than it knows of.
+    fn keys_of_version(&self, rustls: Keys, secrets: Option<&TrafficSecrets>) -> Keys {
+        match secrets {
+            Some(secrets) if self.version != self.original => secrets.keys(),
+            _ => rustls,
+        }
+    }
+
+    /// Whether the keys that rustls makes are ring's, like ours, and not another provider's.
+    fn is_sealed_by_ring(&self) -> bool {
+        let suite = self.inner.as_ref().and_then(|inner| inner.negotiated_cipher_suite());
+        let Some(suite) = suite.and_then(|suite| suite.tls13()) else { return false };
+        let rings = rustls::crypto::ring::ALL_CIPHER_SUITES.iter();
+        rings.filter_map(SupportedCipherSuite::tls13).any(|ring| std::ptr::eq(ring, suite))
     }
 
     /// Whether the handshake is not complete (RFC 9001 §4.1.1).

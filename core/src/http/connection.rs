@@ -25,6 +25,7 @@ use super::transport::Transport;
 use super::uni_stream::UniKind;
 use super::webtransport::{self, LazyWebTransports};
 use crate::qpack::{Decoded, Decoder, Encoder, QpackError};
+use crate::rare::Rare;
 use crate::streams::Priority;
 use crate::time::Time;
 use crate::types::{Role, StreamId};
@@ -39,7 +40,7 @@ pub(super) struct Http3Connection {
     pub(super) decoder: Decoder,
     encoder: Encoder,
     peer_settings: Option<Settings>,
-    pub(super) early: EarlySettings,
+    pub(super) early: Rare<EarlySettings>,
     /// Our control, encoder and decoder streams, in the order of [`UniKind`].
     outgoing: [Option<StreamId>; 3],
     /// The peer's.
@@ -51,8 +52,8 @@ pub(super) struct Http3Connection {
     /// The last GOAWAY of the peer.
     pub(super) peer_goaway: Option<u64>,
     /// Of a server, and of a client.
-    pub(super) pushes: ServerPushes,
-    pub(super) promises: PromiseInbox,
+    pub(super) pushes: Rare<ServerPushes>,
+    pub(super) promises: Rare<PromiseInbox>,
     pub(super) datagrams: Datagrams,
     pub(super) webtransport: LazyWebTransports,
     pub(super) shutdown: Shutdown,
@@ -69,7 +70,7 @@ pub(super) struct Http3Connection {
     /// Request streams whose header section is incomplete, with their deadlines. Later streams have
     /// later deadlines.
     awaiting_head: BTreeMap<StreamId, Time>,
-    failure: Option<Http3Error>,
+    failure: Option<Box<Http3Error>>,
     /// What a client keeps of responses, once it is asked to.
     pub(super) responses: Option<Box<ResponseStore>>,
     /// Request streams that are not over.
@@ -82,7 +83,7 @@ impl Http3Connection {
     pub(super) fn new(role: Role, config: Arc<Http3Config>) -> Self {
         let config = webtransport::complete(config);
         let limit = if role.is_client() { config.push_limit() } else { 0 };
-        let promises = PromiseInbox::new(limit);
+        let promises = if limit > 0 { Rare::new(PromiseInbox::new(limit)) } else { Rare::NONE };
         Self {
             role,
             now: Time::ZERO,
@@ -94,14 +95,14 @@ impl Http3Connection {
             encoder: Encoder::new(),
             config,
             peer_settings: None,
-            early: EarlySettings::default(),
+            early: Rare::NONE,
             outgoing: [None; 3],
             incoming: [None; 3],
             grease_stream_sent: false,
             encoder_backlog: BytesMut::new(),
             decoder_backlog: BytesMut::new(),
             peer_goaway: None,
-            pushes: ServerPushes::default(),
+            pushes: Rare::NONE,
             promises,
             datagrams: Datagrams::default(),
             webtransport: LazyWebTransports::default(),
@@ -136,11 +137,11 @@ impl Http3Connection {
 
     /// The connection must be closed with this error. The first one counts.
     pub(super) fn fail(&mut self, error: Http3Error) {
-        self.failure.get_or_insert(error);
+        self.failure.get_or_insert_with(|| Box::new(error));
     }
 
     pub(super) fn take_failure(&mut self) -> Option<Http3Error> {
-        self.failure.take()
+        self.failure.take().map(|error| *error)
     }
 
     /// Counts something legal and useless.
@@ -159,6 +160,8 @@ impl Http3Connection {
             }
         }
         self.datagrams.release_memory();
+        self.early.release_if(EarlySettings::is_blank);
+        self.encoder.release_memory();
         self.wakes.shrink_to_fit();
     }
 
@@ -253,10 +256,12 @@ impl Http3Connection {
                 let _ = io.write(id, &mut data);
             }
             if data.len() > MAX_BACKLOG {
-                self.failure.get_or_insert(Http3Error::new(
-                    Http3Code::EXCESSIVE_LOAD,
-                    format!("{} bytes for a QPACK stream that is not read", data.len()),
-                ));
+                self.failure.get_or_insert_with(|| {
+                    Box::new(Http3Error::new(
+                        Http3Code::EXCESSIVE_LOAD,
+                        format!("{} bytes for a QPACK stream that is not read", data.len()),
+                    ))
+                });
             }
             backlog.put(data);
         }

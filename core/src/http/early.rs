@@ -7,6 +7,7 @@ use http::Method;
 
 use super::error::{Http3Code, Http3Error};
 use super::settings::Settings;
+use crate::rare::Blank;
 
 /// Which requests may be sent and served in early data, which others can replay: those that do no
 /// harm when they are executed twice (RFC 8470 §2). Where the transport has no early data, none
@@ -41,7 +42,16 @@ pub(super) struct EarlySettings {
     news: Option<Bytes>,
 }
 
+impl Blank for EarlySettings {
+    const BLANK: &'static Self = &Self { remembered: None, news: None };
+}
+
 impl EarlySettings {
+    /// Whether nothing is remembered and nothing is new.
+    pub(super) const fn is_blank(&self) -> bool {
+        self.remembered.is_none() && self.news.is_none()
+    }
+
     /// Begins with what a connection before has left.
     pub(super) fn recall(&mut self, state: &[u8]) {
         self.remembered = Settings::parse(state).ok();

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::connection::Http3Connection;
+use super::early::EarlySettings;
 use super::error::Http3Code;
 use super::frame::emit;
 use super::shutdown::Shutdown;
@@ -51,7 +52,7 @@ pub(super) fn settle<S: Http3Session>(session: &mut S, cx: &mut SessionContext<'
         http.shutdown = Shutdown::Over;
         cx.close(Http3Code::NO_ERROR.into(), "");
     }
-    if let Some(settings) = http.early.take_news() {
+    if let Some(settings) = http.early.get_mut().and_then(EarlySettings::take_news) {
         cx.connection().remember_application_state(settings);
     }
     cx.set_alarm(http.deadline());

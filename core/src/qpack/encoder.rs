@@ -9,6 +9,7 @@ use super::outstanding::{Outstanding, Section};
 use super::prefix_int::{Cursor, Unreadable, put_integer, put_string};
 use super::static_table::Found;
 use super::{FieldRef, QpackError, static_table};
+use crate::rare::Rare;
 
 /// Encodes for one peer.
 #[derive(Debug, Default)]
@@ -17,7 +18,7 @@ pub struct Encoder {
     /// The peer's SETTINGS_QPACK_MAX_TABLE_CAPACITY, by which counts are encoded.
     peer_capacity: u64,
     max_blocked: u64,
-    outstanding: Outstanding,
+    outstanding: Rare<Outstanding>,
     /// How many inserts the peer is known to have received.
     known_received: u64,
     /// For the encoder stream.
@@ -58,6 +59,13 @@ impl Encoder {
     /// Without a dynamic table until the peer's settings are known.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Gives back what only a busy connection needs.
+    pub(crate) fn release_memory(&mut self) {
+        self.outstanding.release_if(Outstanding::is_empty);
+        self.out.shrink_to_fit();
+        self.lines.shrink_to_fit();
     }
 
     /// The peer's settings: what its decoder can keep, and how many streams may wait.
@@ -263,7 +271,9 @@ impl Encoder {
             self.known_received = self.known_received.max(section.required);
         } else if first & 0x40 != 0 {
             // Stream Cancellation (§4.4.2)
-            self.outstanding.cancel(value);
+            if let Some(outstanding) = self.outstanding.get_mut() {
+                outstanding.cancel(value);
+            }
         } else {
             // Insert Count Increment (§4.4.3)
             let known = self.known_received.checked_add(value);

@@ -2,7 +2,9 @@
 //! to: those entries must stay (RFC 9204 §2.1.1), and only so many streams may wait for inserts
 //! (§2.1.2). Bounded: a peer that acknowledges nothing gets sections without references.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::rare::Blank;
 
 /// A section with references to the dynamic table.
 #[derive(Clone, Copy, Debug)]
@@ -15,13 +17,23 @@ pub(super) struct Section {
 
 #[derive(Debug, Default)]
 pub(super) struct Outstanding {
-    streams: HashMap<u64, VecDeque<Section>>,
+    streams: BTreeMap<u64, VecDeque<Section>>,
     /// How many sections have each index as their lowest.
     lowest: BTreeMap<u64, u32>,
     count: usize,
 }
 
+impl Blank for Outstanding {
+    const BLANK: &'static Self =
+        &Self { streams: BTreeMap::new(), lowest: BTreeMap::new(), count: 0 };
+}
+
 impl Outstanding {
+    /// Whether there are none.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// Whether one more section may refer to the table.
     pub(super) const fn has_room(&self) -> bool {
         self.count < MAX_SECTIONS

@@ -105,7 +105,7 @@ impl<F> Recovery<F> {
     }
 
     fn settle_acked(&mut self, now: Time, space: Space, sink: &mut impl FrameSink<F>) {
-        let (ledger, tally) = (self.ledgers.get_mut(space), &mut self.tally);
+        let (ledger, tally) = (self.ledgers.get_mut(space), &mut *self.tally);
         for &(first, last) in self.ranges.iter().rev() {
             ledger.take_acked(first, last, |number, packet| {
                 let same_path = packet.path == self.path;
@@ -182,7 +182,7 @@ impl<F> Recovery<F> {
         let persistent = persistent_congestion_duration(&self.rtt, self.max_ack_delay);
         let expires = now + (self.rtt.pto_base() + self.max_ack_delay) * SPURIOUS_PTOS;
         let first_sample = self.rtt.first_sample();
-        let (tally, ecn) = (&mut self.tally, &mut self.ecn);
+        let (tally, ecn) = (&mut *self.tally, &mut self.ecn);
         let (episode, stats) = (&mut self.episode, &mut self.stats);
         let delivery = &mut self.delivery;
         let ledger = self.ledgers.get_mut(space);
@@ -226,7 +226,7 @@ impl<F> Recovery<F> {
         marks: EcnCounts,
     ) {
         let rate_sample = self.delivery.take_sample(self.rtt.min());
-        let tally = &self.tally;
+        let tally = &*self.tally;
         if tally.acked_bytes > 0 || tally.lost_bytes > 0 || marks.ce > 0 {
             self.algorithm.on_congestion_event(&CongestionEvent {
                 now,

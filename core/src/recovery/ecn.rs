@@ -22,7 +22,9 @@ pub enum EcnState {
 #[derive(Clone, Debug)]
 pub struct EcnValidator {
     state: EcnState,
-    spaces: [SpaceCounts; 3],
+    /// Of Initial and Handshake, from when something is sent there.
+    handshake: Option<Box<[SpaceCounts; 2]>>,
+    application: SpaceCounts,
     tested: u32,
     tested_lost: u32,
 }
@@ -51,7 +53,8 @@ impl EcnValidator {
     pub fn new(enabled: bool) -> Self {
         Self {
             state: if enabled { EcnState::Testing } else { EcnState::Failed },
-            spaces: [SpaceCounts::default(); 3],
+            handshake: None,
+            application: SpaceCounts::default(),
             tested: 0,
             tested_lost: 0,
         }
@@ -59,9 +62,21 @@ impl EcnValidator {
 
     /// The path is a new one: test again. The peer's counts go on (they are per space).
     pub fn on_new_path(&mut self, enabled: bool) {
-        let spaces = self.spaces;
-        *self = Self::new(enabled);
-        self.spaces = spaces;
+        let (handshake, application) = (self.handshake.take(), self.application);
+        *self = Self { handshake, application, ..Self::new(enabled) };
+    }
+
+    /// Nothing will be sent or acknowledged in the handshake's spaces any more.
+    pub(super) fn forget_handshake(&mut self) {
+        self.handshake = None;
+    }
+
+    fn counts(&mut self, space: Space) -> &mut SpaceCounts {
+        match space {
+            Space::Application => &mut self.application,
+            Space::Initial => &mut self.handshake.get_or_insert_default()[0],
+            Space::Handshake => &mut self.handshake.get_or_insert_default()[1],
+        }
     }
 
     /// What is known of the path.
@@ -79,7 +94,7 @@ impl EcnValidator {
 
     /// A packet was sent with this codepoint.
     pub fn on_packet_sent(&mut self, space: Space, ecn: Ecn) {
-        let counts = &mut self.spaces[space as usize];
+        let counts = self.counts(space);
         match ecn {
             Ecn::Ect0 => counts.sent_ect0 += 1,
             Ecn::Ect1 => counts.sent_ect1 += 1,
@@ -116,7 +131,7 @@ impl EcnValidator {
     /// (RFC 9000 §13.4.2.1). Returns what was newly counted, as far as it can be believed.
     pub(super) fn on_ack(&mut self, space: Space, report: &EcnReport) -> EcnCounts {
         let marked = report.acked_ect0 + report.acked_ect1;
-        let increase = self.spaces[space as usize].increase(report);
+        let increase = self.counts(space).increase(report);
         match increase {
             _ if self.state == EcnState::Failed => EcnCounts::default(),
             Some(_) if marked == 0 && report.counts.is_none() => EcnCounts::default(),

@@ -47,6 +47,7 @@ pub use sent_packet::{FrameSink, SentPacket};
 pub use timer::TimeoutAction;
 
 use crate::congestion::{Bandwidth, DeliveryTracker, SendAlgorithm};
+use crate::rare::Rare;
 use crate::time::Time;
 use crate::types::{Ecn, Role, Space};
 use ledgers::Ledgers;
@@ -84,7 +85,7 @@ pub struct Recovery<F> {
     probe_timeout_at: Time,
     episode: Episode,
     reordering: Reordering,
-    tally: Tally,
+    tally: Rare<Tally>,
     /// The ranges of the ACK frame at hand, newest first; kept for its memory.
     ranges: Vec<(u64, u64)>,
     stats: RecoveryStats,
@@ -136,7 +137,7 @@ impl<F> Recovery<F> {
             probe_timeout_at: Time::ZERO,
             episode: Episode::default(),
             reordering: Reordering::default(),
-            tally: Tally::default(),
+            tally: Rare::NONE,
             ranges: Vec::new(),
             stats: RecoveryStats::default(),
             config: config.clone(),
@@ -292,7 +293,10 @@ impl<F> Recovery<F> {
     pub fn release_memory(&mut self) {
         self.ledgers.release_memory(self.handshake.confirmed);
         self.ranges.shrink_to(0);
-        self.tally.release_memory();
+        self.tally.release_if(|_| true);
+        if self.handshake.confirmed {
+            self.ecn.forget_handshake();
+        }
     }
 
     fn ledger(&mut self, space: Space) -> &mut SentLedger<F> {

@@ -2,6 +2,7 @@
 //! hears of it; and the loss episodes by which spurious reactions are recognised.
 
 use crate::congestion::{AckedPacket, LostPacket};
+use crate::rare::Blank;
 use crate::recovery::{RecoveryStats, SentPacket};
 use crate::time::Time;
 use crate::types::Ecn;
@@ -79,11 +80,28 @@ impl Tally {
             delivery: packet.delivery,
         });
     }
+}
 
-    pub(super) fn release_memory(&mut self) {
-        self.acked.shrink_to(0);
-        self.lost.shrink_to(0);
-    }
+impl Blank for Tally {
+    const BLANK: &'static Self = &Self {
+        growth_barrier: None,
+        wants_packets: false,
+        newly_acked: 0,
+        ack_eliciting_acked: false,
+        newest_acked: None,
+        acked_bytes: 0,
+        acked_bytes_for_growth: 0,
+        newest_in_flight_acked: None,
+        acked_ect0: 0,
+        acked_ect1: 0,
+        newly_lost: 0,
+        lost_bytes: 0,
+        newest_lost_sent: None,
+        persistent_congestion: false,
+        spurious: 0,
+        acked: Vec::new(),
+        lost: Vec::new(),
+    };
 }
 
 /// The losses since the latest reduction of the window: when all of them prove spurious, so was

@@ -275,6 +275,7 @@ impl Streams {
         let part = self.recv_part(key);
         let due = len > 0 && part.window.consume(len);
         let (state, wanted) = (part.state, part.stopped.is_none());
+        let resets = part.pending_reset.is_some();
         if due && state == RecvState::Recv && wanted {
             self.order(key, Controls::MAX_DATA);
         }
@@ -282,7 +283,9 @@ impl Streams {
             self.credit(len);
             self.stats.bytes_read += len;
         }
-        self.finish_reset_at(key);
+        if resets {
+            self.finish_reset_at(key);
+        }
         if state.is_terminal() {
             self.hush(key, Wake::Readable);
             self.close_if_done(key);

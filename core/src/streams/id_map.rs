@@ -63,8 +63,17 @@ impl StreamTable {
 
     /// Gives unused memory back.
     pub(super) fn shrink(&mut self) {
-        self.slab.shrink_to_fit();
+        let keys = &mut self.keys;
+        self.slab.compact(|stream, _, to| {
+            // Lists know a stream by its key.
+            let moves = !stream.is_queued();
+            if moves {
+                keys.insert(stream.id.as_u64(), to as u32);
+            }
+            moves
+        });
         self.keys.shrink_to_fit();
+        self.last = NONE;
     }
 }
 

@@ -243,8 +243,10 @@ impl Streams {
         let now = part.sequencer.gaps();
         let newly_sized = fin && part.state == RecvState::Recv;
         let complete = part.on_progress();
-        self.gaps = self.gaps + now - before;
-        self.check_gaps(key, now)?;
+        if now != before {
+            self.gaps = self.gaps + now - before;
+            self.check_gaps(key, now)?;
+        }
         if newly_sized {
             self.on_size_known(key);
         } else if inserted == Inserted::Nothing {

@@ -34,6 +34,11 @@ pub(super) type Links = [Link; 6];
 impl Link {
     /// In no list.
     pub(super) const LOOSE: Self = Self { prev: LOOSE, next: LOOSE };
+
+    /// Whether it is in no list.
+    pub(super) const fn is_loose(self) -> bool {
+        self.next == LOOSE
+    }
 }
 
 /// Something that can be put in a [`List`].

@@ -210,6 +210,11 @@ impl Streams {
         self.stats
     }
 
+    /// How many frames were legal and of no use.
+    pub const fn glitches(&self) -> u64 {
+        self.stats.glitches
+    }
+
     /// How many streams have an object here; those opened only by implication have none.
     pub fn live(&self) -> usize {
         self.table.len()
@@ -255,6 +260,7 @@ impl Streams {
     }
 
     /// The receiving part, made on first use.
+    #[inline]
     fn recv_part(&mut self, key: usize) -> &mut RecvPart {
         let stream = &mut self.table.slab[key];
         let (config, role, now) = (&self.config, self.role, self.now);
@@ -265,6 +271,7 @@ impl Streams {
     }
 
     /// Queues an event.
+    #[inline]
     fn wake(&mut self, key: usize, wake: Wake) {
         if !self.closed {
             self.table.slab[key].events.add(wake);

@@ -12,15 +12,13 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::{Buf, Bytes};
 
 use super::range_set::RangeSet;
+use crate::rare::{Blank, Rare};
 
 /// The unread bytes of one stream. They are read in this order: `settled`, `tail`, `fresh`; then
 /// comes the first gap.
 #[derive(Debug)]
 pub(super) struct Sequencer {
-    /// Buffers of our own.
-    settled: VecDeque<Bytes>,
-    /// The last buffer of our own, while it grows.
-    tail: Vec<u8>,
+    kept: Rare<Kept>,
     /// Slices that may still point into a batch.
     fresh: VecDeque<Bytes>,
     /// One past the last byte without a gap before it.
@@ -32,11 +30,23 @@ pub(super) struct Sequencer {
     early: Option<Box<Early>>,
 }
 
+/// What was not read in the turn in which it came.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Buffers of our own.
+    settled: VecDeque<Bytes>,
+    /// The last buffer of our own, while it grows.
+    tail: Vec<u8>,
+}
+
+impl Blank for Kept {
+    const BLANK: &'static Self = &Self { settled: VecDeque::new(), tail: Vec::new() };
+}
+
 impl Sequencer {
     /// Nothing received yet.
     pub(super) const EMPTY: Self = Self {
-        settled: VecDeque::new(),
-        tail: Vec::new(),
+        kept: Rare::NONE,
         fresh: VecDeque::new(),
         contiguous: 0,
         unread: 0,
@@ -73,9 +83,13 @@ impl Sequencer {
         if offset > self.contiguous {
             return self.early.get_or_insert_default().insert(offset, &data);
         }
-        data.advance((self.contiguous - offset) as usize);
+        if offset < self.contiguous {
+            data.advance((self.contiguous - offset) as usize);
+        }
         self.append(data);
-        self.join();
+        if self.early.is_some() {
+            self.join();
+        }
         Inserted::Readable
     }
 
@@ -84,10 +98,11 @@ impl Sequencer {
         if max == 0 || self.unread == 0 {
             return None;
         }
-        if self.settled.is_empty() && !self.tail.is_empty() {
+        if self.kept.settled.is_empty() && !self.kept.tail.is_empty() {
             self.settle();
         }
-        let queue = if self.settled.is_empty() { &mut self.fresh } else { &mut self.settled };
+        let queue =
+            if self.kept.settled.is_empty() { &mut self.fresh } else { &mut self.kept.settled };
         let front = queue.front_mut()?;
         let data = if front.len() > max { front.split_to(max) } else { queue.pop_front()? };
         self.unread -= data.len() as u64;
@@ -99,12 +114,12 @@ impl Sequencer {
         let mut left: usize = self.fresh.iter().map(Bytes::len).sum();
         while let Some(mut data) = self.fresh.pop_front() {
             while !data.is_empty() {
-                let len = data.len().min(BUFFER - self.tail.len());
-                self.reserve(left.min(BUFFER - self.tail.len()));
-                self.tail.extend_from_slice(&data[..len]);
+                let len = data.len().min(BUFFER - self.kept.tail.len());
+                self.reserve(left.min(BUFFER - self.kept.tail.len()));
+                self.kept.tail.extend_from_slice(&data[..len]);
                 data.advance(len);
                 left -= len;
-                if self.tail.len() == BUFFER {
+                if self.kept.tail.len() == BUFFER {
                     self.settle();
                 }
             }
@@ -124,7 +139,10 @@ impl Sequencer {
 
     /// Gives unused memory back.
     pub(super) fn shrink(&mut self) {
-        self.settled.shrink_to_fit();
+        self.kept.release_if(|kept| kept.settled.is_empty() && kept.tail.is_empty());
+        if let Some(kept) = self.kept.get_mut() {
+            kept.settled.shrink_to_fit();
+        }
         self.fresh.shrink_to_fit();
     }
 
@@ -150,16 +168,17 @@ impl Sequencer {
     }
 
     fn settle(&mut self) {
-        let tail = std::mem::take(&mut self.tail);
-        self.settled.push_back(Bytes::from(tail));
+        let tail = std::mem::take(&mut self.kept.tail);
+        self.kept.settled.push_back(Bytes::from(tail));
     }
 
     /// Makes room for `more` bytes at least; never more than double what is used.
     fn reserve(&mut self, more: usize) {
-        let needed = self.tail.len() + more;
-        if needed > self.tail.capacity() {
-            let capacity = needed.max(self.tail.len() * 2).min(BUFFER);
-            self.tail.reserve_exact(capacity - self.tail.len());
+        let needed = self.kept.tail.len() + more;
+        if needed > self.kept.tail.capacity() {
+            let capacity = needed.max(self.kept.tail.len() * 2).min(BUFFER);
+            let tail = &mut self.kept.tail;
+            tail.reserve_exact(capacity - tail.len());
         }
     }
 }
@@ -268,9 +287,9 @@ mod tests {
     fn retained(sequencer: &Sequencer) -> usize {
         let early = sequencer.early.as_ref();
         let blocks = early.map_or(0, |early| early.blocks.len() * BLOCK as usize);
-        let queues = sequencer.settled.capacity() + sequencer.fresh.capacity();
-        let owned: usize = sequencer.settled.iter().map(Bytes::len).sum();
-        blocks + owned + sequencer.tail.capacity() + queues * size_of::<Bytes>()
+        let queues = sequencer.kept.settled.capacity() + sequencer.fresh.capacity();
+        let owned: usize = sequencer.kept.settled.iter().map(Bytes::len).sum();
+        blocks + owned + sequencer.kept.tail.capacity() + queues * size_of::<Bytes>()
     }
 
     #[test]

@@ -44,6 +44,11 @@ impl Stream {
         }
     }
 
+    /// Whether it is in any list.
+    pub(super) fn is_queued(&self) -> bool {
+        self.links.iter().any(|link| !link.is_loose())
+    }
+
     /// Whether neither part can do anything any more.
     pub(super) fn is_closed(&self, role: Role) -> bool {
         let sent =

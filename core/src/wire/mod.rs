@@ -14,6 +14,7 @@ mod header;
 mod header_emit;
 pub mod packet_number;
 mod retry;
+mod sole_stream;
 mod transport_parameters;
 mod transport_parameters_decode;
 mod transport_parameters_encode;
@@ -45,6 +46,7 @@ pub use header_emit::{
     write_long_header, write_short_header,
 };
 pub use retry::{RETRY_TAG_LEN, write_retry};
+pub use sole_stream::SoleStream;
 pub(crate) use transport_parameters::ZERO_RTT_LIMITS;
 pub use transport_parameters::{PreferredAddress, TransportParameters, parameter_id};
 pub use varint::{VARINT_MAX, varint_len};

@@ -1,7 +1,7 @@
 //! How the [`Dispatcher`] makes a session of a ClientHello that is whole. It reads no datagram.
 
 use bytes::Bytes;
-use protoquic_core::connection::{Connection, EarlyAcks, ServerSetup, negotiated_version};
+use protoquic_core::connection::{Connection, FirstFlight, ServerSetup, negotiated_version};
 use protoquic_core::crypto::ClientHello;
 use protoquic_core::session::{ClientHelloInfo, Host, Reject, SessionFactory};
 use protoquic_core::{AlarmFactory, ConnectionId, Time, TransportError, TransportErrorCode};
@@ -43,8 +43,7 @@ impl Dispatcher {
         }
         let hello = hello.unwrap_or_default();
         let local_id = local_id.unwrap_or_else(|| self.ids.generate(&mut *self.random));
-        let early_acks = flight.acknowledged();
-        let host = match self.make_host(now, &admission, &hello, local_id, early_acks) {
+        let host = match self.make_host(now, &admission, &hello, local_id, flight) {
             Ok(host) => host,
             Err(reject) => return self.reject(now, &admission, reject.0),
         };
@@ -58,7 +57,9 @@ impl Dispatcher {
                 entry.host.process_packet(packet);
             }
         }
-        self.touch(key);
+        // A handshake takes so long that the client shall not wait for those of others.
+        self.run(now, key, alarms);
+        let _ = self.writer.flush();
     }
 
     fn reject(&mut self, now: Time, admission: &Admission, why: String) {
@@ -74,7 +75,7 @@ impl Dispatcher {
         admission: &Admission,
         hello: &ClientHello,
         local_id: ConnectionId,
-        early_acks: EarlyAcks,
+        flight: FirstFlight,
     ) -> Result<Box<dyn Host>, Reject> {
         let info = ClientHelloInfo { server_name: hello.server_name.as_deref(), alpn: &hello.alpn };
         let wants = |factory: &dyn SessionFactory| {
@@ -105,7 +106,7 @@ impl Dispatcher {
             original_destination: admission.original_destination,
             retry_source: admission.retry_source,
             address_validated: admission.address_validated,
-            early_acks,
+            first_flight: Some(flight),
             new_token,
             ids: self.ids.clone_box(),
             reset_key: self.stateless.reset_key.clone(),

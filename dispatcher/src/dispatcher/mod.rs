@@ -25,7 +25,7 @@ use crate::early_packets::EarlyPackets;
 use crate::session_table::{SessionKey, SessionTable};
 use crate::stateless::{StatelessAnswers, is_blocked_port};
 use crate::time_wait::TimeWaitList;
-use crate::turns::{InTurns, Listed, Turns};
+use crate::turns::{InTurns, Listed, Turns, write_ahead};
 use crate::workers::WorkerPlace;
 
 pub use stats::DispatcherStats;
@@ -253,7 +253,11 @@ impl PacketSink for Dispatcher {
         match self.sessions.route(&id) {
             Some(key) => {
                 if let Some(entry) = self.sessions.get_mut(key) {
+                    let now = packet.received;
                     entry.host.process_packet(packet);
+                    if entry.handshaking && entry.host.connection().is_established() {
+                        write_ahead(&mut *entry.host, now, &mut *self.writer);
+                    }
                     self.turns.touch(key, &mut entry.listed);
                 }
             }

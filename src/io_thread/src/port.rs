@@ -119,6 +119,11 @@ impl Port {
         self.live.change(|live| *live = 0);
     }
 
+    /// Whether the thread has ended: it makes no connections any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).is_over
+    }
+
     fn fail_if_over(&self) {
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         if !inbox.is_over {

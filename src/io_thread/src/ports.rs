@@ -59,12 +59,13 @@ impl Ports {
         Ok(ConnectOrder { connection, config, tls, server_name, server })
     }
 
-    /// The port from which this server can be reached, started if it is the first.
+    /// The port from which this server can be reached, started if there is none whose thread runs.
     fn client_port(&self, server: SocketAddr) -> Result<Arc<Port>> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let known =
             if server.is_ipv4() { &mut inner.ipv4_clients } else { &mut inner.ipv6_clients };
-        if let Some(port) = known {
+        // Its socket may have failed. The connections that it had are lost, later ones are not.
+        if let Some(port) = known.as_ref().filter(|port| !port.is_over()) {
             return Ok(Arc::clone(port));
         }
         let socket = port::open_socket(connectable_from(server))?;
@@ -116,5 +117,24 @@ impl Ports {
         for (_, thread) in threads {
             let _ = thread.join(); // one that panicked has said so
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_has_ended_is_replaced() {
+        let (ports, server) = (Ports::default(), SocketAddr::from(([127, 0, 0, 1], 9)));
+        let first = ports.client_port(server).unwrap();
+        assert!(Arc::ptr_eq(&first, &ports.client_port(server).unwrap()));
+        first.stop();
+        let (_, thread) = ports.inner.lock().unwrap().threads.pop().unwrap();
+        thread.join().unwrap();
+        let second = ports.client_port(server).unwrap();
+        assert!(!Arc::ptr_eq(&first, &second) && !second.is_over());
+        ports.stop_and_join();
+        assert!(second.is_over());
     }
 }

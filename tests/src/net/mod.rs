@@ -193,6 +193,11 @@ impl<S: Session> Net<S> {
         self.mailboxes.get_mut(&address).map(std::mem::take).unwrap_or_default()
     }
 
+    /// How many datagrams were written that are not on their way yet.
+    pub fn written(&self) -> usize {
+        self.wire.lock().expect("the wire is whole").len()
+    }
+
     /// Takes a client off the network. What is sent to it goes to a mailbox.
     pub fn replace_by_mailbox(&mut self, client: usize) -> SocketAddr {
         let node = self.node_mut(client + 1);

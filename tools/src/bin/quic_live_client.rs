@@ -186,7 +186,10 @@ fn report(arguments: &Arguments, crowd: &Crowd, journal: &Journal) -> Result<(),
     let total = Table::total(crowd.elapsed(), viewers, &measure);
     let mut lines = vec![format!("in total, mode {}:\n{total}", arguments.mode)];
     if viewers > 1 {
-        lines.push(format!("the worst viewer had {:.2} % on time", crowd.worst_on_time()));
+        lines.push(crowd.worst_on_time().map_or_else(
+            || "no viewer got a frame".to_owned(),
+            |share| format!("the worst viewer had {share:.2} % on time"),
+        ));
     }
     if arguments.mode == Mode::Datagrams {
         lines.push(format!("{} frames were whole by parity", crowd.reassembly().repaired));

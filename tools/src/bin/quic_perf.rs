@@ -16,7 +16,7 @@ use protoquic_tools::arguments;
 use protoquic_tools::arguments::QlogArguments;
 use protoquic_tools::endpoint::{ClientOptions, server_tls};
 use protoquic_tools::interrupt::{self, FirstInterrupt};
-use protoquic_tools::perf::{self, ALPN, PerfWork, Usage, perf_factory};
+use protoquic_tools::perf::{self, ALPN, Http3Work, PerfWork, Usage, perf_factory};
 use protoquic_tools::workers::{Steering, Workers, WorkersArgument, WorkersSetup};
 use rustls::client::Resumption;
 
@@ -87,6 +87,11 @@ struct ClientArguments {
     /// Resume sessions (hs): each handshake takes a ticket that one before it was given.
     #[arg(long)]
     resume: bool,
+    /// Fetches this path over HTTP/3, of a server such as quic_simple_server, instead of speaking the
+    /// perf protocol (down: --streams times at once; rps: again and again). --bytes says how long the
+    /// file is, for each stream.
+    #[arg(long, requires = "bytes", conflicts_with_all = ["resume", "connections"])]
+    http3: Option<String>,
     /// The congestion control algorithm: reno, cubic, bbr or prague.
     #[arg(long, default_value = "cubic")]
     congestion_control: CongestionControl,
@@ -157,10 +162,11 @@ fn transport(congestion_control: CongestionControl) -> Arc<Config> {
 }
 
 fn measure(arguments: &ClientArguments) -> Result<(), String> {
+    let alpn = if arguments.http3.is_some() { protoquic::http::ALPN } else { ALPN };
     let tls = ClientTls {
         provider: None,
         trust: ServerTrust::AnyCertificate,
-        alpn: vec![ALPN.to_vec()],
+        alpn: vec![alpn.to_vec()],
         identity: None,
         key_log: true,
     };
@@ -178,11 +184,21 @@ fn measure(arguments: &ClientArguments) -> Result<(), String> {
     let time = Duration::try_from_secs_f64(arguments.secs)
         .map_err(|error| format!("--secs {}: {error}", arguments.secs))?;
     match arguments.mode {
+        Mode::Up | Mode::Hs | Mode::Idle if arguments.http3.is_some() => {
+            Err("--http3 goes with --mode down or rps: files are only fetched".to_owned())
+        }
         Mode::Down | Mode::Up => bulk(options, arguments),
         Mode::Rps => requests(options, arguments, time),
         Mode::Hs => handshakes(&options, arguments, time),
         Mode::Idle => idle(&options, arguments, time),
     }
+}
+
+/// What is fetched over HTTP/3, if that was asked for.
+fn http3(arguments: &ClientArguments, time: Option<Duration>) -> Option<Http3Work> {
+    let path = arguments.http3.clone()?;
+    let (bytes, parallel) = (arguments.bytes?, arguments.streams);
+    Some(Http3Work { path, bytes, parallel, time })
 }
 
 /// What every measurement prints besides its own figures, as JSON.
@@ -221,12 +237,14 @@ fn bulk(options: ClientOptions, arguments: &ClientArguments) -> Result<(), Strin
     let share = bytes.div_ceil(streams * u64::from(connections));
     let (down, up) = if is_down { (share, 0) } else { (0, share) };
     let work = PerfWork { down, up, streams, held: false };
-    let perf::ManyBulk { received, sent, setup, transfer, stats } = match arguments.connections {
-        None => perf::bulk(options, work)?.into(),
-        Some(many) => {
-            perf::bulk_on_many(&options, many as usize, work, |took| say_ready(many, took))?
-        }
-    };
+    let perf::ManyBulk { received, sent, setup, transfer, stats } =
+        match (http3(arguments, None), arguments.connections) {
+            (Some(work), _) => perf::http3_bulk(options, work)?.into(),
+            (None, None) => perf::bulk(options, work)?.into(),
+            (None, Some(many)) => {
+                perf::bulk_on_many(&options, many as usize, work, |took| say_ready(many, took))?
+            }
+        };
     let (bytes, mode) = if is_down { (received, "down") } else { (sent, "up") };
     let seconds = transfer.as_secs_f64();
     let gbps = bytes as f64 * 8.0 / seconds / 1e9;
@@ -255,9 +273,10 @@ fn requests(
 ) -> Result<(), String> {
     let bytes = arguments.bytes.unwrap_or(100);
     let (streams, connections) = (arguments.streams, arguments.connections.unwrap_or(1));
-    let done = match arguments.connections {
-        None => perf::requests(options, streams, bytes, time)?,
-        Some(many) => {
+    let done = match (http3(arguments, Some(time)), arguments.connections) {
+        (Some(work), _) => perf::http3_requests(options, work)?,
+        (None, None) => perf::requests(options, streams, bytes, time)?,
+        (None, Some(many)) => {
             let on_ready = |took| say_ready(many, took);
             perf::requests_on_many(&options, many as usize, streams, bytes, time, on_ready)?
         }

@@ -20,7 +20,7 @@ use protoquic::streams::WindowPreset;
 use protoquic_qlog::QlogDirectory;
 use protoquic_tools::arguments::{self, QlogArguments};
 use protoquic_tools::client::{
-    Destination, FetchOptions, Outcome, RequestBody, SessionFile, fetch_all,
+    Destination, FetchOptions, Outcome, PushLimits, RequestBody, SessionFile, fetch_all,
 };
 use protoquic_tools::endpoint::resolve;
 use protoquic_tools::trust::server_trust;
@@ -108,7 +108,8 @@ struct Arguments {
     #[arg(long)]
     session_cache: Option<PathBuf>,
     /// Lets the server push responses that were not asked for, so many at a time. They are shown on
-    /// standard error; their bodies go where --output is a folder.
+    /// standard error; their bodies go where --output is a folder. 10000 pushes and 1 GiB are taken
+    /// of a connection; they have a minute after the last response.
     #[arg(long, default_value_t = 0, value_name = "N",
           value_parser = clap::value_parser!(u64).range(0..=1000))]
     push: u64,
@@ -260,6 +261,7 @@ fn options(
         timeout: arguments.timeout.map(Duration::from_secs),
         update_keys: false,
         pushes: arguments.push,
+        push_limits: PushLimits::default(),
     })
 }
 

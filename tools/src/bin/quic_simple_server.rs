@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Parser;
@@ -131,10 +131,14 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         offer_early_data(&mut tls, EARLY_TICKETS);
     }
     let config = ServerConfig { transport: Arc::new(transport), tls: Arc::new(tls) };
-    let backend = backend(arguments)?;
+    // Each worker has its own: what files held a moment ago is kept behind a lock.
+    let each = (0..arguments.workers.count()).map(|_| backend(arguments));
+    let backends = Mutex::new(each.collect::<Result<Vec<_>, String>>()?);
     let factory = move || -> Vec<Box<dyn SessionFactory>> {
-        let backend = WebTransportBackend(backend.clone());
-        vec![Box::new(Http3ServerFactory::new(backend, config.clone(), http.clone()))]
+        let backend = backends.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let backend = backend.expect("there is one for each worker, which asks once");
+        let (config, http) = (config.clone(), http.clone());
+        vec![Box::new(Http3ServerFactory::new(WebTransportBackend(backend), config, http))]
     };
     let mut limits = DispatcherConfig { secret, ..DispatcherConfig::default() };
     if arguments.retry {

@@ -1,7 +1,7 @@
 //! [`fetch_all`]: runs a list of requests on one connection, to the end or to the first reason why
 //! there can be none.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ use protoquic_qlog::QlogDirectory;
 use rustls_pki_types::ServerName;
 
 use super::output::{Destination, Progress};
-use super::pushes::Pushes;
+use super::pushes::{PushLimits, Pushes, Tally};
 use super::upload::RequestBody;
 use crate::ending::NO_APPLICATION_PROTOCOL;
 use crate::endpoint::{ClientEndpoint, ClientOptions};
@@ -54,6 +54,8 @@ pub struct FetchOptions {
     pub update_keys: bool,
     /// How many pushes the server may have under way at a time.
     pub pushes: u64,
+    /// What it may push altogether.
+    pub push_limits: PushLimits,
 }
 
 /// How one request ended: with this status, its response whole, or with this failure.
@@ -81,8 +83,8 @@ pub fn fetch_all(urls: &[Uri], options: &FetchOptions) -> Result<Vec<Outcome>, S
         max_pushes: options.pushes,
         ..Http3Config::default()
     };
-    let pushes = Pushes::new(options.destination.clone(), options.quiet);
-    let under_way = pushes.under_way();
+    let pushes = Pushes::new(options.destination.clone(), options.quiet, options.push_limits);
+    let pushed = pushes.tally();
     let session = |_| {
         let mut session = Http3ClientSession::new(http);
         session.set_push_handler(Box::new(pushes));
@@ -114,7 +116,7 @@ pub fn fetch_all(urls: &[Uri], options: &FetchOptions) -> Result<Vec<Outcome>, S
             .enter(|session, cx| session.send_request(cx, request, Box::new(handler)))
             .map_err(|error| format!("{url} cannot be asked for: {error}"))?;
     }
-    let ending = run(&mut client, options, &board, &under_way)?;
+    let ending = run(&mut client, options, &board, &pushed)?;
     let mut board = board.borrow_mut();
     board.progress.finish();
     let unfinished = || Err(format!("the response is not whole: {ending}"));
@@ -136,10 +138,11 @@ fn run(
     client: &mut ClientEndpoint<Http3ClientSession>,
     options: &FetchOptions,
     board: &RefCell<Board>,
-    pushes: &Cell<usize>,
+    pushed: &Tally,
 ) -> Result<String, String> {
     let mut closing = None;
     let mut update_keys = options.update_keys;
+    let mut answered_at = None;
     loop {
         client.run_once(Some(Duration::from_millis(250)))?;
         if update_keys && client.host().host().connection().is_confirmed() {
@@ -162,7 +165,10 @@ fn run(
             continue;
         }
         let elapsed = board.borrow().progress.elapsed();
-        if pushes.get() == 0 && board.borrow().outcomes.iter().all(Option::is_some) {
+        let is_answered = board.borrow().outcomes.iter().all(Option::is_some);
+        if is_answered
+            && pushes_are_over(*answered_at.get_or_insert(elapsed), elapsed, options, pushed)
+        {
             closing = Some(String::new());
             client.close(ApplicationError(Http3Code::NO_ERROR.0), "");
         } else if let Some(timeout) = options.timeout.filter(|timeout| elapsed >= *timeout) {
@@ -170,6 +176,22 @@ fn run(
             client.close(ApplicationError(Http3Code::REQUEST_CANCELLED.0), "");
         }
     }
+}
+
+/// Whether no push is waited for any more. Every response has been there since `answered_at`.
+fn pushes_are_over(
+    answered_at: Duration,
+    elapsed: Duration,
+    options: &FetchOptions,
+    pushed: &Tally,
+) -> bool {
+    let (under_way, limit) = (pushed.under_way(), options.push_limits.time);
+    let is_late = elapsed.saturating_sub(answered_at) >= limit;
+    if under_way > 0 && is_late {
+        let seconds = limit.as_secs_f64();
+        eprintln!("{under_way} pushes are given up, {seconds} s after the last response");
+    }
+    under_way == 0 || is_late
 }
 
 /// Why there is no connection, and what to do.

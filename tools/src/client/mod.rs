@@ -9,5 +9,6 @@ mod upload;
 
 pub use fetch::{FetchOptions, Outcome, fetch_all};
 pub use output::{Destination, Folder, Progress};
+pub use pushes::PushLimits;
 pub use session_file::SessionFile;
 pub use upload::RequestBody;

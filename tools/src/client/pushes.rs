@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io::{self, Write};
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 use protoquic::http::{
@@ -12,34 +13,76 @@ use protoquic::http::{
 
 use super::output::Destination;
 
-/// Takes every push.
+/// What a server may push before it is too much: nobody asked for it.
+#[derive(Clone, Copy, Debug)]
+pub struct PushLimits {
+    /// How many pushes are taken on a connection; those after them are refused.
+    pub pushes: usize,
+    /// How many bytes all of their bodies may have; a push that goes beyond is cancelled.
+    pub bytes: u64,
+    /// How long pushes are waited for when every response that was asked for is there.
+    pub time: Duration,
+}
+
+impl Default for PushLimits {
+    /// 10,000 pushes, 1 GiB, a minute.
+    fn default() -> Self {
+        Self { pushes: 10_000, bytes: 1 << 30, time: Duration::from_mins(1) }
+    }
+}
+
+/// Takes every push, within limits.
 #[derive(Debug)]
 pub(super) struct Pushes {
     destination: Destination,
     quiet: bool,
-    under_way: Rc<Cell<usize>>,
+    limits: PushLimits,
+    tally: Rc<Tally>,
+}
+
+/// What pushes of a connection amount to.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    under_way: Cell<usize>,
+    taken: Cell<usize>,
+    bytes: Cell<u64>,
+}
+
+impl Tally {
+    /// How many are not over.
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way.get()
+    }
 }
 
 impl Pushes {
     /// Bodies go to `destination` if that is a folder, and nowhere otherwise: they would mix with
     /// what was asked for.
-    pub(super) fn new(destination: Destination, quiet: bool) -> Self {
+    pub(super) fn new(destination: Destination, quiet: bool, limits: PushLimits) -> Self {
         let destination = match destination {
             folder @ Destination::Folder(_) => folder,
             _ => Destination::Drop,
         };
-        Self { destination, quiet, under_way: Rc::default() }
+        Self { destination, quiet, limits, tally: Rc::default() }
     }
 
-    /// How many are not over, as it changes.
-    pub(super) fn under_way(&self) -> Rc<Cell<usize>> {
-        Rc::clone(&self.under_way)
+    /// What they amount to, as it changes.
+    pub(super) fn tally(&self) -> Rc<Tally> {
+        Rc::clone(&self.tally)
     }
 }
 
 impl PushHandler for Pushes {
     fn on_promise(&mut self, push: PushId, request: &Request<()>) -> PromiseAnswer {
-        self.under_way.set(self.under_way.get() + 1);
+        let Tally { under_way, taken, .. } = &*self.tally;
+        taken.set(taken.get() + 1);
+        if taken.get() > self.limits.pushes {
+            if taken.get() == self.limits.pushes + 1 {
+                eprintln!("{push} and all after it are refused: {} are enough", self.limits.pushes);
+            }
+            return PromiseAnswer::Refuse;
+        }
+        under_way.set(under_way.get() + 1);
         PromiseAnswer::Take(Box::new(Pushed {
             name: format!("{push}: {} {}", request.method(), request.uri()),
             path: request.uri().path().to_owned(),
@@ -50,7 +93,8 @@ impl PushHandler for Pushes {
             pushes: Self {
                 destination: self.destination.clone(),
                 quiet: self.quiet,
-                under_way: self.under_way(),
+                limits: self.limits,
+                tally: self.tally(),
             },
         }))
     }
@@ -83,7 +127,7 @@ impl Pushed {
 /// Says how it ended.
 impl Drop for Pushed {
     fn drop(&mut self) {
-        let under_way = &self.pushes.under_way;
+        let under_way = &self.pushes.tally.under_way;
         under_way.set(under_way.get().saturating_sub(1));
         if let Some(problem) = &self.problem {
             eprintln!("{}: {problem}", self.name);
@@ -105,6 +149,11 @@ impl ResponseHandler for Pushed {
     fn on_body_available(&mut self, exchange: &mut ClientExchange<'_>) {
         while let Some(piece) = exchange.read_body() {
             self.bytes += piece.len() as u64;
+            let (total, limit) = (&self.pushes.tally.bytes, self.pushes.limits.bytes);
+            total.set(total.get() + piece.len() as u64);
+            if total.get() > limit {
+                return self.fail(format!("pushes have more than {limit} bytes"), exchange);
+            }
             if let Err(error) = self.out.write_all(&piece) {
                 return self.fail(format!("it cannot be written: {error}"), exchange);
             }

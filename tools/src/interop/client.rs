@@ -18,7 +18,7 @@ use super::downloads::{Download, Downloads};
 use super::environment::Protocol;
 use super::hq_client::HqClient;
 use super::test_case::ClientCase;
-use crate::client::{Destination, FetchOptions, RequestBody, fetch_all};
+use crate::client::{Destination, FetchOptions, PushLimits, RequestBody, fetch_all};
 use crate::endpoint::{ClientEndpoint, ClientOptions, resolve};
 use crate::trust::server_trust;
 
@@ -154,6 +154,7 @@ impl<'a> Client<'a> {
             quiet: true,
             timeout: None,
             pushes: 0,
+            push_limits: PushLimits::default(),
             update_keys: self.plan.case == ClientCase::KeyUpdate,
         };
         for (url, outcome) in urls.iter().zip(fetch_all(&urls, &options)?) {

@@ -73,9 +73,12 @@ impl Crowd {
         sum
     }
 
-    /// The smallest share of frames on time that any viewer had, in percent.
-    pub fn worst_on_time(&self) -> f64 {
-        self.all().map(|viewer| viewer.measure().counts().on_time_percent()).fold(100.0, f64::min)
+    /// The smallest share of frames on time that any viewer had, in percent: 0 if one saw none, and
+    /// `None` if all did.
+    pub fn worst_on_time(&self) -> Option<f64> {
+        let shares = || self.all().map(|viewer| viewer.measure().counts().on_time_percent());
+        let any = shares().any(|share| share.is_some());
+        any.then(|| shares().map(Option::unwrap_or_default).fold(100.0, f64::min))
     }
 
     /// What came in datagrams, of all viewers.

@@ -157,12 +157,10 @@ impl Counts {
         self.on_time + self.late + self.lost + self.skipped
     }
 
-    /// Percent of the frames that came within the deadline; of no frames, all.
-    pub fn on_time_percent(&self) -> f64 {
-        match self.frames() {
-            0 => 100.0,
-            frames => 100.0 * self.on_time as f64 / frames as f64,
-        }
+    /// Percent of the frames that came within the deadline; `None` of no frames.
+    pub fn on_time_percent(&self) -> Option<f64> {
+        let frames = self.frames();
+        (frames > 0).then(|| 100.0 * self.on_time as f64 / frames as f64)
     }
 
     fn plus(&self, other: &Self) -> Self {
@@ -210,7 +208,7 @@ mod tests {
         let expected = Counts { on_time: 1, late: 1, lost: 1, skipped: 5, bytes: 20 };
         assert_eq!(counts, expected);
         assert_eq!(counts.frames(), 8);
-        assert!((counts.on_time_percent() - 12.5).abs() < 1e-9);
+        assert!((counts.on_time_percent().unwrap() - 12.5).abs() < 1e-9);
     }
 
     #[test]

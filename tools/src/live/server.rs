@@ -45,7 +45,7 @@ struct Viewer {
     tally: Tally,
 }
 
-/// What became of the frames that were looked at.
+/// What became of the frames that were looked at, and what else is counted.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     /// Not wanted by the viewer, or not decodable for it.
@@ -54,6 +54,8 @@ struct Tally {
     dropped: u64,
     /// Given up because they were late.
     expired: u64,
+    /// How often the viewer has asked for something else.
+    requests: u64,
 }
 
 /// One stream of a viewer.
@@ -164,10 +166,12 @@ impl LiveServer {
         let Some(viewer) = &mut self.viewer else {
             return refuse("a viewer must begin with asking for the video", cx);
         };
+        viewer.tally.requests += 1;
         viewer.selection.apply(request, cx.now());
         let selection = viewer.selection;
         let (bitrate, skip) = (selection.bitrate(), selection.skip());
-        self.say(&format!("asks: {request:?}"));
+        // Not among what is said: a viewer can ask without end.
+        log::debug!("viewer {}: asks: {request:?}", self.number);
         if self.has_room(cx) {
             self.notify(Notice::State { bitrate, skip, paused: selection.is_paused() }, cx);
         }
@@ -321,11 +325,11 @@ impl Session for LiveServer {
     fn on_connection_closed(&mut self, why: &CloseReason) {
         if let Some(viewer) = &self.viewer {
             self.broadcast.borrow_mut().leave();
-            let Tally { skipped, dropped, expired } = viewer.tally;
+            let Tally { skipped, dropped, expired, requests } = viewer.tally;
             let sent = viewer.sender.sent();
             self.say(&format!(
                 "{sent} frames sent, of which {expired} were given up late; {skipped} skipped, \
-                 {dropped} dropped because too much waited"
+                 {dropped} dropped because too much waited; {requests} requests"
             ));
         }
         self.say(&format!("closed: {why}"));

@@ -55,13 +55,15 @@ fn format_row(row: &Row<'_>) -> String {
     let Row { at, elapsed, viewers, counts, latency } = row;
     let milliseconds = |micros: u64| micros as f64 / 1000.0;
     let quantile = |quantile| milliseconds(latency.value_at_quantile(quantile));
+    let on_time = counts.on_time_percent();
+    let on_time = on_time.map_or_else(|| "-".to_owned(), |percent| format!("{percent:.2}"));
     let bits = 8.0 * counts.bytes as f64;
     let goodput = bits / elapsed.as_secs_f64().max(1e-3) / (*viewers).max(1) as f64 / 1e6;
     format!(
-        "{:7.1} {viewers:7} {:7} {:8.2} {:6} {:6} {:7} {:8.1} {:8.1} {:8.1} {:8.1} {goodput:8.2}",
+        "{:7.1} {viewers:7} {:7} {:>8} {:6} {:6} {:7} {:8.1} {:8.1} {:8.1} {:8.1} {goodput:8.2}",
         at.as_secs_f64(),
         counts.frames(),
-        counts.on_time_percent(),
+        on_time,
         counts.late,
         counts.lost,
         counts.skipped,
@@ -82,6 +84,14 @@ mod tests {
     use super::super::nal::FrameKind;
     use super::super::wire::FrameHeader;
     use super::*;
+
+    #[test]
+    fn of_no_frames_none_is_on_time() {
+        let deadline = Duration::from_millis(150);
+        let total = Table::total(Duration::from_secs(1), 1, &Measure::new(deadline));
+        let row = total.lines().last().unwrap();
+        assert_eq!(row.split_whitespace().nth(3), Some("-"), "{row}");
+    }
 
     #[test]
     fn each_row_shows_what_came_since_the_last() {

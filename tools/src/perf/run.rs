@@ -108,7 +108,8 @@ pub fn handshakes(
     let begin = crowd.event_loop.now();
     let (mut count, mut resumed) = (0, 0);
     loop {
-        while crowd.pool.len() < parallel && crowd.event_loop.now() - begin < time {
+        // One in each turn: its first flight goes out before the next one's is made.
+        if crowd.pool.len() < parallel && crowd.event_loop.now() - begin < time {
             crowd.connect(|now| PerfLoops::new(now, work))?;
         }
         crowd.turn()?;

@@ -13,6 +13,7 @@ use super::events::{
     Context, pq_cb_conn_callback, pq_cb_listener_callback, pq_cb_stream_callback, pq_handle,
 };
 use super::port::{Command, Order, Send, StreamOrder, start};
+use super::queue::Queue;
 use super::server::{ListenerSetup, connect, listen};
 use super::session::{CallbackSession, Deaths};
 use super::table::{self, Entry};
@@ -179,7 +180,7 @@ fn order_conn(conn: pq_handle, order: Order) -> Outcome<c_int> {
 }
 
 fn order_stream(stream: pq_handle, order: StreamOrder) -> Outcome<c_int> {
-    let (port, conn) = table::stream(stream)?;
+    let (port, conn, _) = table::stream(stream)?;
     port.tell(Command::Order(conn, Order::Stream(stream, order))).map(|()| PQ_OK)
 }
 
@@ -217,7 +218,8 @@ pub unsafe extern "C" fn pq_cb_stream_start(
         check_place(stream, "the place for the handle")?;
         wanted(callback.is_some())?;
         let port = table::conn(conn)?;
-        let made = table::add(Entry::Stream { port: Arc::clone(&port), conn });
+        let queue = Queue::default();
+        let made = table::add(Entry::Stream { port: Arc::clone(&port), conn, queue });
         // SAFETY: it is not NULL, and valid by the header's rule.
         unsafe { stream.write(made) };
         let direction =
@@ -232,7 +234,8 @@ pub unsafe extern "C" fn pq_cb_stream_start(
 }
 
 /// Sends data, which is copied, and with `fin` the end of the stream. PQ_CB_SEND_COMPLETE, with
-/// `send_context`, tells when it was taken on its way: send more then, not before, or what waits grows.
+/// `send_context`, tells when it was taken on its way: send more then. PQ_ERR_QUEUE_FULL if 16 MiB of the
+/// stream, or 1024 calls, wait already.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pq_cb_stream_send(
     stream: pq_handle,
@@ -243,9 +246,12 @@ pub unsafe extern "C" fn pq_cb_stream_send(
 ) -> c_int {
     guard(|| {
         // SAFETY: the header asks for valid pointers and lengths.
-        let data = Bytes::copy_from_slice(unsafe { slice(data, len, "the data")? });
-        let context = Context(send_context);
-        order_stream(stream, StreamOrder::Send(Send { data, fin, context, is_silent: false }))
+        let data = unsafe { slice(data, len, "the data")? };
+        let (port, conn, queue) = table::stream(stream)?;
+        let place = Some(queue.enter(data.len())?);
+        let (data, context) = (Bytes::copy_from_slice(data), Context(send_context));
+        let order = StreamOrder::Send(Send { data, fin, context, place });
+        port.tell(Command::Order(conn, Order::Stream(stream, order))).map(|()| PQ_OK)
     })
 }
 

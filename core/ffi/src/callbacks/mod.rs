@@ -6,6 +6,7 @@
 mod api;
 mod events;
 mod port;
+mod queue;
 mod server;
 mod session;
 mod stream;

@@ -14,6 +14,7 @@ use protoquic::readers::{BatchReader, EventLoop, SocketOptions, SystemClock, Wak
 use protoquic::writers::GsoBatchWriter;
 
 use super::events::{Context, pq_cb_stream_callback, pq_handle};
+use super::queue::Place;
 use super::stream::CallbackStream;
 use super::table::{self, Entry, Running};
 use crate::status::{Failure, Outcome, PQ_ERR_BAD_HANDLE, PQ_ERR_QUEUE_FULL, PQ_ERR_SYSTEM};
@@ -71,15 +72,15 @@ pub(crate) struct Send {
     pub(crate) data: Bytes,
     pub(crate) fin: bool,
     pub(crate) context: Context,
-    /// Nobody waits to hear of it.
-    pub(crate) is_silent: bool,
+    /// Its place among what waits. Nobody waits to hear of what needs none.
+    pub(crate) place: Option<Place>,
 }
 
 impl Send {
     /// The end of a stream, and nothing else.
     pub(crate) fn end() -> Self {
         let context = Context(std::ptr::null_mut::<c_void>());
-        Self { data: Bytes::new(), fin: true, context, is_silent: true }
+        Self { data: Bytes::new(), fin: true, context, place: None }
     }
 }
 

@@ -17,6 +17,7 @@ use super::events::{
     Context, pq_cb_conn_callback, pq_cb_conn_event, pq_cb_conn_event_kind as kind, pq_handle,
 };
 use super::port::{Order, Port, StreamOrder};
+use super::queue::Queue;
 use super::stream::CallbackStream;
 use super::table::{self, Entry};
 
@@ -124,7 +125,7 @@ impl Session for CallbackSession {
         _cx: &mut SessionContext<'_, Self>,
     ) -> Result<CallbackStream, Refuse> {
         let (port, conn) = (Arc::clone(&self.port), self.handle);
-        let stream = table::add(Entry::Stream { port, conn });
+        let stream = table::add(Entry::Stream { port, conn, queue: Queue::default() });
         let bidirectional = id.direction() == Direction::Bidirectional;
         let mut event =
             pq_cb_conn_event { stream, bidirectional, ..event(kind::PQ_CB_PEER_STREAM_STARTED) };

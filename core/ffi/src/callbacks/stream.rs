@@ -71,9 +71,10 @@ impl CallbackStream {
         event.consumed
     }
 
-    fn complete(&mut self, send: &Send, canceled: bool) {
-        if !send.is_silent {
-            let send_context: *mut c_void = send.context.0;
+    fn complete(&mut self, send: Send, canceled: bool) {
+        let send_context: *mut c_void = send.context.0;
+        if let Some(place) = send.place {
+            drop(place); // who is told may send more at once
             self.call(pq_cb_stream_event {
                 send_context,
                 canceled,
@@ -85,14 +86,14 @@ impl CallbackStream {
     fn cancel_sends(&mut self) {
         self.is_cut = true;
         while let Some(send) = self.sends.pop_front() {
-            self.complete(&send, true);
+            self.complete(send, true);
         }
     }
 
     fn obey(&mut self, cx: &mut StreamContext<'_, CallbackSession>) {
         while let Some(order) = self.orders.pop_front() {
             match order {
-                StreamOrder::Send(send) if self.is_cut => self.complete(&send, true),
+                StreamOrder::Send(send) if self.is_cut => self.complete(send, true),
                 StreamOrder::Send(send) => self.sends.push_back(send),
                 StreamOrder::Resume => self.is_paused = false,
                 // Errors say that the part is over already, which is what was wanted.
@@ -143,18 +144,19 @@ impl CallbackStream {
         {
             let written = if send.data.has_remaining() { cx.write(&mut send.data) } else { Ok(0) };
             if written.is_err() {
-                self.complete(&send, true);
+                self.complete(send, true);
                 return self.cancel_sends();
             }
             if send.data.has_remaining() {
                 return self.sends.push_front(send); // on_can_write goes on
             }
-            if send.fin {
+            let fin = send.fin;
+            if fin {
                 let _ = cx.finish(); // an error: it is over already
                 self.is_cut = true;
             }
-            self.complete(&send, false);
-            if send.fin {
+            self.complete(send, false);
+            if fin {
                 self.cancel_sends();
             }
         }
@@ -164,7 +166,7 @@ impl CallbackStream {
     pub(crate) fn end(&mut self) {
         while let Some(order) = self.orders.pop_front() {
             if let StreamOrder::Send(send) = order {
-                self.complete(&send, true);
+                self.complete(send, true);
             }
         }
         self.cancel_sends();

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use super::events::pq_handle;
 use super::port::Port;
+use super::queue::Queue;
 use crate::status::{Failure, Outcome, PQ_ERR_BAD_HANDLE};
 
 #[derive(Clone)]
@@ -14,7 +15,7 @@ pub(crate) enum Entry {
     Registration(Arc<Mutex<Vec<Running>>>),
     Listener(Arc<Port>),
     Conn(Arc<Port>),
-    Stream { port: Arc<Port>, conn: pq_handle },
+    Stream { port: Arc<Port>, conn: pq_handle, queue: Queue },
 }
 
 /// An I/O thread of a registration.
@@ -72,9 +73,9 @@ pub(crate) fn conn(handle: pq_handle) -> Outcome<Arc<Port>> {
     }
 }
 
-pub(crate) fn stream(handle: pq_handle) -> Outcome<(Arc<Port>, pq_handle)> {
+pub(crate) fn stream(handle: pq_handle) -> Outcome<(Arc<Port>, pq_handle, Queue)> {
     match find(handle)? {
-        Entry::Stream { port, conn } => Ok((port, conn)),
+        Entry::Stream { port, conn, queue } => Ok((port, conn, queue)),
         _ => Err(wrong(handle, "no stream")),
     }
 }

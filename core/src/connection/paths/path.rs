@@ -44,7 +44,7 @@ pub(in crate::connection) struct Path {
     pub(in crate::connection) learned: Option<Box<Learned>>,
     /// A path that was left is forgotten then.
     pub(super) expires: Option<Time>,
-    pub(super) challenge: Option<Challenge>,
+    pub(super) challenge: Option<Box<Challenge>>,
     pub(super) validated: bool,
     /// Until it is proven, only three times what came may be sent.
     limited: bool,
@@ -99,11 +99,11 @@ impl Path {
 
     /// Begins to ask for a proof, unless that is under way.
     pub(in crate::connection) fn begin_challenge(&mut self, now: Time, pto: Duration) {
-        self.challenge.get_or_insert_with(|| Challenge::new(now, pto));
+        self.challenge.get_or_insert_with(|| Box::new(Challenge::new(now, pto)));
     }
 
     pub(in crate::connection) fn wants_challenge(&self) -> bool {
-        self.challenge.as_ref().is_some_and(Challenge::is_due)
+        self.challenge.as_deref().is_some_and(Challenge::is_due)
     }
 
     /// Whether the same hosts are at its ends as of the other's: then only a port differs, and what
@@ -117,7 +117,7 @@ impl Path {
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
-        let challenge = self.challenge.as_ref().map(Challenge::deadline);
+        let challenge = self.challenge.as_deref().map(Challenge::deadline);
         [challenge, self.expires].into_iter().flatten().min()
     }
 }

@@ -116,6 +116,21 @@ fn updates_go_on_after_a_silence_in_which_the_next_keys_were_given_back() {
 }
 
 #[test]
+fn the_first_altered_packet_makes_the_next_keys_whichever_phase_it_says() {
+    // RFC 9001 §6.3, §9.5: how long it takes must not tell what became of the key phase bit.
+    for flipped in [0, 0x04] {
+        let (mut client, mut server) = pair();
+        assert!(open(&mut server, 0, seal(&mut client, 0)).is_ok());
+        assert!(!server.has_next(), "what nobody alters needs none");
+        let mut packet = seal(&mut client, 1);
+        packet[0] ^= flipped;
+        *packet.last_mut().unwrap() ^= 1;
+        assert!(matches!(open(&mut server, 1, packet), Err(OpenError::Drop)));
+        assert!(server.has_next(), "flipped: {flipped}");
+    }
+}
+
+#[test]
 fn an_update_needs_an_acknowledgement_in_the_present_phase() {
     // RFC 9001 §6.1
     let (mut client, _) = pair();
@@ -218,3 +233,24 @@ const CERTIFICATE: &str = "3082015530820107a003020102021420e84724050bdc2285ae85c
     0000c1e27a959c04ddaa20b69066058e12f6bf0949806b13680037904bee114802ddb8785c2d603b\
     ee132a62204551f01e0ac48386a2bc3dbda07791eeead3e10d";
 const KEY: &str = "302e020100300506032b657004220420c8383b4a1e24180e0ca18634000d7d40735100b5770e16d0af9293178b3ea84f";
+
+#[test]
+fn after_a_silence_keys_are_made_again_in_every_phase() {
+    let (mut client, mut server) = pair();
+    let mut number = 0;
+    for update in 0..4 {
+        for _ in 0..2 {
+            client.release_memory();
+            server.release_memory();
+            number += 1;
+            let (up, down) = (seal(&mut client, number), seal(&mut server, number));
+            server.release_memory();
+            let opened = (open(&mut server, 0, up).ok(), open(&mut client, 0, down).ok());
+            assert_eq!(opened, (Some(6), Some(6)), "after {update} updates");
+        }
+        client.on_acked(number);
+        // The peer's first packet after the silence may be of the next phase (RFC 9001 §6.2).
+        assert!(client.initiate_update());
+    }
+    assert_eq!((client.updates(), server.updates()), (4, 3));
+}

@@ -3,6 +3,7 @@
 
 use crate::http::error::{Http3Code, Http3Error};
 use crate::qpack::Field;
+use crate::rare::Blank;
 use crate::time::Time;
 
 /// A PUSH_PROMISE frame.
@@ -27,6 +28,17 @@ pub(in crate::http) struct PromiseInbox {
     pub(in crate::http) cancelled: Vec<u64>,
     /// When the session has something to expire.
     pub(in crate::http) deadline: Option<Time>,
+}
+
+impl Blank for PromiseInbox {
+    const BLANK: &'static Self = &Self {
+        limit: 0,
+        end: 0,
+        refused_from: None,
+        promised: Vec::new(),
+        cancelled: Vec::new(),
+        deadline: None,
+    };
 }
 
 impl PromiseInbox {

@@ -43,6 +43,8 @@ pub(in crate::http) struct PromiseIndex {
     max: u64,
     timeout: Duration,
     entries: BTreeMap<u64, Entry>,
+    /// The entries that can expire, by when they do.
+    waiting: BTreeSet<(Time, u64)>,
     /// Pushes that are over, and those whose stream has come.
     over: SeenIds,
     streams: SeenIds,
@@ -59,6 +61,7 @@ impl PromiseIndex {
             max,
             timeout,
             entries: BTreeMap::new(),
+            waiting: BTreeSet::new(),
             over: SeenIds::default(),
             streams: SeenIds::default(),
             ended: 0,
@@ -134,7 +137,9 @@ impl PromiseIndex {
         entry.promised = Some(promised);
         entry.is_claimed = claim.is_some();
         entry.claim = claim;
-        entry.stream
+        let stream = entry.stream;
+        self.look_again(push);
+        stream
     }
 
     /// A push stream has come. False if the push is over.
@@ -157,6 +162,7 @@ impl PromiseIndex {
         let deadline = now + self.timeout;
         let entry = self.entries.entry(push).or_insert_with(|| Entry::new(deadline));
         entry.stream = Some(stream);
+        self.look_again(push);
         Ok(true)
     }
 
@@ -181,7 +187,9 @@ impl PromiseIndex {
         let entry = self.entries.get_mut(&push)?;
         entry.is_claimed = true;
         entry.claim = Some(Claim::Request(id, Box::new(pending)));
-        entry.stream
+        let stream = entry.stream;
+        self.look_again(push);
+        stream
     }
 
     /// What the stream of a push needs to go on, once.
@@ -240,24 +248,31 @@ impl PromiseIndex {
         if self.over.insert(push) {
             self.ended += 1;
         }
-        self.entries.remove(&push)
+        let entry = self.entries.remove(&push)?;
+        self.waiting.remove(&(entry.deadline, push));
+        Some(entry)
+    }
+
+    /// Something has become of a push: it may have begun to wait, or need not wait any more.
+    fn look_again(&mut self, push: u64) {
+        let Some(entry) = self.entries.get(&push) else { return };
+        let (at, waits) = ((entry.deadline, push), !entry.is_claimed || entry.stream.is_none());
+        if waits {
+            self.waiting.insert(at);
+        } else {
+            self.waiting.remove(&at);
+        }
     }
 
     /// A push that nobody has claimed in time, or whose stream has not come in time.
     pub(super) fn expired(&self, now: Time) -> Option<u64> {
-        let mut waiting = self.waiting();
-        waiting.find(|(_, deadline)| *deadline <= now).map(|(push, _)| push)
+        let (deadline, push) = self.waiting.first()?;
+        (*deadline <= now).then_some(*push)
     }
 
     /// When the next one expires.
     pub(super) fn deadline(&self) -> Option<Time> {
-        self.waiting().map(|(_, deadline)| deadline).min()
-    }
-
-    fn waiting(&self) -> impl Iterator<Item = (u64, Time)> + '_ {
-        let waits = |entry: &Entry| !entry.is_claimed || entry.stream.is_none();
-        let all = self.entries.iter().filter(move |(_, entry)| waits(entry));
-        all.map(|(push, entry)| (*push, entry.deadline))
+        self.waiting.first().map(|(deadline, _)| *deadline)
     }
 
     /// The claims that have no stream yet, which will not come.
@@ -308,7 +323,43 @@ const MAX_ORIGINS: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use http::Response;
+
     use super::*;
+    use crate::http::ClientExchange;
+    use crate::types::{Direction, Role};
+
+    #[test]
+    fn only_what_waits_is_looked_at_for_its_deadline() {
+        let second = |s| Time::ZERO + Duration::from_secs(s);
+        let stream = |n| StreamId::new(Role::Server, Direction::Unidirectional, n);
+        let taken = || Some(Claim::Handler(Box::new(Nobody)));
+        let mut index = PromiseIndex::new(1000, Duration::from_secs(10));
+        let promise = || (Request::default(), Vec::new());
+        for push in 0..1000 {
+            index.on_promise(push, promise(), taken(), second(0));
+            index.on_stream(push, stream(push), second(1)).unwrap();
+        }
+        assert_eq!((index.len(), index.waiting.len(), index.deadline()), (1000, 0, None));
+        // Its stream comes first; it is promised and then claimed; it never gets a stream.
+        index.on_stream(1000, stream(1000), second(2)).unwrap();
+        index.on_promise(1001, promise(), None, second(3));
+        index.on_promise(1002, promise(), taken(), second(4));
+        assert_eq!((index.waiting.len(), index.deadline()), (3, Some(second(12))));
+        assert_eq!((index.expired(second(11)), index.expired(second(12))), (None, Some(1000)));
+        index.on_promise(1000, promise(), taken(), second(5));
+        assert_eq!(index.expired(second(13)), Some(1001));
+        index.end(1001);
+        assert_eq!(index.expired(second(14)), Some(1002));
+        index.end(1002);
+        assert_eq!((index.expired(second(99)), index.deadline()), (None, None));
+    }
+
+    struct Nobody;
+
+    impl ResponseHandler for Nobody {
+        fn on_response(&mut self, _: Response<()>, _: &mut ClientExchange<'_>) {}
+    }
 
     #[test]
     fn ids_are_remembered_in_little_memory() {

@@ -57,7 +57,9 @@ impl PushStream {
     /// It is over: all has arrived, or the client does not want it.
     pub(in crate::http) fn on_over(&mut self, http: &mut Http3Connection) {
         self.writer.drop_body();
-        http.pushes.on_over(self.push);
+        if let Some(pushes) = http.pushes.get_mut() {
+            pushes.on_over(self.push);
+        }
     }
 
     fn begin(

@@ -16,6 +16,7 @@ use crate::http::frame::{emit, frame_type};
 use crate::http::headers::{request_fields, response_fields};
 use crate::http::priority;
 use crate::http::transport::Transport;
+use crate::rare::Blank;
 use crate::streams::Priority;
 use crate::types::StreamId;
 use crate::wire::varint_len;
@@ -104,6 +105,16 @@ pub(in crate::http) struct ServerPushes {
     open: BTreeMap<u64, StreamId>,
     /// The client has sent GOAWAY.
     is_refused: bool,
+}
+
+impl Blank for ServerPushes {
+    const BLANK: &'static Self = &Self {
+        max_id: None,
+        next: 0,
+        waiting: VecDeque::new(),
+        open: BTreeMap::new(),
+        is_refused: false,
+    };
 }
 
 impl ServerPushes {
