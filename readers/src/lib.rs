@@ -11,17 +11,22 @@ mod clock;
 mod event_loop;
 mod memory_reader;
 mod plain_reader;
+mod random;
 mod socket;
 mod socket_group;
 mod steering;
 mod timer_wheel;
 mod virtual_time;
+#[cfg_attr(unix, path = "wait_unix.rs")]
+#[cfg_attr(not(unix), path = "wait_other.rs")]
+mod wait;
 
 pub use batch_reader::BatchReader;
 pub use clock::{SystemClock, SystemHelper};
 pub use event_loop::{EventLoop, Waker};
 pub use memory_reader::MemoryReader;
 pub use plain_reader::PlainReader;
+pub use random::BufferedRandom;
 pub use socket::{SocketOptions, bind, connectable_from};
 pub use socket_group::{GroupSteering, SocketGroup, bind_group};
 pub use timer_wheel::TimerWheel;

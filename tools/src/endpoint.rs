@@ -12,13 +12,14 @@ use protoquic::connection::{ConnectionIdGenerator, RandomConnectionIds};
 use protoquic::crypto::{ClientTls, ServerTls, ServerTrust};
 use protoquic::dispatcher::{Dispatcher, DispatcherConfig, DispatcherSetup, WorkerPlace};
 use protoquic::readers::{
-    BatchReader, EventLoop, SocketOptions, SystemClock, SystemHelper, Waker, bind, connectable_from,
+    BatchReader, BufferedRandom, EventLoop, SocketOptions, SystemClock, SystemHelper, Waker, bind,
+    connectable_from,
 };
 use protoquic::writers::{ByPortWriter, GsoBatchWriter};
 use protoquic::{
     ApplicationError, ClientSetup, CloseReason, Config, Connection, Observer, PacketReader,
     PacketWriter, PathAddress, ServerConfig, Session, SessionContext, SessionFactory, SessionHost,
-    SingleHost, SystemRandom, Time,
+    SingleHost, Time,
 };
 use protoquic_qlog::QlogDirectory;
 use rustls_pki_types::ServerName;
@@ -132,6 +133,12 @@ impl ServerEndpoint {
         self.event_loop.waker()
     }
 
+    /// For how long after a datagram its event loop polls before it sleeps
+    /// ([`EventLoop::set_busy_poll`]).
+    pub fn set_busy_poll(&mut self, time: Duration) {
+        self.event_loop.set_busy_poll(time);
+    }
+
     /// Its dispatcher.
     pub fn dispatcher(&mut self) -> &mut Dispatcher {
         &mut self.dispatcher
@@ -199,6 +206,9 @@ pub struct ClientOptions {
     pub tls: Arc<rustls::ClientConfig>,
     /// Where the connection has a qlog file, if anywhere.
     pub qlog: Option<QlogDirectory>,
+    /// For how long after a datagram its event loop polls before it sleeps
+    /// ([`EventLoop::set_busy_poll`]); zero: sleeps at once.
+    pub busy_poll: Duration,
 }
 
 impl ClientOptions {
@@ -210,7 +220,7 @@ impl ClientOptions {
         let tls = tls.build().map_err(|error| format!("TLS cannot be set up: {error}"))?;
         let (config, tls) = (Arc::new(Config::default()), Arc::new(tls));
         let server_name = ServerName::from(address.ip());
-        Ok(Self { server_name, address, config, tls, qlog: None })
+        Ok(Self { server_name, address, config, tls, qlog: None, busy_poll: Duration::ZERO })
     }
 
     /// A connection from a socket at this address. The error is a line for a person.
@@ -225,7 +235,7 @@ impl ClientOptions {
             server_name: self.server_name.clone(),
             path: PathAddress::new(local, self.address),
             token: Bytes::new(),
-            random: Box::new(SystemRandom),
+            random: Box::new(BufferedRandom),
             observer: qlog.map(|folder| Box::new(folder.observer()) as Box<dyn Observer>),
         };
         Connection::client(now, setup).map_err(|error| error.to_string())
@@ -256,7 +266,8 @@ impl<S: Session> ClientEndpoint<S> {
         if local.is_ipv4() != address.is_ipv4() {
             return Err(format!("{address} cannot be reached from {local}: one of them is IPv6"));
         }
-        let (event_loop, writer, local) = open(local)?;
+        let (mut event_loop, writer, local) = open(local)?;
+        event_loop.set_busy_poll(options.busy_poll);
         let now = event_loop.now();
         let connection = options.connection(now, local)?;
         let host = SingleHost::new(SessionHost::new(connection, make(now)), writer);

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use clap::Args;
 use protoquic::crypto::ServerSecret;
@@ -69,6 +70,8 @@ pub struct WorkersSetup {
     pub limits: DispatcherConfig,
     /// Where connections have qlog files, if anywhere.
     pub qlog: Option<QlogDirectory>,
+    /// For how long after a datagram each polls before it sleeps; zero: sleeps at once.
+    pub busy_poll: Duration,
 }
 
 /// Makes the factories of one worker, on its thread.
@@ -96,7 +99,7 @@ impl Workers {
         setup: WorkersSetup,
         factories: impl Fn() -> Vec<Box<dyn SessionFactory>> + Send + Sync + 'static,
     ) -> Result<Self, String> {
-        let WorkersSetup { address, workers, steering, mut limits, qlog } = setup;
+        let WorkersSetup { address, workers, steering, mut limits, qlog, busy_poll } = setup;
         let asked = match steering {
             Steering::Automatic => GroupSteering::ByConnectionId { byte: STEERING_BYTE as u32 },
             Steering::ByAddress | Steering::HandOver => GroupSteering::ByAddress,
@@ -127,6 +130,7 @@ impl Workers {
                 place,
                 limits: limits.clone(),
                 qlog: qlog.clone(),
+                busy_poll,
                 factories: Arc::clone(&factories),
                 orders: Arc::clone(&orders),
                 counters: Arc::clone(&counters),

@@ -25,6 +25,7 @@ fn start(workers: usize, steering: Steering) -> Workers {
         steering,
         limits: DispatcherConfig::default(),
         qlog: None,
+        busy_poll: Duration::ZERO,
     };
     let factories = move || vec![Box::new(echo_factory(config.clone())) as Box<dyn SessionFactory>];
     Workers::start(setup, factories).unwrap()
@@ -209,6 +210,7 @@ fn too_few_and_too_many_workers_are_refused_with_words() {
         steering: Steering::Automatic,
         limits: DispatcherConfig::default(),
         qlog: None,
+        busy_poll: Duration::ZERO,
     };
     let error = Workers::start(setup, Vec::new).unwrap_err();
     assert!(error.contains("not 0"), "{error}");
@@ -223,6 +225,7 @@ fn workers_do_not_join_a_port_that_is_taken() {
         steering: Steering::Automatic,
         limits: DispatcherConfig::default(),
         qlog: None,
+        busy_poll: Duration::ZERO,
     };
     let error = Workers::start(setup, Vec::new).unwrap_err();
     assert!(error.contains("choose another"), "{error}");

@@ -13,7 +13,7 @@ use protoquic::crypto::{ClientTls, ServerTrust};
 use protoquic::dispatcher::DispatcherConfig;
 use protoquic::{ConnectionStats, ServerConfig};
 use protoquic_tools::arguments;
-use protoquic_tools::arguments::QlogArguments;
+use protoquic_tools::arguments::{BusyPollArguments, QlogArguments};
 use protoquic_tools::endpoint::{ClientOptions, server_tls};
 use protoquic_tools::interrupt::{self, FirstInterrupt};
 use protoquic_tools::perf::{self, ALPN, Http3Work, PerfWork, Usage, perf_factory};
@@ -51,6 +51,8 @@ enum Role {
         congestion_control: CongestionControl,
         #[command(flatten)]
         workers: WorkersArgument,
+        #[command(flatten)]
+        busy_poll: BusyPollArguments,
     },
     /// Measures, prints the figures and ends.
     Client(ClientArguments),
@@ -60,6 +62,8 @@ enum Role {
 struct ClientArguments {
     #[command(flatten)]
     qlog: QlogArguments,
+    #[command(flatten)]
+    busy_poll: BusyPollArguments,
     /// Where the server is.
     #[arg(long)]
     connect: SocketAddr,
@@ -112,7 +116,15 @@ enum Mode {
 fn main() -> ExitCode {
     let arguments: Arguments = arguments::parse();
     arguments::run("quic_perf", || match arguments.role {
-        Role::Server { qlog, listen, certificate_file, key_file, congestion_control, workers } => {
+        Role::Server {
+            qlog,
+            listen,
+            certificate_file,
+            key_file,
+            congestion_control,
+            workers,
+            busy_poll,
+        } => {
             let files = certificate_file.zip(key_file);
             let setup = WorkersSetup {
                 address: listen,
@@ -120,6 +132,7 @@ fn main() -> ExitCode {
                 steering: Steering::default(),
                 limits: DispatcherConfig::default(),
                 qlog: qlog.folder()?,
+                busy_poll: busy_poll.time(),
             };
             serve(setup, files, transport(congestion_control))
         }
@@ -180,6 +193,7 @@ fn measure(arguments: &ClientArguments) -> Result<(), String> {
         config: transport(arguments.congestion_control),
         tls: Arc::new(tls),
         qlog: arguments.qlog.folder()?,
+        busy_poll: arguments.busy_poll.time(),
     };
     let time = Duration::try_from_secs_f64(arguments.secs)
         .map_err(|error| format!("--secs {}: {error}", arguments.secs))?;

@@ -15,7 +15,7 @@ use protoquic::dispatcher::{AddressValidation, DispatcherConfig};
 use protoquic::http::{ALPN, Backend, Http3Config, Http3ServerFactory, MemoryBackend};
 use protoquic::streams::WindowPreset;
 use protoquic::{ServerConfig, SessionFactory};
-use protoquic_tools::arguments::{self, QlogArguments};
+use protoquic_tools::arguments::{self, BusyPollArguments, QlogArguments};
 use protoquic_tools::certificate::{self, Fingerprints};
 use protoquic_tools::interrupt::{self, FirstInterrupt};
 use protoquic_tools::server::{
@@ -87,6 +87,8 @@ struct Arguments {
     /// streams of both kinds and datagrams.
     #[arg(long)]
     webtransport: bool,
+    #[command(flatten)]
+    busy_poll: BusyPollArguments,
 }
 
 fn main() -> ExitCode {
@@ -147,7 +149,8 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let mut address = arguments.listen;
     address.set_port(arguments.port.unwrap_or(address.port()));
     let (workers, qlog) = (arguments.workers.count(), arguments.qlog.folder()?);
-    let setup = WorkersSetup { address, workers, steering: Steering::default(), limits, qlog };
+    let (steering, busy_poll) = (Steering::default(), arguments.busy_poll.time());
+    let setup = WorkersSetup { address, workers, steering, limits, qlog, busy_poll };
     let workers = Workers::start(setup, factory)?;
     introduce(workers.address(), &fingerprints);
     interrupt::serve_workers("quic_simple_server", workers, FirstInterrupt::Drains).map(|_| ())

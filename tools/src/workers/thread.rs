@@ -21,6 +21,7 @@ pub(super) struct Worker {
     pub(super) place: WorkerPlace,
     pub(super) limits: DispatcherConfig,
     pub(super) qlog: Option<QlogDirectory>,
+    pub(super) busy_poll: Duration,
     pub(super) factories: Arc<MakeFactories>,
     pub(super) orders: Arc<AtomicU8>,
     pub(super) counters: Arc<[Counters]>,
@@ -38,6 +39,7 @@ impl Worker {
         let mut endpoint =
             ServerEndpoint::on_socket(self.socket, self.place, self.limits, factories)?;
         endpoint.write_qlog(self.qlog);
+        endpoint.set_busy_poll(self.busy_poll);
         let _ = ready.send(endpoint.waker());
         let Ok(control) = may_start.recv() else { return Ok(()) };
         let counters = &self.counters[number];
