@@ -57,6 +57,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         config: Arc::new(Config::default()),
         tls: Arc::new(tls.build()?),
         qlog: None,
+        busy_poll: Duration::ZERO,
     };
     let session = |_| Http3ClientSession::new(Http3Config::default());
     let mut client = ClientEndpoint::connect(options, session)?;

@@ -88,7 +88,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tls = ClientTls { provider: None, trust, alpn, identity: None, key_log: true };
     let (server_name, address) = ("localhost".try_into()?, server.address());
     let tls = Arc::new(tls.build()?);
-    let options = ClientOptions { server_name, address, config: transport, tls, qlog: None };
+    let options = ClientOptions {
+        server_name,
+        address,
+        config: transport,
+        tls,
+        qlog: None,
+        busy_poll: Duration::ZERO,
+    };
     let mut client = ClientEndpoint::connect(options, |_| Caller(Vec::new()))?;
     while client.close_reason().is_none() {
         server.run_once(Some(Duration::from_millis(1)))?;

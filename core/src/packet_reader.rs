@@ -88,6 +88,11 @@ impl<'a> ReadBudget<'a> {
         self.packets = self.packets.saturating_sub(packets);
     }
 
+    /// How many datagrams may still be read, not looking at the time.
+    pub fn left(&self) -> usize {
+        self.packets
+    }
+
     /// Whether it is time to return.
     pub fn is_spent(&self) -> bool {
         self.packets == 0 || self.until.is_some_and(|(clock, end)| clock.now() >= end)

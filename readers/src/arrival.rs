@@ -9,15 +9,28 @@ use quinn_udp::RecvMeta;
 
 use crate::socket::normalize;
 
-/// Reads by `read_once`, which tells how many datagrams it brought, until the budget is spent or
-/// there are none.
+/// What one read has brought.
+pub(crate) struct Brought {
+    /// How many datagrams.
+    pub(crate) count: usize,
+    /// It had room for many and brought one: asking once more would bring none. Should one have come
+    /// meanwhile, the next wait says so.
+    pub(crate) drained: bool,
+}
+
+/// Reads by `read_once` until the budget is spent or there are none.
 pub(crate) fn read_within(
     budget: &mut ReadBudget<'_>,
-    mut read_once: impl FnMut() -> io::Result<usize>,
+    mut read_once: impl FnMut() -> io::Result<Brought>,
 ) -> io::Result<ReadOutcome> {
     while !budget.is_spent() {
         match read_once() {
-            Ok(count) => budget.spend(count),
+            Ok(Brought { count, drained }) => {
+                budget.spend(count);
+                if drained {
+                    return Ok(ReadOutcome::Drained);
+                }
+            }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => return Ok(ReadOutcome::Drained),
                 // What ICMP says of an earlier datagram, or a signal: no word about this read.

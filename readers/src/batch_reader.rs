@@ -13,7 +13,7 @@ use bytes::BytesMut;
 use protoquic_core::{PacketReader, PacketSink, ReadBudget, ReadOutcome, ReceivedPacket, Time};
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
 
-use crate::arrival;
+use crate::arrival::{self, Brought};
 
 /// Reads datagrams in batches.
 #[derive(Debug)]
@@ -35,8 +35,8 @@ impl BatchReader {
         Ok(Self { socket, state, local, buffers, resting: VecDeque::new() })
     }
 
-    /// Reads once. How many datagrams it brought; an error if there was none.
-    fn read_once(&mut self, now: Time, sink: &mut dyn PacketSink) -> io::Result<usize> {
+    /// Reads once; an error if there was none.
+    fn read_once(&mut self, now: Time, sink: &mut dyn PacketSink) -> io::Result<Brought> {
         for buffer in &mut self.buffers {
             prepare(buffer, &mut self.resting);
         }
@@ -59,7 +59,7 @@ impl BatchReader {
                 sink.on_packet(ReceivedPacket { path, ecn, received: now, data });
             }
         }
-        Ok(count)
+        Ok(Brought { count, drained: count == 1 })
     }
 }
 
@@ -75,9 +75,11 @@ impl PacketReader for BatchReader {
 }
 
 /// Sees to it that a buffer has room for anything that a read may bring: by using the same memory
-/// again if nobody holds a piece of it, else that of one that has rested, else new memory.
+/// again if nobody holds a piece of it, else by going on behind what was read, else with that of one
+/// that has rested, else with new memory. The first is the usual case after a turn, and has the
+/// cache hold what is read into.
 fn prepare(buffer: &mut BytesMut, resting: &mut VecDeque<BytesMut>) {
-    if buffer.len() >= MIN_ROOM || reclaim(buffer) {
+    if reclaim(buffer) || buffer.len() >= MIN_ROOM {
         return;
     }
     // While one turn reads much, the buffers of its beginning are still in use at its end.
@@ -89,20 +91,20 @@ fn prepare(buffer: &mut BytesMut, resting: &mut VecDeque<BytesMut>) {
     }
 }
 
-/// Makes a buffer full length again, unless somebody holds a piece of it.
+/// Makes a buffer full length again. Leaves it as it is if somebody holds a piece of it.
 #[expect(
     unsafe_code,
     reason = "writing zeros over memory that is initialised would cost a tenth of the receive path"
 )]
 fn reclaim(buffer: &mut BytesMut) -> bool {
+    let left = buffer.len();
     buffer.clear();
     let whole = buffer.capacity() >= BUFFER_SIZE || buffer.try_reclaim(BUFFER_SIZE);
-    if whole {
-        // SAFETY: the capacity is `BUFFER_SIZE` at least, as just checked, and all of it was
-        // initialised by `zeroed` when it was allocated; `try_reclaim` only takes back what had been
-        // split off the same allocation.
-        unsafe { buffer.set_len(BUFFER_SIZE) };
-    }
+    // SAFETY: all of the memory was initialised by `zeroed` when it was allocated. If it is whole,
+    // the capacity is `BUFFER_SIZE` at least, as just checked: `try_reclaim` only takes back what had
+    // been split off the same allocation. If not, nothing but the length has changed, and `left` is
+    // what it was.
+    unsafe { buffer.set_len(if whole { BUFFER_SIZE } else { left }) };
     whole
 }
 
@@ -116,3 +118,23 @@ const MIN_ROOM: usize = 65_536;
 /// How many used buffers wait to be used again at most; with the read budget of a turn in large
 /// datagrams it takes no more.
 const MAX_RESTING: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_of_which_nobody_holds_a_piece_is_read_into_again() {
+        let mut resting = VecDeque::new();
+        let mut buffer = BytesMut::new();
+        prepare(&mut buffer, &mut resting);
+        let start = buffer.as_ptr();
+        let piece = buffer.split_to(1000);
+        prepare(&mut buffer, &mut resting);
+        assert_eq!(buffer.len(), BUFFER_SIZE - 1000, "it goes on behind the piece");
+        drop(piece);
+        prepare(&mut buffer, &mut resting);
+        assert_eq!((buffer.as_ptr(), buffer.len()), (start, BUFFER_SIZE));
+        assert!(resting.is_empty());
+    }
+}

@@ -9,40 +9,48 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use polling::{Event, Events, PollMode, Poller};
 use protoquic_core::{
     AlarmFactory, Clock, EventLoopVisitor, PacketReader, ReadBudget, ReadOutcome, Time,
 };
 
 use crate::clock::SystemClock;
 use crate::timer_wheel::TimerWheel;
+use crate::wait::{Notifier, Wait};
 
 /// Runs one visitor on one socket, or on a few.
 pub struct EventLoop {
-    poller: Arc<Poller>,
-    events: Events,
+    wait: Wait,
     /// The first one, and those [added](EventLoop::add_socket).
     sockets: Vec<WatchedSocket>,
     clock: SystemClock,
     alarms: TimerWheel,
     read_budget: usize,
     read_time: Duration,
-    watches_writes: bool,
+    busy_poll: Duration,
+    /// Until when the sockets are polled without sleeping.
+    busy_until: Time,
     woken: Arc<AtomicBool>,
 }
 
-/// A socket, and who reads it.
+/// A socket's reader.
 struct WatchedSocket {
-    socket: Arc<UdpSocket>,
     reader: Box<dyn PacketReader>,
     /// There is something to read: it was said, or the last read left datagrams behind.
     readable: bool,
 }
 
+/// What polling without sleep has come to.
+enum BusyPoll {
+    /// Something came, at this time.
+    Came(Time),
+    /// Nothing came in so long.
+    Passed(Duration),
+}
+
 /// Wakes an event loop from another thread.
 #[derive(Clone, Debug)]
 pub struct Waker {
-    poller: Arc<Poller>,
+    notifier: Arc<Notifier>,
     woken: Arc<AtomicBool>,
 }
 
@@ -50,7 +58,7 @@ impl Waker {
     /// Has [`EventLoopVisitor::on_wake`] called soon.
     pub fn wake(&self) -> io::Result<()> {
         self.woken.store(true, Ordering::Release);
-        self.poller.notify()
+        self.notifier.notify()
     }
 }
 
@@ -68,14 +76,14 @@ impl EventLoop {
         clock: SystemClock,
     ) -> io::Result<Self> {
         let mut made = Self {
-            poller: Arc::new(Poller::new()?),
-            events: Events::new(),
+            wait: Wait::new()?,
             sockets: Vec::new(),
             clock,
             alarms: TimerWheel::default(),
             read_budget: DEFAULT_READ_BUDGET,
             read_time: DEFAULT_READ_TIME,
-            watches_writes: false,
+            busy_poll: Duration::ZERO,
+            busy_until: Time::ZERO,
             woken: Arc::default(),
         };
         made.add_socket(socket, reader)?;
@@ -84,16 +92,13 @@ impl EventLoop {
 
     /// Reads another socket too, for the same visitor: one at a preferred address, say. Whose
     /// writer must then know which packets to send from there.
-    #[expect(unsafe_code, reason = "polling asks for a promise that `Drop` keeps")]
     pub fn add_socket(
         &mut self,
         socket: Arc<UdpSocket>,
         reader: Box<dyn PacketReader>,
     ) -> io::Result<()> {
-        let interest = Event::readable(self.sockets.len());
-        // SAFETY: the socket is owned here and removed from the poller in `drop`, before it closes.
-        unsafe { self.poller.add_with_mode(&*socket, interest, mode(&self.poller))? };
-        self.sockets.push(WatchedSocket { socket, reader, readable: false });
+        self.wait.add(socket)?;
+        self.sockets.push(WatchedSocket { reader, readable: false });
         Ok(())
     }
 
@@ -107,6 +112,15 @@ impl EventLoop {
     /// turn. One read is always made. Default 5 ms.
     pub fn set_read_time(&mut self, time: Duration) {
         self.read_time = time.max(Duration::from_nanos(1));
+    }
+
+    /// For how long after the last datagram the sockets are read again and again before the loop
+    /// sleeps. To sleep and to be woken takes tens of microseconds, most of the time of a request on a
+    /// fast network; the price is a processor that works all this time for nothing. Meant for threads
+    /// that have one for themselves. Alarms, wakes and `max_wait` are as punctual as without. Default
+    /// zero: sleep at once.
+    pub fn set_busy_poll(&mut self, time: Duration) {
+        self.busy_poll = time;
     }
 
     /// The loop's clock.
@@ -126,7 +140,7 @@ impl EventLoop {
 
     /// What other threads wake it with.
     pub fn waker(&self) -> Waker {
-        Waker { poller: self.poller.clone(), woken: self.woken.clone() }
+        Waker { notifier: self.wait.notifier(), woken: self.woken.clone() }
     }
 
     /// One turn: waits for something to happen, at most `max_wait`, and lets the visitor work on
@@ -136,32 +150,14 @@ impl EventLoop {
         visitor: &mut dyn EventLoopVisitor,
         max_wait: Option<Duration>,
     ) -> io::Result<()> {
-        self.rearm(visitor)?;
-        self.events.clear();
         let wait = self.wait_time(visitor, max_wait);
-        match self.poller.wait(&mut self.events, wait) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-            _ => {}
-        }
-        let now = self.clock.now();
-        let mut writable = false;
-        for event in self.events.iter() {
-            writable |= event.writable;
-            if let Some(watched) = self.sockets.get_mut(event.key) {
-                watched.readable |= event.readable;
+        let now = match self.poll_busily(visitor, wait)? {
+            BusyPoll::Came(now) => now,
+            BusyPoll::Passed(time) => {
+                let max_wait = max_wait.map(|wait| wait.saturating_sub(time));
+                self.sleep_and_read(visitor, max_wait)?
             }
-        }
-        if writable {
-            // The poller goes on watching until `rearm` tells it not to.
-            visitor.on_can_write(now);
-        }
-        for watched in self.sockets.iter_mut().filter(|watched| watched.readable) {
-            let yield_at = self.clock.now() + self.read_time;
-            let budget = ReadBudget::packets(self.read_budget);
-            let mut budget = budget.until(&self.clock, yield_at);
-            let outcome = watched.reader.read_packets(now, &mut budget, visitor)?;
-            watched.readable = outcome == ReadOutcome::MoreAvailable;
-        }
+        };
         if self.woken.swap(false, Ordering::Acquire) {
             visitor.on_wake(now);
         }
@@ -172,18 +168,64 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Watches for what the visitor wants to know.
-    fn rearm(&mut self, visitor: &dyn EventLoopVisitor) -> io::Result<()> {
-        let wants_writes = visitor.wants_write_event();
-        let oneshot = mode(&self.poller) == PollMode::Oneshot;
-        if oneshot || wants_writes != self.watches_writes {
-            for (key, watched) in self.sockets.iter().enumerate() {
-                let interest = Event::new(key, true, wants_writes);
-                self.poller.modify_with_mode(&*watched.socket, interest, mode(&self.poller))?;
-            }
-            self.watches_writes = wants_writes;
+    /// Reads without sleeping until something comes, or it is time for something else.
+    fn poll_busily(
+        &mut self,
+        visitor: &mut dyn EventLoopVisitor,
+        wait: Option<Duration>,
+    ) -> io::Result<BusyPoll> {
+        if self.busy_poll.is_zero() || visitor.wants_write_event() {
+            return Ok(BusyPoll::Passed(Duration::ZERO));
         }
-        Ok(())
+        let begin = self.clock.now();
+        let mut now = begin;
+        let end = wait.map_or(self.busy_until, |wait| self.busy_until.min(now + wait));
+        while now < end && !self.woken.load(Ordering::Acquire) {
+            self.sockets.iter_mut().for_each(|watched| watched.readable = true);
+            if self.read(now, visitor)? {
+                return Ok(BusyPoll::Came(now));
+            }
+            std::hint::spin_loop();
+            now = self.clock.now();
+        }
+        Ok(BusyPoll::Passed(now - begin))
+    }
+
+    /// Sleeps until something happens, and reads what has come. The time when it happened.
+    fn sleep_and_read(
+        &mut self,
+        visitor: &mut dyn EventLoopVisitor,
+        max_wait: Option<Duration>,
+    ) -> io::Result<Time> {
+        let wait = self.wait_time(visitor, max_wait);
+        let (mut writable, sockets) = (false, &mut self.sockets);
+        self.wait.wait(visitor.wants_write_event(), wait, |at, read, write| {
+            sockets[at].readable |= read;
+            writable |= write;
+        })?;
+        let now = self.clock.now();
+        if writable {
+            visitor.on_can_write(now);
+        }
+        self.read(now, visitor)?;
+        Ok(now)
+    }
+
+    /// Reads the sockets that have something. Whether anything came.
+    fn read(&mut self, now: Time, visitor: &mut dyn EventLoopVisitor) -> io::Result<bool> {
+        let mut came = false;
+        for watched in self.sockets.iter_mut().filter(|watched| watched.readable) {
+            let yield_at = self.clock.now() + self.read_time;
+            let budget = ReadBudget::packets(self.read_budget);
+            let mut budget = budget.until(&self.clock, yield_at);
+            let outcome = watched.reader.read_packets(now, &mut budget, visitor)?;
+            watched.readable = outcome == ReadOutcome::MoreAvailable;
+            came |= budget.left() < self.read_budget;
+        }
+        if came {
+            self.busy_until = now + self.busy_poll;
+        }
+        Ok(came)
     }
 
     fn wait_time(
@@ -200,20 +242,6 @@ impl EventLoop {
         });
         [alarm, max_wait].into_iter().flatten().min()
     }
-}
-
-impl Drop for EventLoop {
-    fn drop(&mut self) {
-        for watched in &self.sockets {
-            if let Err(error) = self.poller.delete(&*watched.socket) {
-                log::warn!("a socket could not be removed from its poller: {error}");
-            }
-        }
-    }
-}
-
-fn mode(poller: &Poller) -> PollMode {
-    if poller.supports_level() { PollMode::Level } else { PollMode::Oneshot }
 }
 
 const DEFAULT_READ_BUDGET: usize = 1024;

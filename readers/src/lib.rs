@@ -14,6 +14,9 @@ mod plain_reader;
 mod socket;
 mod timer_wheel;
 mod virtual_time;
+#[cfg_attr(unix, path = "wait_unix.rs")]
+#[cfg_attr(not(unix), path = "wait_other.rs")]
+mod wait;
 
 pub use batch_reader::BatchReader;
 pub use clock::{SystemClock, SystemHelper};

@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use protoquic_core::{PacketReader, PacketSink, ReadBudget, ReadOutcome, ReceivedPacket, Time};
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
 
-use crate::arrival;
+use crate::arrival::{self, Brought};
 
 /// Reads datagrams one system call at a time.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl PlainReader {
 
     /// Reads once. How many datagrams it brought: several if the writer of this socket has switched
     /// on GRO.
-    fn read_once(&mut self, now: Time, sink: &mut dyn PacketSink) -> io::Result<usize> {
+    fn read_once(&mut self, now: Time, sink: &mut dyn PacketSink) -> io::Result<Brought> {
         let mut meta = [RecvMeta::default()];
         let mut slices = [IoSliceMut::new(&mut self.buffer)];
         self.state.recv(UdpSockRef::from(&*self.socket), &mut slices, &mut meta)?;
@@ -46,7 +46,7 @@ impl PlainReader {
             [] => deliver(&[]),
             data => data.chunks(meta.stride.max(1)).for_each(deliver),
         }
-        Ok(count)
+        Ok(Brought { count, drained: false })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser};
 use protoquic::Clock;
@@ -42,6 +43,26 @@ impl QlogArguments {
                 .map_err(|error| format!("no qlog files in {}: {error}", path.display()))
         };
         named.map(open).transpose()
+    }
+}
+
+/// Whether an event loop polls before it sleeps.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct BusyPollArguments {
+    /// For how many microseconds after a datagram to poll the socket before sleeping: answers come
+    /// sooner, by the tens of microseconds that waking takes, for a processor that works all this
+    /// time. Up to a second; 0 sleeps at once.
+    #[arg(
+        long, default_value_t = 0, value_name = "MICROS",
+        value_parser = clap::value_parser!(u64).range(0..=1_000_000)
+    )]
+    busy_poll: u64,
+}
+
+impl BusyPollArguments {
+    /// How long that is.
+    pub fn time(self) -> Duration {
+        Duration::from_micros(self.busy_poll)
     }
 }
 

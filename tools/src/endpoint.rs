@@ -92,6 +92,12 @@ impl ServerEndpoint {
         self.event_loop.waker()
     }
 
+    /// For how long after a datagram its event loop polls before it sleeps
+    /// ([`EventLoop::set_busy_poll`]).
+    pub fn set_busy_poll(&mut self, time: Duration) {
+        self.event_loop.set_busy_poll(time);
+    }
+
     /// Its dispatcher.
     pub fn dispatcher(&mut self) -> &mut Dispatcher {
         &mut self.dispatcher
@@ -159,6 +165,9 @@ pub struct ClientOptions {
     pub tls: Arc<rustls::ClientConfig>,
     /// Where the connection has a qlog file, if anywhere.
     pub qlog: Option<QlogDirectory>,
+    /// For how long after a datagram its event loop polls before it sleeps
+    /// ([`EventLoop::set_busy_poll`]); zero: sleeps at once.
+    pub busy_poll: Duration,
 }
 
 impl ClientOptions {
@@ -170,7 +179,7 @@ impl ClientOptions {
         let tls = tls.build().map_err(|error| format!("TLS cannot be set up: {error}"))?;
         let (config, tls) = (Arc::new(Config::default()), Arc::new(tls));
         let server_name = ServerName::from(address.ip());
-        Ok(Self { server_name, address, config, tls, qlog: None })
+        Ok(Self { server_name, address, config, tls, qlog: None, busy_poll: Duration::ZERO })
     }
 
     /// A connection from a socket at this address. The error is a line for a person.
@@ -216,7 +225,8 @@ impl<S: Session> ClientEndpoint<S> {
         if local.is_ipv4() != address.is_ipv4() {
             return Err(format!("{address} cannot be reached from {local}: one of them is IPv6"));
         }
-        let (event_loop, writer, local) = open(local)?;
+        let (mut event_loop, writer, local) = open(local)?;
+        event_loop.set_busy_poll(options.busy_poll);
         let now = event_loop.now();
         let connection = options.connection(now, local)?;
         let host = SingleHost::new(SessionHost::new(connection, make(now)), writer);

@@ -1,7 +1,7 @@
 //! `quic_perf` as its users run it: every mode against a server of its own.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 const PERF: &str = env!("CARGO_BIN_EXE_quic_perf");
 
@@ -12,8 +12,12 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        let mut command = Command::new(PERF);
-        command.args(["server", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
+        Self::run(PERF, &["server", "--listen", "127.0.0.1:0"])
+    }
+
+    fn run(program: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).stdout(Stdio::piped());
         let mut child = command.spawn().expect("the program runs");
         let mut line = String::new();
         let stdout = child.stdout.as_mut().expect("its output is piped");
@@ -22,11 +26,15 @@ impl Server {
         Self { child, address }
     }
 
-    /// Runs a client; its one line of JSON.
-    fn measure(&self, options: &[&str]) -> String {
+    fn client(&self, options: &[&str]) -> Output {
         let mut command = Command::new(PERF);
         command.args(["client", "--json", "--connect", &self.address]).args(options);
-        let output = command.output().expect("the program runs");
+        command.output().expect("the program runs")
+    }
+
+    /// Runs a client; its one line of JSON.
+    fn measure(&self, options: &[&str]) -> String {
+        let output = self.client(options);
         let text = String::from_utf8(output.stdout).expect("JSON is text");
         assert!(output.status.success(), "{options:?}: {text}");
         text
@@ -108,4 +116,33 @@ fn without_a_server_there_is_an_error() {
     let output = command.output().expect("the program runs");
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("ended early"), "{output:?}");
+}
+
+#[test]
+fn files_are_fetched_over_http3() {
+    let server =
+        Server::run(env!("CARGO_BIN_EXE_quic_simple_server"), &["--listen", "127.0.0.1:0"]);
+    let options = ["--bytes", "5000000", "--http3", "/5000000", "--streams", "2"];
+    let json = server.measure(&options);
+    assert!(json.contains("\"bytes\":10000000,") && number(&json, "gbps") > 0.0, "{json}");
+    let options = [
+        "--mode",
+        "rps",
+        "--bytes",
+        "1000",
+        "--http3",
+        "/1000",
+        "--streams",
+        "20",
+        "--secs",
+        "0.3",
+    ];
+    let json = server.measure(&options);
+    assert!(number(&json, "requests") >= 20.0, "{json}");
+    assert!(number(&json, "p99_us") >= number(&json, "median_us"), "{json}");
+    for (path, why) in [("/999", "999 of 1000 bytes"), ("/nothing/here", "404")] {
+        let output = server.client(&["--mode", "rps", "--bytes", "1000", "--http3", path]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(why), "{path}: {said}");
+    }
 }

@@ -6,19 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use protoquic_perf_kit::{CONNECTION_WINDOW, STREAM_WINDOW, STREAMS};
 use quinn::{AckFrequencyConfig, MtuDiscoveryConfig, TransportConfig, VarInt};
-
-/// Bytes one stream may have in flight.
-const STREAM_WINDOW: u32 = 32 << 20;
-
-/// Bytes one connection may have in flight, in either direction.
-const CONNECTION_WINDOW: u32 = 64 << 20;
 
 /// UDP payload that fits Ethernet over IPv6, quinn's own upper bound for discovery.
 const ETHERNET_PAYLOAD: u16 = 1452;
-
-/// Streams of each kind the peer may have open at once.
-const STREAMS: u32 = 1024;
 
 /// The settings of every quinn endpoint here.
 ///

@@ -74,10 +74,15 @@ impl Connection {
         if newest && seen.ack_eliciting && self.role == Role::Client {
             self.quiet.on_data(arrival.now);
         }
-        if newest && packet.ty == PacketType::OneRtt && self.paths.is_active(&arrival.path) {
+        let on_active_path = self.paths.is_active(&arrival.path);
+        if newest && packet.ty == PacketType::OneRtt && on_active_path {
             self.header_bits.spin.on_packet(self.role, packet.first_byte & SPIN_BIT != 0);
         }
-        self.on_packet_from(arrival, packet, newest && !seen.probing, seen.challenged);
+        if on_active_path {
+            self.paths.active_mut().local_id = Some(packet.destination);
+        } else {
+            self.on_packet_from(arrival, packet, newest && !seen.probing, seen.challenged);
+        }
         Ok(())
     }
 

@@ -252,7 +252,7 @@ impl KeyRing {
         let header_key = match ty {
             PacketType::Initial => initial.map(|keys| &*keys.remote.header),
             PacketType::Handshake => self.handshake.as_ref().map(|keys| &*keys.remote.header),
-            PacketType::OneRtt => self.one_rtt.as_mut().map(KeyPhases::remote_header),
+            PacketType::OneRtt => return self.open_one_rtt(data, number_offset, largest),
             PacketType::ZeroRtt => self.zero_rtt.as_ref().map(|keys| &*keys.header),
         };
         let header_key = header_key.ok_or(OpenError::Drop)?;
@@ -260,17 +260,29 @@ impl KeyRing {
             unprotect_header(header_key, data, number_offset).ok_or(OpenError::Drop)?;
         let number = packet_number::decode(largest, truncated, number_len);
         let start = number_offset + number_len;
-        let opened = match (ty, &mut self.one_rtt) {
-            (PacketType::OneRtt, Some(keys)) => {
-                keys.open(self.time, data, start, number, first_byte & KEY_PHASE_BIT != 0)
-            }
-            _ => self.open_long(ty, version, data, start, number).ok_or(OpenError::Drop),
-        };
-        if ty == PacketType::OneRtt && opened.is_ok() {
-            self.on_one_rtt_opened();
+        match self.open_long(ty, version, data, start, number) {
+            Some(len) => Ok(Opened { first_byte, number, payload: start..start + len }),
+            None => Err(self.on_failed_open()),
         }
-        match opened {
-            Ok(len) => Ok(Opened { first_byte, number, payload: start..start + len }),
+    }
+
+    /// As `open`, for packets with a short header.
+    pub(super) fn open_one_rtt(
+        &mut self,
+        data: &mut [u8],
+        number_offset: usize,
+        largest: Option<u64>,
+    ) -> Result<Opened, OpenError> {
+        let keys = self.one_rtt.as_mut().ok_or(OpenError::Drop)?;
+        let (first_byte, truncated, number_len) =
+            unprotect_header(keys.remote_header(), data, number_offset).ok_or(OpenError::Drop)?;
+        let number = packet_number::decode(largest, truncated, number_len);
+        let start = number_offset + number_len;
+        match keys.open(self.time, data, start, number, first_byte & KEY_PHASE_BIT != 0) {
+            Ok(len) => {
+                self.on_one_rtt_opened();
+                Ok(Opened { first_byte, number, payload: start..start + len })
+            }
             Err(OpenError::Drop) => Err(self.on_failed_open()),
             Err(fatal) => Err(fatal),
         }

@@ -161,7 +161,8 @@ impl Connection {
             && self.paths.active().local_id != Some(packet.destination)
     }
 
-    /// An authentic packet came, by whatever path. `newest`: none with a higher number came before.
+    /// An authentic packet came by another path than the active one. `follow`: it does not just
+    /// probe, and none with a higher number came before.
     pub(super) fn on_packet_from(
         &mut self,
         arrival: &Arrival,
@@ -170,10 +171,6 @@ impl Connection {
         challenged: bool,
     ) {
         let seen = arrival.path;
-        if self.paths.is_active(&seen) {
-            self.paths.active_mut().local_id = Some(packet.destination);
-            return; // the peer is where it was
-        }
         if self.paths.find(&seen).is_none() {
             if self.role == Role::Client {
                 return;

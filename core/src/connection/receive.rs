@@ -15,7 +15,8 @@ use crate::packet_reader::ReceivedPacket;
 use crate::time::Time;
 use crate::types::{ConnectionId, Ecn, PathAddress, ResetToken, Role, Space};
 use crate::wire::{
-    LONG_RESERVED_BITS, LongType, PacketHeader, PacketType, SHORT_RESERVED_BITS, Version,
+    FIXED_BIT, LONG_FORM_BIT, LONG_RESERVED_BITS, LongType, PacketHeader, PacketType,
+    SHORT_RESERVED_BITS, Version,
 };
 
 /// What is known of the datagram a packet came in.
@@ -86,20 +87,13 @@ impl Connection {
         self.watch(now);
     }
 
-    fn process_datagram(&mut self, arrival: &Arrival, mut data: BytesMut) {
+    fn process_datagram(&mut self, arrival: &Arrival, data: BytesMut) {
         // Removing protection destroys the bytes, so the token is set aside (RFC 9000 §10.3.1).
         let token = data.last_chunk::<{ ResetToken::LEN }>().map(|bytes| ResetToken(*bytes));
-        let mut authentic = false;
-        let mut first = None;
-        while !data.is_empty() && self.life.is_open() {
-            let Some(packet) = self.split_packet(arrival, &mut data) else { break };
-            // RFC 9000 §12.2: later packets for another connection are not ours.
-            if *first.get_or_insert(packet.destination) != packet.destination {
-                self.note_drop(arrival.now, packet.data.len(), DropReason::Header);
-                continue;
-            }
-            authentic |= self.process_protected(arrival, packet);
-        }
+        let authentic = match self.destination_of_sole(&data) {
+            Some(destination) => self.process_sole(arrival, destination, data),
+            None => self.process_packets(arrival, data),
+        };
         let long_enough = arrival.datagram_len >= MIN_STATELESS_RESET;
         if !authentic
             && long_enough
@@ -116,6 +110,47 @@ impl Connection {
             self.process_early_packets();
         }
         self.note_amplification_limit(arrival.now);
+    }
+
+    /// Processes a datagram of any packets. Returns whether one of them was authentic.
+    fn process_packets(&mut self, arrival: &Arrival, mut data: BytesMut) -> bool {
+        let mut authentic = false;
+        let mut first = None;
+        while !data.is_empty() && self.life.is_open() {
+            let Some(packet) = self.split_packet(arrival, &mut data) else { break };
+            // RFC 9000 §12.2: later packets for another connection are not ours.
+            if *first.get_or_insert(packet.destination) != packet.destination {
+                self.note_drop(arrival.now, packet.data.len(), DropReason::Header);
+                continue;
+            }
+            authentic |= self.process_protected(arrival, packet);
+        }
+        authentic
+    }
+
+    /// Where a datagram is destined that is one packet with a short header, for one of our IDs, to
+    /// be opened with keys that are here: nearly all are. `None` for others, sound or not.
+    fn destination_of_sole(&self, data: &[u8]) -> Option<ConnectionId> {
+        if data.first()? & (LONG_FORM_BIT | FIXED_BIT) != FIXED_BIT {
+            return None;
+        }
+        let id = ConnectionId::new(data.get(1..=self.local_cids.length())?)?;
+        (self.local_cids.contains(&id) && self.keys.can_open(PacketType::OneRtt)).then_some(id)
+    }
+
+    /// Processes such a datagram. Returns whether it was authentic.
+    fn process_sole(
+        &mut self,
+        arrival: &Arrival,
+        destination: ConnectionId,
+        mut data: BytesMut,
+    ) -> bool {
+        let size = data.len();
+        let largest = self.space_of(Space::Application).acks.largest();
+        let opened = self.keys.open_one_rtt(&mut data, 1 + destination.len(), largest);
+        let (ty, version) = (PacketType::OneRtt, self.version);
+        let packet = opened.map(|opened| bare(ty, version, destination, None, data, opened));
+        self.process_opened(arrival, size, packet)
     }
 
     /// Takes the next packet off the datagram; `None` if the rest is of no use.
@@ -180,52 +215,37 @@ impl Connection {
             self.note_drop(arrival.now, size, DropReason::Header);
             return false;
         }
-        match self.open(packet) {
-            Ok(mut opened) => {
-                self.stats.packets_received += 1;
-                let result = self.on_packet_opened(arrival, &mut opened);
-                self.close_on_error(arrival.now, result);
-                true
-            }
-            Err(Some(error)) => {
-                self.close_on_error(arrival.now, Err(error));
-                true
-            }
-            Err(None) => {
-                self.note_drop(arrival.now, size, DropReason::Decryption);
-                false
-            }
-        }
-    }
-
-    /// Removes a packet's protection. `Err(None)`: it is not authentic, drop it.
-    fn open(&mut self, packet: ProtectedPacket) -> Result<OpenedPacket, Option<TransportError>> {
         let ProtectedPacket { ty, version, number_offset, mut data, destination, source } = packet;
         let largest = self.spaces[ty.space() as usize].acks.largest();
-        let opened = self.keys.open(ty, version, &mut data, number_offset, largest).map_err(
-            |e| match e {
-                OpenError::Drop => None,
-                OpenError::Fatal(error) => Some(error),
+        let opened = self.keys.open(ty, version, &mut data, number_offset, largest);
+        let packet = opened.map(|opened| bare(ty, version, destination, source, data, opened));
+        self.process_opened(arrival, size, packet)
+    }
+
+    /// Processes a packet whose protection was removed, or could not be. Returns whether it was
+    /// authentic.
+    fn process_opened(
+        &mut self,
+        arrival: &Arrival,
+        size: usize,
+        packet: Result<OpenedPacket, OpenError>,
+    ) -> bool {
+        let result = match packet {
+            Ok(mut packet) => match check_reserved(packet.ty, packet.first_byte) {
+                Ok(()) => {
+                    self.stats.packets_received += 1;
+                    self.on_packet_opened(arrival, &mut packet)
+                }
+                wrong => wrong,
             },
-        )?;
-        // RFC 9000 §17.2, §17.3.1: only after both protections are removed.
-        let reserved = match ty {
-            PacketType::OneRtt => SHORT_RESERVED_BITS,
-            _ => LONG_RESERVED_BITS,
+            Err(OpenError::Fatal(error)) => Err(error),
+            Err(OpenError::Drop) => {
+                self.note_drop(arrival.now, size, DropReason::Decryption);
+                return false;
+            }
         };
-        if opened.first_byte & reserved != 0 {
-            return Err(Some(TransportError::protocol_violation(format!(
-                "reserved bits {:#04x} are set in a packet header",
-                opened.first_byte & reserved
-            ))));
-        }
-        let size = data.len();
-        // Cut to size, not sliced: that would count one more holder, and then one less.
-        let mut payload = data.freeze();
-        payload.truncate(opened.payload.end);
-        payload.advance(opened.payload.start);
-        let Opened { first_byte, number, .. } = opened;
-        Ok(OpenedPacket { ty, version, number, size, first_byte, payload, destination, source })
+        self.close_on_error(arrival.now, result);
+        true
     }
 
     /// Keeps a packet for when its keys are here, if they can still come (RFC 9001 §5.7).
@@ -271,6 +291,39 @@ impl Connection {
     pub(super) fn space_of(&self, space: Space) -> &super::space::PacketSpace {
         &self.spaces[space as usize]
     }
+}
+
+/// A packet without its protection, of which nothing but the payload is kept.
+fn bare(
+    ty: PacketType,
+    version: Version,
+    destination: ConnectionId,
+    source: Option<ConnectionId>,
+    data: BytesMut,
+    opened: Opened,
+) -> OpenedPacket {
+    let Opened { first_byte, number, payload: range } = opened;
+    let size = data.len();
+    // Cut to size, not sliced: that would count one more holder, and then one less.
+    let mut payload = data.freeze();
+    payload.truncate(range.end);
+    payload.advance(range.start);
+    OpenedPacket { ty, version, number, size, first_byte, payload, destination, source }
+}
+
+/// RFC 9000 §17.2, §17.3.1: to be looked at only after both protections are removed.
+fn check_reserved(ty: PacketType, first_byte: u8) -> Result<(), TransportError> {
+    let reserved = match ty {
+        PacketType::OneRtt => SHORT_RESERVED_BITS,
+        _ => LONG_RESERVED_BITS,
+    };
+    if first_byte & reserved != 0 {
+        return Err(TransportError::protocol_violation(format!(
+            "reserved bits {:#04x} are set in a packet header",
+            first_byte & reserved
+        )));
+    }
+    Ok(())
 }
 
 /// The smallest datagram that can be a stateless reset (RFC 9000 §10.3).

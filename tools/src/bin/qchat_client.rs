@@ -104,7 +104,7 @@ fn options(arguments: &Arguments) -> Result<ClientOptions, String> {
         .map_err(|error| format!("{} is no name of a server: {error}", arguments.host))?;
     let address = resolve(&arguments.host, arguments.port)?;
     let (config, tls) = (Arc::new(config), Arc::new(tls));
-    Ok(ClientOptions { server_name, address, config, tls, qlog: None })
+    Ok(ClientOptions { server_name, address, config, tls, qlog: None, busy_poll: Duration::ZERO })
 }
 
 fn say(arguments: &Arguments) -> Say {

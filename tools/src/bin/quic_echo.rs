@@ -172,6 +172,7 @@ fn ask(arguments: &ClientArguments) -> Result<(), String> {
         config: Arc::new(transport(0, Duration::from_secs(30))),
         tls: Arc::new(tls),
         qlog: None,
+        busy_poll: Duration::ZERO,
     };
     let plan = EchoPlan {
         server,

@@ -290,6 +290,7 @@ fn options(arguments: &Arguments) -> Result<ClientOptions, String> {
         config,
         tls: Arc::new(tls),
         qlog: arguments.qlog.folder()?,
+        busy_poll: Duration::ZERO,
     })
 }
 

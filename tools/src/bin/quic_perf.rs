@@ -12,11 +12,10 @@ use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
 use protoquic::crypto::{ClientTls, ServerTrust};
 use protoquic::{ConnectionStats, ServerConfig};
-use protoquic_qlog::QlogDirectory;
 use protoquic_tools::arguments;
-use protoquic_tools::arguments::QlogArguments;
+use protoquic_tools::arguments::{BusyPollArguments, QlogArguments};
 use protoquic_tools::endpoint::{ClientOptions, ServerEndpoint, server_tls};
-use protoquic_tools::perf::{self, ALPN, PerfWork, Usage, perf_factory};
+use protoquic_tools::perf::{self, ALPN, Http3Work, PerfWork, Usage, perf_factory};
 use rustls::client::Resumption;
 
 /// Measures QUIC between two endpoints (draft-banks-quic-performance, ALPN `perf`).
@@ -48,6 +47,8 @@ enum Role {
         /// The congestion control algorithm: reno, cubic, bbr or prague.
         #[arg(long, default_value = "cubic")]
         congestion_control: CongestionControl,
+        #[command(flatten)]
+        busy_poll: BusyPollArguments,
     },
     /// Measures, prints the figures and ends.
     Client(ClientArguments),
@@ -57,6 +58,8 @@ enum Role {
 struct ClientArguments {
     #[command(flatten)]
     qlog: QlogArguments,
+    #[command(flatten)]
+    busy_poll: BusyPollArguments,
     /// Where the server is.
     #[arg(long)]
     connect: SocketAddr,
@@ -84,6 +87,11 @@ struct ClientArguments {
     /// Resume sessions (hs): each handshake takes a ticket that one before it was given.
     #[arg(long)]
     resume: bool,
+    /// Fetches this path over HTTP/3, of a server such as quic_simple_server, instead of speaking the
+    /// perf protocol (down: --streams times at once; rps: again and again). --bytes says how long the
+    /// file is, for each stream.
+    #[arg(long, requires = "bytes", conflicts_with_all = ["resume", "connections"])]
+    http3: Option<String>,
     /// The congestion control algorithm: reno, cubic, bbr or prague.
     #[arg(long, default_value = "cubic")]
     congestion_control: CongestionControl,
@@ -104,29 +112,40 @@ enum Mode {
 fn main() -> ExitCode {
     let arguments: Arguments = arguments::parse();
     arguments::run("quic_perf", || match arguments.role {
-        Role::Server { qlog, listen, certificate_file, key_file, congestion_control } => {
+        Role::Server {
+            qlog,
+            listen,
+            certificate_file,
+            key_file,
+            congestion_control,
+            busy_poll,
+        } => {
             let files = certificate_file.zip(key_file);
-            serve(listen, files, transport(congestion_control), qlog.folder()?)
+            let mut server = server(listen, files, transport(congestion_control))?;
+            server.write_qlog(qlog.folder()?);
+            server.set_busy_poll(busy_poll.time());
+            serve(server)
         }
         Role::Client(client) => measure(&client),
     })
 }
 
-fn serve(
+fn server(
     listen: SocketAddr,
     files: Option<(PathBuf, PathBuf)>,
     transport: Arc<Config>,
-    qlog: Option<QlogDirectory>,
-) -> Result<(), String> {
+) -> Result<ServerEndpoint, String> {
     let tls = server_tls(files.as_ref().map(|(chain, key)| (chain, key)), ALPN)?;
     let config = ServerConfig { transport, tls: Arc::new(tls) };
     let factory = perf_factory(config);
-    let mut server = ServerEndpoint::bind(
+    ServerEndpoint::bind(
         listen,
         protoquic::dispatcher::DispatcherConfig::default(),
         vec![Box::new(factory)],
-    )?;
-    server.write_qlog(qlog);
+    )
+}
+
+fn serve(mut server: ServerEndpoint) -> Result<(), String> {
     let stop = Arc::new(AtomicBool::new(false));
     let (waker, asked) = (server.waker(), stop.clone());
     let stopped = ctrlc::set_handler(move || {
@@ -153,10 +172,11 @@ fn transport(congestion_control: CongestionControl) -> Arc<Config> {
 }
 
 fn measure(arguments: &ClientArguments) -> Result<(), String> {
+    let alpn = if arguments.http3.is_some() { protoquic::http::ALPN } else { ALPN };
     let tls = ClientTls {
         provider: None,
         trust: ServerTrust::AnyCertificate,
-        alpn: vec![ALPN.to_vec()],
+        alpn: vec![alpn.to_vec()],
         identity: None,
         key_log: true,
     };
@@ -170,15 +190,26 @@ fn measure(arguments: &ClientArguments) -> Result<(), String> {
         config: transport(arguments.congestion_control),
         tls: Arc::new(tls),
         qlog: arguments.qlog.folder()?,
+        busy_poll: arguments.busy_poll.time(),
     };
     let time = Duration::try_from_secs_f64(arguments.secs)
         .map_err(|error| format!("--secs {}: {error}", arguments.secs))?;
     match arguments.mode {
+        Mode::Up | Mode::Hs | Mode::Idle if arguments.http3.is_some() => {
+            Err("--http3 goes with --mode down or rps: files are only fetched".to_owned())
+        }
         Mode::Down | Mode::Up => bulk(options, arguments),
         Mode::Rps => requests(options, arguments, time),
         Mode::Hs => handshakes(&options, arguments, time),
         Mode::Idle => idle(&options, arguments, time),
     }
+}
+
+/// What is fetched over HTTP/3, if that was asked for.
+fn http3(arguments: &ClientArguments, time: Option<Duration>) -> Option<Http3Work> {
+    let path = arguments.http3.clone()?;
+    let (bytes, parallel) = (arguments.bytes?, arguments.streams);
+    Some(Http3Work { path, bytes, parallel, time })
 }
 
 /// What every measurement prints besides its own figures, as JSON.
@@ -217,12 +248,14 @@ fn bulk(options: ClientOptions, arguments: &ClientArguments) -> Result<(), Strin
     let share = bytes.div_ceil(streams * u64::from(connections));
     let (down, up) = if is_down { (share, 0) } else { (0, share) };
     let work = PerfWork { down, up, streams, held: false };
-    let perf::ManyBulk { received, sent, setup, transfer, stats } = match arguments.connections {
-        None => perf::bulk(options, work)?.into(),
-        Some(many) => {
-            perf::bulk_on_many(&options, many as usize, work, |took| say_ready(many, took))?
-        }
-    };
+    let perf::ManyBulk { received, sent, setup, transfer, stats } =
+        match (http3(arguments, None), arguments.connections) {
+            (Some(work), _) => perf::http3_bulk(options, work)?.into(),
+            (None, None) => perf::bulk(options, work)?.into(),
+            (None, Some(many)) => {
+                perf::bulk_on_many(&options, many as usize, work, |took| say_ready(many, took))?
+            }
+        };
     let (bytes, mode) = if is_down { (received, "down") } else { (sent, "up") };
     let seconds = transfer.as_secs_f64();
     let gbps = bytes as f64 * 8.0 / seconds / 1e9;
@@ -251,9 +284,10 @@ fn requests(
 ) -> Result<(), String> {
     let bytes = arguments.bytes.unwrap_or(100);
     let (streams, connections) = (arguments.streams, arguments.connections.unwrap_or(1));
-    let done = match arguments.connections {
-        None => perf::requests(options, streams, bytes, time)?,
-        Some(many) => {
+    let done = match (http3(arguments, Some(time)), arguments.connections) {
+        (Some(work), _) => perf::http3_requests(options, work)?,
+        (None, None) => perf::requests(options, streams, bytes, time)?,
+        (None, Some(many)) => {
             let on_ready = |took| say_ready(many, took);
             perf::requests_on_many(&options, many as usize, streams, bytes, time, on_ready)?
         }

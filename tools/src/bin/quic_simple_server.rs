@@ -15,7 +15,7 @@ use protoquic::crypto::{ServerTls, offer_early_data, offer_early_data_from, tick
 use protoquic::dispatcher::{AddressValidation, DispatcherConfig};
 use protoquic::http::{ALPN, Backend, Http3Config, Http3ServerFactory, MemoryBackend};
 use protoquic::streams::WindowPreset;
-use protoquic_tools::arguments::{self, QlogArguments};
+use protoquic_tools::arguments::{self, BusyPollArguments, QlogArguments};
 use protoquic_tools::certificate::{self, Fingerprints};
 use protoquic_tools::endpoint::ServerEndpoint;
 use protoquic_tools::interrupt;
@@ -85,6 +85,8 @@ struct Arguments {
     /// streams of both kinds and datagrams.
     #[arg(long)]
     webtransport: bool,
+    #[command(flatten)]
+    busy_poll: BusyPollArguments,
 }
 
 fn main() -> ExitCode {
@@ -139,6 +141,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     address.set_port(arguments.port.unwrap_or(address.port()));
     let mut server = ServerEndpoint::bind(address, limits, vec![Box::new(factory)])?;
     server.write_qlog(arguments.qlog.folder()?);
+    server.set_busy_poll(arguments.busy_poll.time());
     introduce(server.address(), &fingerprints);
     interrupt::serve("quic_simple_server", &mut server)
 }

@@ -77,6 +77,7 @@ pub fn fetch_all(urls: &[Uri], options: &FetchOptions) -> Result<Vec<Outcome>, S
         config: options.config.clone(),
         tls: options.tls.clone(),
         qlog: options.qlog.clone(),
+        busy_poll: Duration::ZERO,
     };
     let http = Http3Config {
         max_queued_requests: urls.len(),

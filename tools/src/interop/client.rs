@@ -119,6 +119,7 @@ impl<'a> Client<'a> {
             config: Arc::clone(&self.config),
             tls: Arc::clone(&self.tls),
             qlog: self.plan.qlog.clone(),
+            busy_poll: Duration::ZERO,
         };
         let mut endpoint = ClientEndpoint::connect(options, session)?;
         let outcome = loop {

@@ -28,7 +28,8 @@ pub struct Crowd {
 impl Crowd {
     /// Opens a socket. The error is a line for a person.
     pub fn open(options: ClientOptions) -> Result<Self, String> {
-        let (event_loop, writer, local) = endpoint::open(connectable_from(options.address))?;
+        let (mut event_loop, writer, local) = endpoint::open(connectable_from(options.address))?;
+        event_loop.set_busy_poll(options.busy_poll);
         let pool = ClientPool::new(writer, options.config.client_connection_id_length);
         let started = event_loop.now();
         Ok(Self { options, event_loop, pool, local, gone: Vec::new(), started })

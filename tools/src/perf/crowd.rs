@@ -21,7 +21,8 @@ pub(super) struct Crowd<'a, S: Session> {
 impl<'a, S: Session> Crowd<'a, S> {
     pub(super) fn open(options: &'a ClientOptions) -> Result<Self, String> {
         let from = protoquic::readers::connectable_from(options.address);
-        let (event_loop, writer, local) = endpoint::open(from)?;
+        let (mut event_loop, writer, local) = endpoint::open(from)?;
+        event_loop.set_busy_poll(options.busy_poll);
         let pool = ClientPool::new(writer, options.config.client_connection_id_length);
         Ok(Self { options, event_loop, pool, local })
     }

@@ -4,6 +4,7 @@
 
 mod client;
 mod crowd;
+mod http3;
 mod loops;
 mod many;
 mod run;
@@ -11,6 +12,7 @@ mod server;
 mod usage;
 
 pub use client::{PerfClient, PerfClientStream, PerfReport, PerfWork};
+pub use http3::{Http3Work, http3_bulk, http3_requests};
 pub use loops::{Latency, LoopEnd, LoopWork, PerfLoop, PerfLoops, new_latency};
 pub use many::{ManyBulk, bulk_on_many, requests_on_many};
 pub use run::{Bulk, Handshakes, Requests, bulk, handshakes, idle, requests};

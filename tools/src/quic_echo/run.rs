@@ -88,7 +88,9 @@ struct Worker<'a> {
 
 impl<'a> Worker<'a> {
     fn new(plan: &'a EchoPlan, share: usize) -> Result<Self, String> {
-        let (event_loop, writer, local) = endpoint::open(connectable_from(plan.server.address))?;
+        let (mut event_loop, writer, local) =
+            endpoint::open(connectable_from(plan.server.address))?;
+        event_loop.set_busy_poll(plan.server.busy_poll);
         let pool = ClientPool::new(writer, plan.server.config.client_connection_id_length);
         let (counts, message) = (Rc::default(), Message::pattern(plan.bytes));
         Ok(Self { plan, share, event_loop, pool, local, counts, message, begun: 0 })

@@ -5,17 +5,21 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, IF_MODIFIED_SINCE, LAST_MODIFIED, LOCATION};
 use http::{Method, Request, Response, StatusCode};
+use protoquic::Time;
 use protoquic::http::{Body, BodyChunk, BodySource, ServerExchange};
 
+use super::beneath::Folder;
 use super::site::not_allowed;
+use super::small_files::{MAX_SMALL, SmallFile, SmallFiles};
 
 /// Serves the files below a folder, to any host.
 #[derive(Debug)]
 pub struct FileBackend {
-    root: PathBuf,
+    folder: Folder,
+    small: SmallFiles,
 }
 
 impl FileBackend {
@@ -27,18 +31,35 @@ impl FileBackend {
         if !root.is_dir() {
             return Err(format!("cannot serve {}: it is not a folder", root.display()));
         }
-        Ok(Self { root })
+        Ok(Self { folder: Folder::new(root), small: SmallFiles::default() })
     }
 
     /// Answers a request if there is a file for it. Returns whether there was.
     pub fn serve(&self, request: &Request<()>, exchange: &mut ServerExchange<'_>) -> bool {
-        let Some(found) = self.find(request.uri().path()) else { return false };
-        exchange.respond(if matches!(*request.method(), Method::GET | Method::HEAD) {
-            found.into_response(request)
-        } else {
-            not_allowed()
-        });
+        let Some(response) = self.response(request, exchange.now()) else { return false };
+        let is_fetched = matches!(*request.method(), Method::GET | Method::HEAD);
+        exchange.respond(if is_fetched { response } else { not_allowed() });
         true
+    }
+
+    fn response(&self, request: &Request<()>, now: Time) -> Option<Response<Body>> {
+        let path = request.uri().path();
+        if let Some(small) = self.small.get(path, now) {
+            return Some(answer_small(small, request));
+        }
+        let found = match self.find(path)? {
+            Found::File { file, metadata, path: full } if metadata.len() <= MAX_SMALL => {
+                match read_small(file, &metadata, &full) {
+                    Some(small) => {
+                        self.small.put(path, now, small.clone());
+                        return Some(answer_small(small, request));
+                    }
+                    None => return Some(failed()),
+                }
+            }
+            found => found,
+        };
+        Some(found.into_response(request))
     }
 
     /// What is at a path: a file, a folder's index. Nothing outside of the root, whatever links say.
@@ -49,12 +70,16 @@ impl FileBackend {
         if !relative.components().all(|part| matches!(part, Component::Normal(_))) {
             return None;
         }
-        let mut full = self.root.join(relative).canonicalize().ok()?;
+        if let Some(found) = self.open_beneath(relative) {
+            return Some(found);
+        }
+        let root = self.folder.root();
+        let mut full = root.join(relative).canonicalize().ok()?;
         let is_folder = full.is_dir();
         if is_folder {
             full = full.join("index.html").canonicalize().ok()?;
         }
-        if !full.starts_with(&self.root) || !full.is_file() {
+        if !full.starts_with(root) || !full.is_file() {
             return None;
         }
         if is_folder && !path.ends_with('/') {
@@ -63,6 +88,14 @@ impl FileBackend {
         let file = File::open(&full).ok()?;
         let metadata = file.metadata().ok()?;
         Some(Found::File { file, metadata, path: full })
+    }
+
+    /// A plain file, the usual case, with few system calls.
+    fn open_beneath(&self, relative: &Path) -> Option<Found> {
+        let file = self.folder.open(relative)?;
+        let metadata = file.metadata().ok()?;
+        let path = relative.to_owned();
+        metadata.is_file().then_some(Found::File { file, metadata, path })
     }
 }
 
@@ -79,39 +112,78 @@ enum Found {
 
 impl Found {
     fn into_response(self, request: &Request<()>) -> Response<Body> {
-        let mut response = Response::new(Body::Empty);
-        let (file, metadata, path) = match self {
-            Self::File { file, metadata, path } => (file, metadata, path),
+        match self {
+            Self::File { file, metadata, path } => {
+                let modified = metadata.modified().ok();
+                let mut response = head(modified, &path).map(|()| Body::Empty);
+                if is_fresh(request, modified) {
+                    return not_modified(response);
+                }
+                let len = metadata.len();
+                *response.body_mut() = Body::source(FileBody { file, len, left: len });
+                response
+            }
             Self::Folder(location) => {
+                let mut response = Response::new(Body::Empty);
                 *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
                 if let Ok(location) = HeaderValue::from_str(&location) {
                     response.headers_mut().insert(LOCATION, location);
                 }
-                return response;
-            }
-        };
-        if let Ok(modified) = metadata.modified() {
-            let value = HeaderValue::from_str(&httpdate::fmt_http_date(modified));
-            response.headers_mut().extend(value.ok().map(|value| (LAST_MODIFIED, value)));
-            if is_fresh(request, modified) {
-                *response.status_mut() = StatusCode::NOT_MODIFIED;
-                return response;
+                response
             }
         }
-        let media_type = mime_guess::from_path(&path).first_or_octet_stream();
-        let value = HeaderValue::from_str(media_type.as_ref());
-        response.headers_mut().extend(value.ok().map(|value| (CONTENT_TYPE, value)));
-        let len = metadata.len();
-        *response.body_mut() = Body::source(FileBody { file, len, left: len });
-        response
     }
 }
 
+/// A small file, read whole. `None` if it cannot be.
+fn read_small(file: File, metadata: &Metadata, path: &Path) -> Option<SmallFile> {
+    let mut content = Vec::with_capacity(usize::try_from(metadata.len()).ok()?);
+    file.take(MAX_SMALL).read_to_end(&mut content).ok()?;
+    let modified = metadata.modified().ok();
+    let response = head(modified, path).map(|()| Bytes::from(content));
+    Some(SmallFile { response, modified })
+}
+
+fn answer_small(small: SmallFile, request: &Request<()>) -> Response<Body> {
+    let response = small.response.map(Body::from);
+    if is_fresh(request, small.modified) { not_modified(response) } else { response }
+}
+
+/// What is said of a file besides its content.
+fn head(modified: Option<SystemTime>, path: &Path) -> Response<()> {
+    let mut response = Response::new(());
+    let headers = response.headers_mut();
+    if let Some(modified) = modified {
+        let value = HeaderValue::from_str(&httpdate::fmt_http_date(modified));
+        headers.extend(value.ok().map(|value| (LAST_MODIFIED, value)));
+    }
+    let media_type = mime_guess::from_path(path).first_or_octet_stream();
+    let value = HeaderValue::from_str(media_type.as_ref());
+    headers.extend(value.ok().map(|value| (CONTENT_TYPE, value)));
+    response
+}
+
+/// A response whose body the client has already.
+fn not_modified(mut response: Response<Body>) -> Response<Body> {
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    *response.body_mut() = Body::Empty;
+    response.headers_mut().remove(CONTENT_TYPE);
+    response
+}
+
+/// The file is there and cannot be read.
+fn failed() -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response
+}
+
 /// RFC 9110 §13.1.3: whether the client has this version already. Dates have whole seconds.
-fn is_fresh(request: &Request<()>, modified: SystemTime) -> bool {
+fn is_fresh(request: &Request<()>, modified: Option<SystemTime>) -> bool {
     let since = request.headers().get(IF_MODIFIED_SINCE);
     let since = since.and_then(|value| httpdate::parse_http_date(value.to_str().ok()?).ok());
-    since.is_some_and(|since| modified < since + Duration::from_secs(1))
+    let known = since.zip(modified);
+    known.is_some_and(|(since, modified)| modified < since + Duration::from_secs(1))
 }
 
 /// Decodes `%41` and the like; `None` if that is not well done or not text.
@@ -142,13 +214,13 @@ impl BodySource for FileBody {
             return BodyChunk::End(None);
         }
         let want = max.clamp(1, MAX_READ).min(usize::try_from(self.left).unwrap_or(MAX_READ));
-        let mut buffer = BytesMut::zeroed(want);
-        match self.file.read(&mut buffer) {
+        // Read into memory that nobody has to clear first.
+        let mut buffer = Vec::with_capacity(want);
+        match (&mut self.file).take(want as u64).read_to_end(&mut buffer) {
             // The file has become shorter than it was said to be.
             Ok(0) | Err(_) => BodyChunk::Failed,
             Ok(read) => {
                 self.left -= read as u64;
-                buffer.truncate(read);
                 BodyChunk::Data(Bytes::from(buffer))
             }
         }

@@ -1,11 +1,13 @@
 //! What `quic_simple_server` serves: an embedded site, a folder of files, or a recorded site. The
 //! program puts one of them behind a port.
 
+mod beneath;
 mod cache_dir;
 mod file_backend;
 mod secret_file;
 mod session_dir;
 mod site;
+mod small_files;
 mod webtransport;
 
 pub use cache_dir::{Recorded, load_recorded};

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, ValueEnum};
 
+use crate::Result;
+
 /// Measures a QUIC stack between two endpoints (draft-banks-quic-performance).
 #[derive(Debug, Parser)]
 pub enum Program {
@@ -29,14 +31,31 @@ pub struct Server {
     #[arg(long, default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
     /// PEM file of the certificate chain; self-signed if absent.
-    #[arg(long, requires = "key_file")]
+    #[arg(long = "certificate_file", requires = "key_file")]
     pub certificate_file: Option<PathBuf>,
     /// PEM file of the private key.
-    #[arg(long, requires = "certificate_file")]
+    #[arg(long = "key_file", requires = "certificate_file")]
     pub key_file: Option<PathBuf>,
     /// The congestion control algorithm: cubic or bbr.
-    #[arg(long, default_value = "cubic")]
+    #[arg(long = "congestion_control", default_value = "cubic")]
     pub congestion_control: String,
+    /// Serve this folder's files over HTTP/3 instead of the perf protocol.
+    #[arg(long)]
+    pub http3: Option<PathBuf>,
+}
+
+impl Server {
+    /// An error if HTTP/3 was asked for, from stacks that are not measured with it.
+    pub fn refuse_http3(&self) -> Result<()> {
+        refuse(self.http3.is_some())
+    }
+}
+
+fn refuse(http3: bool) -> Result<()> {
+    match http3 {
+        true => Err("--http3: this program speaks the perf protocol only".into()),
+        false => Ok(()),
+    }
 }
 
 /// A client's arguments.
@@ -65,8 +84,11 @@ pub struct Client {
     #[arg(long)]
     pub resume: bool,
     /// The congestion control algorithm: cubic or bbr.
-    #[arg(long, default_value = "cubic")]
+    #[arg(long = "congestion_control", default_value = "cubic")]
     pub congestion_control: String,
+    /// Get this path over HTTP/3 instead of speaking the perf protocol; --bytes is how long it is.
+    #[arg(long)]
+    pub http3: Option<String>,
     /// Print one JSON object instead of a sentence.
     #[arg(long)]
     pub json: bool,
@@ -89,6 +111,11 @@ impl Client {
             Mode::Up => (0, share),
             _ => (share, 0),
         }
+    }
+
+    /// An error if HTTP/3 was asked for, from stacks that are not measured with it.
+    pub fn refuse_http3(&self) -> Result<()> {
+        refuse(self.http3.is_some())
     }
 
     /// How long to go on.

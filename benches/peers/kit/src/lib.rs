@@ -4,13 +4,17 @@
 //! Nothing here knows a QUIC stack.
 
 mod arguments;
-mod repeat;
+mod files;
+mod measure;
 mod report;
+mod socket;
 mod tls;
 
 pub use arguments::{Client, Mode, Program, Server};
-pub use repeat::{is_whole, pieces, repeat};
+pub use files::{FILE_CHUNK, open_file, read_chunk};
+pub use measure::{Stack, is_whole, measure, pieces};
 pub use report::{Loops, report_bulk, report_handshakes, report_requests};
+pub use socket::bind;
 pub use tls::{Identity, Trust, client_tls, client_tls_of, server_tls, server_tls_of};
 
 /// The protocol's name (draft-banks-quic-performance).
@@ -27,6 +31,13 @@ pub const CONNECTION_WINDOW: u32 = 24 << 20;
 
 /// Streams the peer may have open at once.
 pub const STREAMS: u32 = 10_000;
+
+/// The application protocol of HTTP/3.
+pub const HTTP3_ALPN: &[u8] = b"h3";
+
+/// What the kernel may hold for a socket, each way, in bytes. Stacks that open their own sockets keep
+/// the system's default: more makes them slower.
+pub const SOCKET_BUFFER: usize = 4 << 20;
 
 /// Bytes of one write.
 pub const CHUNK: usize = 256 * 1024;

@@ -13,7 +13,7 @@ use rustls::{
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
-use crate::{ALPN, Client, Result, Server};
+use crate::{ALPN, Client, HTTP3_ALPN, Result, Server};
 
 /// A server's certificate and key.
 #[derive(Debug)]
@@ -87,12 +87,22 @@ pub enum Trust {
 
 /// A perf server's TLS.
 pub fn server_tls(server: &Server) -> Result<ServerConfig> {
-    server_tls_of(Identity::of(server)?, ALPN)
+    let alpn = if server.http3.is_some() {
+        HTTP3_ALPN
+    } else {
+        ALPN
+    };
+    server_tls_of(Identity::of(server)?, alpn)
 }
 
 /// A perf client's TLS: believes any certificate, and resumes only if it is told to.
 pub fn client_tls(client: &Client) -> Result<ClientConfig> {
-    let mut tls = client_tls_of(Trust::Anyone, ALPN)?;
+    let alpn = if client.http3.is_some() {
+        HTTP3_ALPN
+    } else {
+        ALPN
+    };
+    let mut tls = client_tls_of(Trust::Anyone, alpn)?;
     if !client.resume {
         tls.resumption = Resumption::disabled();
     }

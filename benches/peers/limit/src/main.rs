@@ -7,14 +7,16 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use polling::{Event, Events, Poller};
-use protoquic_perf_kit::{Client, MAX_UDP_PAYLOAD, Program, Result, Server, report_bulk};
+use protoquic_perf_kit::{
+    Client, MAX_UDP_PAYLOAD, Mode, Program, Result, Server, bind, report_bulk,
+};
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 fn main() -> Result<()> {
     match Program::read() {
-        Program::Server(server) => send(&server),
-        Program::Client(client) => receive(&client),
+        Program::Server(server) => serve(&server),
+        Program::Client(client) => ask(&client),
     }
 }
 
@@ -28,11 +30,8 @@ struct Endpoint {
 
 impl Endpoint {
     fn bind(address: SocketAddr) -> Result<Self> {
-        let socket = UdpSocket::bind(address)?;
-        socket.set_nonblocking(true)?;
+        let socket = bind(address)?;
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
-        state.set_recv_buffer_size(UdpSockRef::from(&socket), 4 << 20)?;
-        state.set_send_buffer_size(UdpSockRef::from(&socket), 4 << 20)?;
         let poller = Poller::new()?;
         // SAFETY: the socket lives as long as the poller: both are the endpoint's.
         unsafe { poller.add(&socket, Event::readable(0))? };
@@ -118,64 +117,103 @@ fn nonce(number: u64) -> Nonce {
     Nonce::assume_unique_for_key(bytes)
 }
 
-fn send(server: &Server) -> Result<()> {
+/// Does what clients ask for: a packet of nine bytes, which way and how much.
+fn serve(server: &Server) -> Result<()> {
+    server.refuse_http3()?;
     let mut endpoint = Endpoint::bind(server.listen)?;
     println!("listening on {}", endpoint.socket.local_addr()?);
-    let (key, mut buffer) = (key()?, vec![0; BUFFER]);
-    let size = usize::from(MAX_UDP_PAYLOAD);
     loop {
-        let (mut client, mut wanted) = (None, 0);
+        let mut asked = None;
         endpoint.read(Duration::from_secs(60), |packet, from| {
-            if let Ok(bytes) = <[u8; 9]>::try_from(&*packet) {
-                client = Some(from);
-                wanted = u64::from_be_bytes(bytes[1..].try_into().unwrap_or_default());
+            if let Ok([up, bytes @ ..]) = <[u8; 9]>::try_from(&*packet) {
+                asked = Some((from, up == 1, u64::from_be_bytes(bytes)));
             }
         })?;
-        let Some(client) = client else { continue };
-        let (mut sent, mut received, mut number) = (0_u64, 0_u64, 0_u64);
-        while received < wanted {
-            let blocked = sent - received > IN_FLIGHT || sent >= wanted;
-            let wait = if blocked {
-                Duration::from_secs(1)
-            } else {
-                Duration::ZERO
-            };
-            let heard = endpoint.read(wait, |packet, _| {
-                if let Ok(bytes) = <[u8; 8]>::try_from(&*packet) {
-                    received = received.max(u64::from_be_bytes(bytes));
-                }
-            })?;
-            if blocked && !heard {
-                break; // the client is gone, or datagrams are
-            }
-            if !blocked {
-                let batch = &mut buffer[..PER_BATCH * size];
-                for packet in batch.chunks_exact_mut(size) {
-                    let (header, rest) = packet.split_at_mut(HEADER);
-                    header[..8].copy_from_slice(&number.to_be_bytes());
-                    let (payload, tag) = rest.split_at_mut(size - HEADER - AES_128_GCM.tag_len());
-                    let sealed = key
-                        .seal_in_place_separate_tag(nonce(number), Aad::from(&*header), payload)
-                        .map_err(|_| "the cipher failed")?;
-                    tag.copy_from_slice(sealed.as_ref());
-                    number += 1;
-                }
-                endpoint.write(client, batch, Some(size))?;
-                sent += (PER_BATCH * PAYLOAD) as u64;
-            }
+        let done = match asked {
+            Some((client, true, bytes)) => receive(&mut endpoint, client, bytes),
+            Some((client, false, bytes)) => send(&mut endpoint, client, bytes),
+            None => continue,
+        };
+        if let Err(error) = done {
+            eprintln!("{error}");
         }
     }
 }
 
-fn receive(client: &Client) -> Result<()> {
+fn ask(client: &Client) -> Result<()> {
+    client.refuse_http3()?;
     let mut endpoint = Endpoint::bind(client.local())?;
-    let (key, wanted) = (key()?, client.bytes());
-    let mut request = [0; 9];
-    request[1..].copy_from_slice(&wanted.to_be_bytes());
+    let (peer, bytes) = (client.connect, client.bytes());
+    let is_up = client.mode == Mode::Up;
+    let mut request = [u8::from(is_up); 9];
+    request[1..].copy_from_slice(&bytes.to_be_bytes());
     let started = Instant::now();
-    endpoint.write(client.connect, &request, None)?;
+    endpoint.write(peer, &request, None)?;
+    match client.mode {
+        Mode::Down => receive(&mut endpoint, peer, bytes)?,
+        Mode::Up => {
+            // The receiver's first count says that it is there.
+            endpoint.read(Duration::from_secs(1), |_, _| {})?;
+            send(&mut endpoint, peer, bytes)?;
+        }
+        Mode::Rps | Mode::Hs => return Err("the limit has the modes down and up only".into()),
+    }
+    report_bulk(client, started.elapsed());
+    Ok(())
+}
+
+/// Sends so much, as fast as the other end counts.
+fn send(endpoint: &mut Endpoint, peer: SocketAddr, wanted: u64) -> Result<()> {
+    let (key, mut buffer) = (key()?, vec![0; BUFFER]);
+    let (mut sent, mut counted, mut number) = (0_u64, 0_u64, 0_u64);
+    while counted < wanted {
+        let blocked = sent - counted > IN_FLIGHT || sent >= wanted;
+        let wait = if blocked {
+            Duration::from_secs(1)
+        } else {
+            Duration::ZERO
+        };
+        let heard = endpoint.read(wait, |packet, _| {
+            if let Ok(bytes) = <[u8; 8]>::try_from(&*packet) {
+                counted = counted.max(u64::from_be_bytes(bytes));
+            }
+        })?;
+        if blocked && !heard {
+            return Err(format!("{counted} of {wanted} bytes were counted").into());
+        }
+        if !blocked {
+            let batch = &mut buffer[..PER_BATCH * PACKET];
+            for packet in batch.chunks_exact_mut(PACKET) {
+                seal(&key, number, packet)?;
+                number += 1;
+            }
+            endpoint.write(peer, batch, Some(PACKET))?;
+            sent += (PER_BATCH * PAYLOAD) as u64;
+        }
+    }
+    Ok(())
+}
+
+fn seal(key: &LessSafeKey, number: u64, packet: &mut [u8]) -> Result<()> {
+    let (header, rest) = packet.split_at_mut(HEADER);
+    header[..8].copy_from_slice(&number.to_be_bytes());
+    let (payload, tag) = rest.split_at_mut(PAYLOAD);
+    let sealed = key
+        .seal_in_place_separate_tag(nonce(number), Aad::from(&*header), payload)
+        .map_err(|_| "the cipher failed")?;
+    tag.copy_from_slice(sealed.as_ref());
+    Ok(())
+}
+
+/// Opens what comes until so much has come, and counts it back.
+fn receive(endpoint: &mut Endpoint, peer: SocketAddr, wanted: u64) -> Result<()> {
+    let key = key()?;
     let (mut received, mut failures) = (0_u64, 0_u64);
-    while received < wanted {
+    loop {
+        endpoint.write(peer, &received.to_be_bytes(), None)?;
+        if received >= wanted {
+            return Ok(());
+        }
         let heard = endpoint.read(Duration::from_secs(1), |packet, _| {
             let Some((header, rest)) = packet.split_at_mut_checked(HEADER) else {
                 return;
@@ -187,14 +225,10 @@ fn receive(client: &Client) -> Result<()> {
             }
         })?;
         if !heard || failures > 0 {
-            return Err(
-                format!("{received} of {wanted} bytes came, {failures} were broken").into(),
-            );
+            let why = format!("{received} of {wanted} bytes came, {failures} packets were broken");
+            return Err(why.into());
         }
-        endpoint.write(client.connect, &received.to_be_bytes(), None)?;
     }
-    report_bulk(client, started.elapsed());
-    Ok(())
 }
 
 /// The bytes of one receive buffer, and of the send buffer.
@@ -203,9 +237,11 @@ const BUFFER: usize = 1 << 16;
 const BATCHES: usize = 4;
 /// What a short QUIC header takes.
 const HEADER: usize = 13;
-/// What a datagram carries.
-const PAYLOAD: usize = MAX_UDP_PAYLOAD as usize - HEADER - 16;
-/// What fits into one UDP send.
-const PER_BATCH: usize = 65_507 / MAX_UDP_PAYLOAD as usize;
+/// A datagram's bytes.
+const PACKET: usize = MAX_UDP_PAYLOAD as usize;
+/// What a datagram carries: the rest is its header and the cipher's tag.
+const PAYLOAD: usize = PACKET - HEADER - 16;
+/// What fits into one UDP send; the kernel would split up to 64.
+const PER_BATCH: usize = 65_507 / PACKET;
 /// Bytes that may be under way.
 const IN_FLIGHT: u64 = 1 << 20;

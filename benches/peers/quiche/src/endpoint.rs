@@ -1,13 +1,14 @@
 //! One socket with quiche's connections on it: datagrams in by GRO, out by GSO, as quiche's
 //! documentation advises. This file must not know what the streams carry.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use polling::{Event, Events, Poller};
-use protoquic_perf_kit::{MAX_UDP_PAYLOAD, Result};
+use protoquic_perf_kit::{MAX_UDP_PAYLOAD, Result, bind};
 use quiche::{Config, Connection, ConnectionId, MAX_CONN_ID_LEN, RecvInfo, Type};
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -31,7 +32,23 @@ pub struct Member<S> {
     /// The application's.
     pub state: S,
     touched: bool,
+    /// The timer that is in the heap.
+    deadline: Option<Instant>,
 }
+
+impl<S> Member<S> {
+    fn new(connection: Connection, state: S) -> Self {
+        Self {
+            connection,
+            state,
+            touched: false,
+            deadline: None,
+        }
+    }
+}
+
+/// A connection's timer: when, and whose.
+type Timer = Reverse<(Instant, Vec<u8>)>;
 
 /// The socket and its connections.
 pub struct Endpoint<A: Application> {
@@ -39,6 +56,10 @@ pub struct Endpoint<A: Application> {
     pub application: A,
     /// By our connection ID.
     pub members: HashMap<Vec<u8>, Member<A::State>>,
+    /// Those that something happened to.
+    touched: Vec<Vec<u8>>,
+    /// Those that wait for a time; a timer that was set anew is in it more than once.
+    timers: BinaryHeap<Timer>,
     config: Config,
     is_server: bool,
     socket: UdpSocket,
@@ -59,11 +80,8 @@ impl<A: Application> Endpoint<A> {
         application: A,
         is_server: bool,
     ) -> Result<Self> {
-        let socket = UdpSocket::bind(address)?;
-        socket.set_nonblocking(true)?;
+        let socket = bind(address)?;
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
-        state.set_recv_buffer_size(UdpSockRef::from(&socket), 4 << 20)?;
-        state.set_send_buffer_size(UdpSockRef::from(&socket), 4 << 20)?;
         let poller = Poller::new()?;
         // SAFETY: the socket lives as long as the poller: both are the endpoint's.
         unsafe { poller.add(&socket, Event::readable(0))? };
@@ -74,6 +92,8 @@ impl<A: Application> Endpoint<A> {
         Ok(Self {
             application,
             members: HashMap::new(),
+            touched: Vec::new(),
+            timers: BinaryHeap::new(),
             config,
             is_server,
             socket,
@@ -109,43 +129,56 @@ impl<A: Application> Endpoint<A> {
         if let Some(ticket) = ticket {
             connection.set_session(ticket)?;
         }
-        self.members.insert(
-            id.to_vec(),
-            Member {
-                connection,
-                state,
-                touched: true,
-            },
-        );
+        self.members
+            .insert(id.to_vec(), Member::new(connection, state));
+        self.touch(id.to_vec());
         Ok(())
+    }
+
+    /// Something happened to a connection: it will be worked on.
+    fn touch(&mut self, id: Vec<u8>) {
+        if let Some(member) = self.members.get_mut(&id).filter(|member| !member.touched) {
+            member.touched = true;
+            self.touched.push(id);
+        }
     }
 
     /// Waits for something to happen and works on it. Returns the connections that are over.
     pub fn turn(&mut self) -> Result<Vec<Member<A::State>>> {
-        self.work()?;
-        let timeout = self
-            .members
-            .values()
-            .filter_map(|member| member.connection.timeout())
-            .min();
+        let mut over = self.work()?;
+        let now = Instant::now();
+        let next = self
+            .timers
+            .peek()
+            .map(|Reverse((at, _))| *at - now.min(*at));
         self.poller.modify(&self.socket, Event::readable(0))?;
         let mut events = Events::new();
         self.poller
-            .wait(&mut events, timeout.or(Some(Duration::from_secs(1))))?;
+            .wait(&mut events, next.or(Some(Duration::from_secs(1))))?;
         if events.iter().next().is_some() {
             self.read()?;
         }
-        for member in self.members.values_mut() {
-            if member.connection.timeout() == Some(Duration::ZERO) {
+        self.fire();
+        over.extend(self.work()?);
+        Ok(over)
+    }
+
+    /// Tells connections whose time has come.
+    fn fire(&mut self) {
+        let now = Instant::now();
+        while let Some(Reverse((at, _))) = self.timers.peek()
+            && *at <= now
+        {
+            let Some(Reverse((at, id))) = self.timers.pop() else {
+                break;
+            };
+            let member = self.members.get_mut(&id);
+            if let Some(member) = member.filter(|member| member.deadline == Some(at)) {
+                member.deadline = None;
                 member.connection.on_timeout();
-                member.touched = true;
+                self.touch(id);
             }
         }
-        self.work()?;
-        let over = self
-            .members
-            .extract_if(|_, member| member.connection.is_closed());
-        Ok(over.map(|(_, member)| member).collect())
     }
 
     fn read(&mut self) -> Result<()> {
@@ -191,14 +224,8 @@ impl<A: Application> Endpoint<A> {
                     return;
                 };
                 let state = self.application.accepted();
-                self.members.insert(
-                    id.clone(),
-                    Member {
-                        connection,
-                        state,
-                        touched: true,
-                    },
-                );
+                self.members
+                    .insert(id.clone(), Member::new(connection, state));
             }
         }
         if let Some(member) = self.members.get_mut(&id) {
@@ -209,13 +236,18 @@ impl<A: Application> Endpoint<A> {
                     to: self.local,
                 },
             );
-            member.touched = true;
+            self.touch(id);
         }
     }
 
-    /// Lets the application work and sends, on every connection that something happened to.
-    fn work(&mut self) -> Result<()> {
-        for member in self.members.values_mut().filter(|member| member.touched) {
+    /// Lets the application work and sends, on every connection that something happened to. Returns
+    /// those that are over.
+    fn work(&mut self) -> Result<Vec<Member<A::State>>> {
+        let mut over = Vec::new();
+        for id in std::mem::take(&mut self.touched) {
+            let Some(member) = self.members.get_mut(&id) else {
+                continue;
+            };
             member.touched = false;
             loop {
                 self.application
@@ -231,8 +263,20 @@ impl<A: Application> Endpoint<A> {
                     break;
                 }
             }
+            if member.connection.is_closed() {
+                over.extend(self.members.remove(&id));
+                continue;
+            }
+            let deadline = member.connection.timeout_instant();
+            // A later time is found out when the earlier one comes, as `on_timeout` does nothing then.
+            if let Some(at) = deadline
+                && member.deadline.is_none_or(|set| at < set)
+            {
+                member.deadline = Some(at);
+                self.timers.push(Reverse((at, id)));
+            }
         }
-        Ok(())
+        Ok(over)
     }
 }
 

@@ -1,16 +1,20 @@
 //! The perf protocol over quiche: bulk data, request loops, handshakes.
 
 mod endpoint;
+mod http3;
+mod tally;
 
 use std::collections::HashMap;
 use std::time::Instant;
 
 use endpoint::{Application, Endpoint};
+use http3::{Files, Gets, Getting};
 use protoquic_perf_kit::{
-    ALPN, CHUNK, CONNECTION_WINDOW, Client, Identity, Loops, MAX_UDP_PAYLOAD, Mode, Program,
+    ALPN, CHUNK, CONNECTION_WINDOW, Client, HTTP3_ALPN, Identity, MAX_UDP_PAYLOAD, Mode, Program,
     Result, STREAM_WINDOW, STREAMS, Server, report_bulk, report_handshakes, report_requests,
 };
 use quiche::{Config, Connection};
+use tally::{Measuring, Tally};
 
 fn main() -> Result<()> {
     match Program::read() {
@@ -19,9 +23,9 @@ fn main() -> Result<()> {
     }
 }
 
-fn settings(congestion_control: &str) -> Result<Config> {
+fn settings(congestion_control: &str, is_http3: bool) -> Result<Config> {
     let mut config = Config::new(quiche::PROTOCOL_VERSION)?;
-    config.set_application_protos(&[ALPN])?;
+    config.set_application_protos(&[if is_http3 { HTTP3_ALPN } else { ALPN }])?;
     config.set_cc_algorithm_name(match congestion_control {
         "bbr" => "bbr2_gcongestion",
         other => other,
@@ -34,6 +38,9 @@ fn settings(congestion_control: &str) -> Result<Config> {
     config.set_max_connection_window(u64::from(CONNECTION_WINDOW));
     config.set_max_stream_window(u64::from(STREAM_WINDOW));
     config.set_initial_max_streams_bidi(u64::from(STREAMS));
+    // HTTP/3's control streams and QPACK's.
+    config.set_initial_max_stream_data_uni(u64::from(STREAM_WINDOW));
+    config.set_initial_max_streams_uni(u64::from(STREAMS));
     config.verify_peer(false);
     Ok(config)
 }
@@ -133,11 +140,18 @@ impl Application for Answers {
 
 fn serve(server: &Server) -> Result<()> {
     let identity = Identity::of(server)?;
-    let mut config = settings(&server.congestion_control)?;
+    let mut config = settings(&server.congestion_control, server.http3.is_some())?;
     let (chain, key) = identity.to_pem_files()?;
     config.load_cert_chain_from_pem_file(&chain)?;
     config.load_priv_key_from_pem_file(&key)?;
-    let mut endpoint = Endpoint::bind(server.listen, config, Answers::new(), true)?;
+    match &server.http3 {
+        Some(folder) => answer(server, config, Files::new(folder.clone())?),
+        None => answer(server, config, Answers::new()),
+    }
+}
+
+fn answer<A: Application>(server: &Server, config: Config, application: A) -> Result<()> {
+    let mut endpoint = Endpoint::bind(server.listen, config, application, true)?;
     println!("listening on {}", endpoint.local());
     loop {
         endpoint.turn()?;
@@ -149,11 +163,13 @@ struct Asks<'a> {
     client: &'a Client,
     chunk: Vec<u8>,
     scratch: Vec<u8>,
-    end: Instant,
-    loops: Loops,
-    /// When the first handshake was done.
-    started: Option<Instant>,
-    done: u64,
+    tally: Tally,
+}
+
+impl Measuring for Asks<'_> {
+    fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
 }
 
 /// A client's connection.
@@ -194,7 +210,7 @@ impl Application for Asks<'_> {
         if !connection.is_established() || connection.is_closed() {
             return;
         }
-        self.started.get_or_insert_with(Instant::now);
+        self.tally.started.get_or_insert_with(Instant::now);
         if asked.opened == 0 {
             let first = match self.client.mode {
                 Mode::Hs => u64::from(self.client.resume),
@@ -204,7 +220,7 @@ impl Application for Asks<'_> {
                 asked.open(connection, self.client, &self.chunk);
             }
             if first == 0 {
-                self.done += 1;
+                self.tally.done += 1;
                 asked.opened = 1;
                 let _ = connection.close(true, 0, b"done");
                 return;
@@ -237,50 +253,66 @@ impl Asks<'_> {
     fn answered(&mut self, connection: &mut Connection, asked: &mut Asked, begun: Instant) {
         asked.answered += 1;
         if self.client.mode == Mode::Rps {
-            self.loops.record(begun.elapsed());
-            if Instant::now() < self.end {
+            self.tally.loops.record(begun.elapsed());
+            if Instant::now() < self.tally.end {
                 return asked.open(connection, self.client, &self.chunk);
             }
         }
         if asked.exchanges.is_empty() {
-            self.done += 1;
+            self.tally.done += 1;
             let _ = connection.close(true, 0, b"done");
         }
     }
 }
 
 fn measure(client: &Client) -> Result<()> {
-    let config = settings(&client.congestion_control)?;
-    let begin = Instant::now();
+    let config = settings(&client.congestion_control, client.http3.is_some())?;
+    if let Some(path) = &client.http3 {
+        let mut endpoint = Endpoint::bind(client.local(), config, Gets::new(client, path)?, false)?;
+        return on_one_connection(client, &mut endpoint, Getting::default());
+    }
     let asks = Asks {
         client,
         chunk: vec![0; CHUNK],
         scratch: vec![0; CHUNK],
-        end: begin + client.time(),
-        loops: Loops::default(),
-        started: None,
-        done: 0,
+        tally: Tally::new(client),
     };
     let mut endpoint = Endpoint::bind(client.local(), config, asks, false)?;
     if client.mode == Mode::Hs {
-        return handshakes(client, &mut endpoint, begin);
+        return handshakes(client, &mut endpoint);
     }
-    endpoint.connect(client.connect, Asked::default(), None)?;
-    while endpoint.application.done == 0 {
-        if !endpoint.turn()?.is_empty() && endpoint.application.done == 0 {
+    on_one_connection(client, &mut endpoint, Asked::default())
+}
+
+fn on_one_connection<A: Measuring>(
+    client: &Client,
+    endpoint: &mut Endpoint<A>,
+    state: A::State,
+) -> Result<()> {
+    let begin = Instant::now();
+    endpoint.connect(client.connect, state, None)?;
+    while endpoint.application.tally().done == 0 {
+        let ended = !endpoint.turn()?.is_empty();
+        let tally = endpoint.application.tally();
+        if let Some(failure) = tally.failure.take() {
+            return Err(failure.into());
+        }
+        if ended && tally.done == 0 {
             return Err("the connection ended early".into());
         }
     }
-    let started = endpoint.application.started.unwrap_or(begin);
+    let tally = endpoint.application.tally();
+    let elapsed = tally.started.unwrap_or(begin).elapsed();
     match client.mode {
-        Mode::Rps => report_requests(client, &endpoint.application.loops, started.elapsed()),
-        _ => report_bulk(client, started.elapsed()),
+        Mode::Rps => report_requests(client, &tally.loops, elapsed),
+        _ => report_bulk(client, elapsed),
     }
     endpoint.turn()?;
     Ok(())
 }
 
-fn handshakes(client: &Client, endpoint: &mut Endpoint<Asks<'_>>, begin: Instant) -> Result<()> {
+fn handshakes(client: &Client, endpoint: &mut Endpoint<Asks<'_>>) -> Result<()> {
+    let begin = Instant::now();
     let mut ticket: Option<Vec<u8>> = None;
     loop {
         // One that only waits for its end to be known does not count as one of those at once.
@@ -289,7 +321,7 @@ fn handshakes(client: &Client, endpoint: &mut Endpoint<Asks<'_>>, begin: Instant
             .values()
             .filter(|member| member.connection.local_error().is_none());
         let missing = client.connections.saturating_sub(active.count() as u64);
-        if Instant::now() < endpoint.application.end {
+        if Instant::now() < endpoint.application.tally.end {
             for _ in 0..missing {
                 endpoint.connect(client.connect, Asked::default(), ticket.as_deref())?;
             }
@@ -305,6 +337,6 @@ fn handshakes(client: &Client, endpoint: &mut Endpoint<Asks<'_>>, begin: Instant
             ticket = sessions.last().map(<[u8]>::to_vec).or(ticket);
         }
     }
-    report_handshakes(client, endpoint.application.done, begin.elapsed());
+    report_handshakes(client, endpoint.application.tally.done, begin.elapsed());
     Ok(())
 }

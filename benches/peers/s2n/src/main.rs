@@ -1,13 +1,11 @@
 //! The perf protocol over s2n-quic: bulk data, request loops, handshakes.
 
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use bytes::Bytes;
 use protoquic_perf_kit::{
-    CONNECTION_WINDOW, Client, Loops, MAX_UDP_PAYLOAD, Mode, Program, Result, STREAM_WINDOW,
-    STREAMS, Server, client_tls, is_whole, pieces, repeat, report_bulk, report_handshakes,
-    report_requests, server_tls,
+    CONNECTION_WINDOW, Client, MAX_UDP_PAYLOAD, Program, Result, STREAM_WINDOW, STREAMS, Server,
+    Stack, client_tls, is_whole, measure, pieces, server_tls,
 };
 use s2n_quic::client::Connect;
 use s2n_quic::connection::Handle;
@@ -15,7 +13,6 @@ use s2n_quic::provider::limits::Limits;
 use s2n_quic::provider::tls::rustls as tls;
 use s2n_quic::provider::{congestion_controller, io};
 use s2n_quic::stream::{BidirectionalStream, ReceiveStream, SendStream};
-use tokio::task::JoinHandle;
 
 /// Chunks taken from a stream by one read.
 const CHUNKS_PER_READ: usize = 64;
@@ -29,7 +26,7 @@ fn main() -> Result<()> {
     runtime.block_on(async {
         match Program::read() {
             Program::Server(server) => serve(server).await,
-            Program::Client(client) => measure(client).await,
+            Program::Client(client) => ask(client).await,
         }
     })
 }
@@ -50,6 +47,7 @@ fn socket(address: SocketAddr) -> Result<io::Default> {
 }
 
 async fn serve(server: Server) -> Result<()> {
+    server.refuse_http3()?;
     let builder = s2n_quic::Server::builder()
         .with_tls(tls::Server::from(server_tls(&server)?))?
         .with_limits(limits()?)?
@@ -90,7 +88,8 @@ async fn respond(stream: BidirectionalStream) -> Result<()> {
     write_bytes(&mut send, u64::from_be_bytes(length)).await
 }
 
-async fn measure(client: Client) -> Result<()> {
+async fn ask(client: Client) -> Result<()> {
+    client.refuse_http3()?;
     let builder = s2n_quic::Client::builder()
         .with_tls(tls::Client::from(client_tls(&client)?))?
         .with_limits(limits()?)?
@@ -104,93 +103,45 @@ async fn measure(client: Client) -> Result<()> {
             .start()?,
         other => return Err(format!("no congestion control {other}: cubic or bbr").into()),
     };
-    match client.mode {
-        Mode::Down | Mode::Up => bulk(&endpoint, &client).await?,
-        Mode::Rps => requests(&endpoint, &client).await?,
-        Mode::Hs => handshakes(&endpoint, &client).await?,
-    }
+    let target = Connect::new(client.connect).with_server_name("localhost");
+    measure(
+        Peer {
+            endpoint: endpoint.clone(),
+            target,
+        },
+        &client,
+    )
+    .await?;
     endpoint.wait_idle().await?;
     Ok(())
 }
 
-fn target(client: &Client) -> Connect {
-    Connect::new(client.connect).with_server_name("localhost")
+/// s2n-quic as a client.
+#[derive(Clone)]
+struct Peer {
+    endpoint: s2n_quic::Client,
+    target: Connect,
 }
 
-async fn bulk(endpoint: &s2n_quic::Client, client: &Client) -> Result<()> {
-    let (handle, _acceptor) = endpoint.connect(target(client)).await?.split();
-    let started = Instant::now();
-    let mut tasks = Vec::new();
-    for number in 0..client.streams {
-        let (down, up) = client.share(number);
-        tasks.push(tokio::spawn(transfer(handle.clone(), down, up)));
-    }
-    for task in tasks {
-        task.await??;
-    }
-    let elapsed = started.elapsed();
-    handle.close(0_u32.into());
-    report_bulk(client, elapsed);
-    Ok(())
-}
+impl Stack for Peer {
+    type Connection = Handle;
 
-async fn requests(endpoint: &s2n_quic::Client, client: &Client) -> Result<()> {
-    let (handle, _acceptor) = endpoint.connect(target(client)).await?.split();
-    let started = Instant::now();
-    let (end, bytes) = (started + client.time(), client.bytes());
-    let mut tasks = Vec::new();
-    for _ in 0..client.streams {
-        let handle = handle.clone();
-        tasks.push(tokio::spawn(repeat(end, move || {
-            transfer(handle.clone(), bytes, 0)
-        })));
+    async fn connect(&self) -> Result<Handle> {
+        Ok(self.endpoint.connect(self.target.clone()).await?.handle())
     }
-    let loops = sum(tasks).await?;
-    let elapsed = started.elapsed();
-    handle.close(0_u32.into());
-    report_requests(client, &loops, elapsed);
-    Ok(())
-}
 
-async fn handshakes(endpoint: &s2n_quic::Client, client: &Client) -> Result<()> {
-    let started = Instant::now();
-    let end = started + client.time();
-    let mut tasks = Vec::new();
-    for _ in 0..client.connections {
-        let (endpoint, to, resume) = (endpoint.clone(), target(client), client.resume);
-        tasks.push(tokio::spawn(async move {
-            repeat(end, || async {
-                let connection = endpoint.connect(to.clone()).await?;
-                if resume {
-                    transfer(connection.handle(), 1, 0).await?;
-                }
-                connection.close(0_u32.into());
-                Ok(())
-            })
-            .await
-        }));
+    async fn exchange(mut handle: Handle, down: u64, up: u64) -> Result<()> {
+        let (mut receive, mut send) = handle.open_bidirectional_stream().await?.split();
+        send.send(Bytes::copy_from_slice(&down.to_be_bytes()))
+            .await?;
+        write_bytes(&mut send, up).await?;
+        let received = discard(&mut receive).await?;
+        is_whole(received, down)
     }
-    let count = sum(tasks).await?.count();
-    report_handshakes(client, count, started.elapsed());
-    Ok(())
-}
 
-/// What all tasks counted.
-async fn sum(tasks: Vec<JoinHandle<Result<Loops>>>) -> Result<Loops> {
-    let mut loops = Loops::default();
-    for task in tasks {
-        loops.add(&task.await??);
+    fn close(handle: Handle) {
+        handle.close(0_u32.into());
     }
-    Ok(loops)
-}
-
-async fn transfer(mut handle: Handle, down: u64, up: u64) -> Result<()> {
-    let (mut receive, mut send) = handle.open_bidirectional_stream().await?.split();
-    send.send(Bytes::copy_from_slice(&down.to_be_bytes()))
-        .await?;
-    write_bytes(&mut send, up).await?;
-    let received = discard(&mut receive).await?;
-    is_whole(received, down)
 }
 
 async fn write_bytes(send: &mut SendStream, length: u64) -> Result<()> {
