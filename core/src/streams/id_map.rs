@@ -55,8 +55,8 @@ impl StreamTable {
         }
     }
 
-    fn all_keys(&self) -> Box<Keys> {
-        Box::new(self.slab.iter().map(|(key, stream)| (stream.id.as_u64(), key as u32)).collect())
+    fn all_keys(&self) -> Keys {
+        self.slab.iter().map(|(key, stream)| (stream.id.as_u64(), key as u32)).collect()
     }
 
     /// Adds a stream that is not in the table.
@@ -64,7 +64,7 @@ impl StreamTable {
         let key = self.slab.insert(Stream::new(id));
         match &mut self.keys {
             Some(keys) => drop(keys.insert(id.as_u64(), key as u32)),
-            None if self.slab.len() > FEW => self.keys = Some(self.all_keys()),
+            None if self.slab.len() > FEW => self.keys = Some(Box::new(self.all_keys())),
             None => {}
         }
         self.last = (id.as_u64(), key as u32);
@@ -84,7 +84,8 @@ impl StreamTable {
     pub(super) fn shrink(&mut self) {
         // Lists know a stream by its key.
         self.slab.compact(|stream, _, _| !stream.is_queued());
-        self.keys = (self.slab.len() > FEW).then(|| self.all_keys());
+        // Not by their number: a queued stream that stays behind many vacant places is far to seek.
+        self.keys = (self.slab.capacity() > FEW).then(|| Box::new(self.all_keys()));
         self.last = NONE;
     }
 }

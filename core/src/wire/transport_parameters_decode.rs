@@ -82,7 +82,7 @@ impl TransportParameters {
             }
             id::DISABLE_ACTIVE_MIGRATION => self.disable_active_migration = flag(id, value)?,
             id::PREFERRED_ADDRESS => {
-                self.preferred_address = Some(Box::new(preferred_address(value)?))
+                self.preferred_address = Some(Box::new(preferred_address(value)?));
             }
             // "The value of the active_connection_id_limit parameter MUST be at least 2."
             id::ACTIVE_CONNECTION_ID_LIMIT => {
