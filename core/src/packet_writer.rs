@@ -87,6 +87,30 @@ pub trait PacketWriter {
         None
     }
 
+    /// A buffer for a train of packets of exactly `size` bytes each, all for `path` and with one
+    /// marking, that lie one behind the other: at least one packet long, and `most` at most, which is
+    /// more than none. `None` if the caller must bring its own, for one packet.
+    ///
+    /// Only writers that send in batches gain from more than one.
+    fn next_train_location(
+        &mut self,
+        path: &PathAddress,
+        ecn: Ecn,
+        size: usize,
+        most: usize,
+    ) -> Option<&mut [u8]> {
+        let _ = (ecn, most);
+        self.next_write_location(path, size).map(|location| &mut location[..size])
+    }
+
+    /// Takes the packets of `size` bytes each that were built in the location last returned by
+    /// [`next_train_location`](Self::next_train_location), or the one packet that was built
+    /// elsewhere. `train.payload` is all of them.
+    fn write_train(&mut self, train: &OutgoingPacket<'_>, size: usize) -> WriteResult {
+        let _ = size;
+        self.write_packet(train)
+    }
+
     /// Sends what is buffered. Called at the end of a turn, and by writers themselves when full.
     fn flush(&mut self) -> WriteResult {
         WriteResult::Ok
@@ -166,6 +190,20 @@ impl<W: PacketWriter + ?Sized> PacketWriter for Box<W> {
 
     fn next_write_location(&mut self, path: &PathAddress, size: usize) -> Option<&mut [u8]> {
         (**self).next_write_location(path, size)
+    }
+
+    fn next_train_location(
+        &mut self,
+        path: &PathAddress,
+        ecn: Ecn,
+        size: usize,
+        most: usize,
+    ) -> Option<&mut [u8]> {
+        (**self).next_train_location(path, ecn, size, most)
+    }
+
+    fn write_train(&mut self, train: &OutgoingPacket<'_>, size: usize) -> WriteResult {
+        (**self).write_train(train, size)
     }
 
     fn flush(&mut self) -> WriteResult {

@@ -3,7 +3,9 @@
 
 use std::time::{Instant, SystemTime};
 
-use protoquic_core::{Clock, ConnectionHelper, RandomGenerator, SystemRandom, Time};
+use protoquic_core::{Clock, ConnectionHelper, RandomGenerator, Time};
+
+use crate::random::BufferedRandom;
 
 /// The host's monotonic clock, counted from when this was made.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +68,6 @@ impl ConnectionHelper for SystemHelper {
     }
 
     fn random_generator(&self) -> Box<dyn RandomGenerator> {
-        Box::new(SystemRandom)
+        Box::new(BufferedRandom)
     }
 }

@@ -12,13 +12,14 @@ use protoquic::connection::RandomConnectionIds;
 use protoquic::crypto::{ClientTls, ServerTls, ServerTrust};
 use protoquic::dispatcher::{Dispatcher, DispatcherConfig, DispatcherSetup};
 use protoquic::readers::{
-    BatchReader, EventLoop, SocketOptions, SystemClock, SystemHelper, Waker, bind, connectable_from,
+    BatchReader, BufferedRandom, EventLoop, SocketOptions, SystemClock, SystemHelper, Waker, bind,
+    connectable_from,
 };
 use protoquic::writers::{ByPortWriter, GsoBatchWriter};
 use protoquic::{
     ApplicationError, ClientSetup, CloseReason, Config, Connection, Observer, PacketReader,
     PacketWriter, PathAddress, ServerConfig, Session, SessionContext, SessionFactory, SessionHost,
-    SingleHost, SystemRandom, Time,
+    SingleHost, Time,
 };
 use protoquic_qlog::QlogDirectory;
 use rustls_pki_types::ServerName;
@@ -194,7 +195,7 @@ impl ClientOptions {
             server_name: self.server_name.clone(),
             path: PathAddress::new(local, self.address),
             token: Bytes::new(),
-            random: Box::new(SystemRandom),
+            random: Box::new(BufferedRandom),
             observer: qlog.map(|folder| Box::new(folder.observer()) as Box<dyn Observer>),
         };
         Connection::client(now, setup).map_err(|error| error.to_string())

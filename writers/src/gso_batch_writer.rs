@@ -95,25 +95,20 @@ impl<S: DatagramSocket> GsoBatchWriter<S> {
         })
     }
 
-    /// Adds a packet whose bytes lie at the batch's end.
-    fn append(&mut self, packet: &OutgoingPacket<'_>, len: usize) -> WriteResult {
+    /// Adds packets of `len` bytes each, which lie at the batch's end.
+    fn append(&mut self, packet: &OutgoingPacket<'_>, len: usize, count: usize) -> WriteResult {
         let peer = packet.path.peer;
         if let Some((_, failure)) = self.failed.take_if(|(failed, _)| *failed == peer) {
             return failure;
         }
-        let full = if let Some(batch) = &mut self.batch {
-            batch.len += len;
-            batch.packets += 1;
-            batch.ended = len < batch.segment;
-            batch.ended
-        } else {
-            self.batch = Some(Batch::new(packet, len));
-            false
-        };
-        if full || self.batch.as_ref().is_some_and(|batch| batch.packets >= self.max_segments()) {
-            return self.send_batch();
-        }
-        WriteResult::Ok
+        let most = self.max_segments();
+        let empty = Batch { len: 0, packets: 0, ..Batch::new(packet, len) };
+        let batch = self.batch.get_or_insert(empty);
+        batch.len += len * count;
+        batch.packets += count;
+        batch.ended = len < batch.segment;
+        let full = batch.ended || batch.packets >= most;
+        if full { self.send_batch() } else { WriteResult::Ok }
     }
 
     /// Whether a packet is of the batch's kind and has room in it.
@@ -209,7 +204,31 @@ impl<S: DatagramSocket> PacketWriter for GsoBatchWriter<S> {
                 self.buffer[start..start + len].copy_from_slice(data);
             }
         }
-        self.append(packet, len)
+        self.append(packet, len, 1)
+    }
+
+    fn next_train_location(
+        &mut self,
+        path: &PathAddress,
+        ecn: Ecn,
+        size: usize,
+        most: usize,
+    ) -> Option<&mut [u8]> {
+        let of_its_kind = |batch: &Batch| batch.ecn == ecn && batch.segment == size;
+        let joins = self.batch.as_ref().is_none_or(of_its_kind) && self.has_room(path, size);
+        if !joins && self.flush().is_blocked() {
+            return None;
+        }
+        let (start, packets) =
+            self.batch.as_ref().map_or((0, 0), |batch| (batch.len, batch.packets));
+        let room = (MAX_UDP_PAYLOAD - start) / size;
+        let count = most.min(self.max_segments() - packets).min(room).max(1);
+        self.buffer.get_mut(start..start + count * size)
+    }
+
+    fn write_train(&mut self, train: &OutgoingPacket<'_>, size: usize) -> WriteResult {
+        let Payload::InPlace(len) = train.payload else { return self.write_packet(train) };
+        self.append(train, size, len / size)
     }
 
     fn flush(&mut self) -> WriteResult {
@@ -335,6 +354,33 @@ mod tests {
         (0..100).for_each(|_| _ = write(&mut writer, 1, 1200));
         let _ = writer.flush();
         assert_eq!(sends(&writer), [(54 * 1200, Some(1200)), (46 * 1200, Some(1200))]);
+    }
+
+    /// Writes a train of at most `most` packets of `size` bytes. Returns how many there was room for.
+    fn write_train(writer: &mut GsoBatchWriter<FakeSocket>, size: usize, most: usize) -> usize {
+        let path = path(1);
+        let location = writer.next_train_location(&path, Ecn::Ect0, size, most).expect("room");
+        let len = location.len();
+        location.chunks_exact_mut(size).for_each(|packet| packet.copy_from_slice(&filled(size)));
+        let payload = Payload::InPlace(len);
+        let train = OutgoingPacket { path: &path, payload, ecn: Ecn::Ect0, release_time: None };
+        assert!(matches!(writer.write_train(&train, size), WriteResult::Ok));
+        len / size
+    }
+
+    #[test]
+    fn trains_fill_what_is_left_of_a_batch_and_begin_another() {
+        let mut writer = GsoBatchWriter::with_socket(FakeSocket::default());
+        let _ = write(&mut writer, 1, 1200);
+        assert_eq!(write_train(&mut writer, 1200, 10), 10);
+        assert_eq!(write_train(&mut writer, 1200, 64), 43, "what a datagram holds");
+        assert_eq!(write_train(&mut writer, 1200, 2), 2, "in another");
+        assert_eq!(write_train(&mut writer, 1000, 2), 2, "of another size");
+        let _ = writer.flush();
+        let expected = [(54 * 1200, Some(1200)), (2400, Some(1200)), (2000, Some(1000))];
+        assert_eq!(sends(&writer), expected);
+        assert_eq!(write_train(&mut writer, 100, 100), 64, "as many as the kernel splits");
+        assert_eq!(sends(&writer).last(), Some(&(6400, Some(100))), "they are sent at once");
     }
 
     #[test]

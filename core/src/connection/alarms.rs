@@ -98,7 +98,7 @@ impl Connection {
     fn on_recovery_deadline(&mut self, now: Time) {
         let (recovery, mut fates) = self.fates(now);
         let action = recovery.on_deadline(now, &mut fates);
-        let mtu_changed = fates.mtu_changed;
+        let (mtu_changed, _) = fates.finish();
         self.settle(mtu_changed, None);
         if let TimeoutAction::Probe { space, packets } = action {
             let (count, enough) = (self.recovery.pto_count(), self.config.path_degrading_timeouts);

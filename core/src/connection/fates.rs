@@ -11,9 +11,9 @@ use super::peer_cids::PeerConnectionIds;
 use super::sent::{SentFrame, SentFrames};
 use super::space::Spaces;
 use crate::recovery::{FrameSink, SentPacket};
-use crate::streams::Streams;
+use crate::streams::{StreamRecord, Streams};
 use crate::time::Time;
-use crate::types::Space;
+use crate::types::{Space, StreamId};
 
 /// Frames of a kind that are due, each a flag: they are sent once however often they are asked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,6 +21,12 @@ pub(super) struct PendingFrames {
     pub(super) handshake_done: bool,
     pub(super) ping: bool,
     pub(super) new_token: bool,
+}
+
+impl PendingFrames {
+    pub(super) const fn any(self) -> bool {
+        self.handshake_done || self.ping || self.new_token
+    }
 }
 
 /// The mechanisms that have frames in packets.
@@ -39,6 +45,17 @@ pub(super) struct Fates<'a> {
     pub(super) mtu_changed: bool,
     /// The largest 1-RTT packet number that was acknowledged.
     pub(super) largest_acked: Option<u64>,
+    /// Acknowledged data that the streams have not heard of yet, because it may go on.
+    pub(super) acked: Option<AckedData>,
+}
+
+/// A stretch of one stream, from several packets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AckedData {
+    id: StreamId,
+    offset: u64,
+    len: u64,
+    fin: bool,
 }
 
 impl FrameSink<SentFrames> for Fates<'_> {
@@ -76,9 +93,43 @@ impl FrameSink<SentFrames> for Fates<'_> {
 }
 
 impl Fates<'_> {
+    /// What follows for the MTU and the keys, once all packets have been handed over.
+    pub(super) fn finish(mut self) -> (bool, Option<u64>) {
+        self.tell_acked();
+        (self.mtu_changed, self.largest_acked)
+    }
+
+    /// A bulk sender's packets follow one another in its stream: the stream is told once.
+    fn on_data_acked(&mut self, id: StreamId, offset: u64, len: u32, fin: bool) {
+        let len = u64::from(len);
+        if let Some(run) = &mut self.acked
+            && run.id == id
+            && run.offset + run.len == offset
+            && !run.fin
+        {
+            run.len += len;
+            run.fin = fin;
+        } else {
+            self.tell_acked();
+            self.acked = Some(AckedData { id, offset, len, fin });
+        }
+    }
+
+    fn tell_acked(&mut self) {
+        if let Some(AckedData { id, offset, len, fin }) = self.acked.take() {
+            self.streams.on_data_acked(id, offset, len, fin);
+        }
+    }
+
     fn on_frame_acked(&mut self, space: Space, number: u64, frame: &SentFrame) {
         match *frame {
-            SentFrame::Stream(ref record) => self.streams.on_acked(record),
+            SentFrame::Stream(StreamRecord::Data { id, offset, len, fin }) => {
+                self.on_data_acked(id, offset, len, fin);
+            }
+            SentFrame::Stream(ref record) => {
+                self.tell_acked();
+                self.streams.on_acked(record);
+            }
             SentFrame::Crypto { start, end } => {
                 self.spaces[space as usize].crypto.on_acked(start..end);
             }
@@ -95,6 +146,7 @@ impl Fates<'_> {
 
     /// What is repeated, and how (RFC 9000 §13.3).
     pub(super) fn on_frame_lost(&mut self, space: Space, frame: &SentFrame) {
+        self.tell_acked();
         match *frame {
             SentFrame::Stream(ref record) => self.streams.on_lost(record),
             SentFrame::Crypto { start, end } => {

@@ -245,7 +245,7 @@ impl Connection {
         let (recovery, mut fates) = self.fates(now);
         let summary =
             recovery.on_ack_received(now, space, ack.ranges(), delay, ack.ecn, &mut fates);
-        let (mtu_changed, largest_acked) = (fates.mtu_changed, fates.largest_acked);
+        let (mtu_changed, largest_acked) = fates.finish();
         self.settle(mtu_changed, largest_acked);
         let summary = summary?;
         if summary.newly_acked > 0 && self.path_monitor.on_progress() {

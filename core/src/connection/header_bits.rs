@@ -65,6 +65,13 @@ impl Connection {
         FirstByte { spin, ..self.first_byte_off_path() }
     }
 
+    /// As [`Self::next_first_byte`], for a packet that follows one on the same path at once.
+    pub(super) fn first_byte_after(&mut self, last: FirstByte) -> FirstByte {
+        let HeaderBits { spin, random } = &mut self.header_bits;
+        let spin = if spin.spins() { last.spin } else { random.next(&mut *self.random) };
+        FirstByte { spin, quic_bit: self.next_quic_bit(), ..last }
+    }
+
     /// The first byte of the next packet on another path, where nothing spins.
     pub(super) fn first_byte_off_path(&mut self) -> FirstByte {
         let (key_phase, quic_bit) = (self.keys.key_phase(), self.next_quic_bit());

@@ -239,6 +239,24 @@ impl KeyRing {
         }
     }
 
+    /// As [`Self::seal`], for a 1-RTT packet that is the whole buffer. There are keys for it.
+    pub(super) fn seal_one_rtt(
+        &mut self,
+        packet: &mut [u8],
+        number_offset: usize,
+        number_len: usize,
+        number: u64,
+    ) {
+        if let Some(keys) = &mut self.one_rtt {
+            keys.seal(packet, number_offset, number_len, number);
+        }
+    }
+
+    /// How many 1-RTT packets may be sealed before a key update is due.
+    pub(super) fn seals_until_update(&self) -> u64 {
+        self.one_rtt.as_ref().map_or(0, KeyPhases::seals_until_update)
+    }
+
     /// Removes a packet's protection, in place. Only Initial packets may differ in their version.
     pub(super) fn open(
         &mut self,

@@ -30,6 +30,7 @@ mod fates;
 mod fill;
 mod first_flight;
 mod frames;
+mod full_packet;
 mod glitches;
 mod handshake;
 mod header_bits;
@@ -58,6 +59,7 @@ mod setup;
 mod space;
 mod spin;
 mod stats;
+mod train;
 mod versions;
 mod wants;
 mod watch;
@@ -211,6 +213,7 @@ impl Connection {
             observer: self.observer.as_mut().map(|watch| &mut *watch.observer),
             mtu_changed: false,
             largest_acked: None,
+            acked: None,
         };
         (&mut self.recovery, fates)
     }

@@ -124,7 +124,7 @@ impl MtuDiscovery {
     }
 
     pub(super) fn on_packet_acked(&mut self, size: usize, sent: Time) {
-        if size >= self.current {
+        if self.is_full(size) {
             self.losses_in_a_row = 0;
             self.arrived_sent = self.arrived_sent.max(sent);
         }
@@ -134,7 +134,7 @@ impl MtuDiscovery {
     /// then falls back to the base (RFC 8899 §4.3). A queue that overflowed is none, however many
     /// packets it cost: as large ones that were sent after them arrived.
     pub(super) fn on_packet_lost(&mut self, size: usize, sent: Time) -> bool {
-        let unremarkable = size < self.current || sent <= self.arrived_sent;
+        let unremarkable = !self.is_full(size) || sent <= self.arrived_sent;
         if unremarkable || self.current == MIN_PACKET_SIZE {
             return false;
         }
@@ -155,6 +155,11 @@ impl MtuDiscovery {
         falls
     }
 
+    /// Whether a packet is of the current size, or as good as: less than a cipher's block below it.
+    fn is_full(&self, size: usize) -> bool {
+        size + CIPHER_BLOCK > self.current
+    }
+
     fn fall_back(&mut self) -> bool {
         self.losses_in_a_row = 0;
         self.too_large = self.current;
@@ -163,6 +168,8 @@ impl MtuDiscovery {
     }
 }
 
+/// Trains are filled in whole blocks of this size, in bytes.
+pub(super) const CIPHER_BLOCK: usize = 16;
 /// Gains below this are not worth a probe, in bytes.
 const MIN_STEP: usize = 20;
 /// RFC 8899 §5.1.1: how long after a size failed it is probed again.

@@ -3,6 +3,7 @@
 //! know what is worth sending.
 
 use super::header_bits::FirstByte;
+use super::observer::PacketInfo;
 use super::sent::{SentFrame, SentFrames};
 use crate::crypto::TAG_LEN;
 use crate::streams::{ControlFrame, FrameSink, StreamRecord};
@@ -180,6 +181,11 @@ impl BuiltPacket {
     /// Its size once sealed.
     pub(super) fn len(&self) -> usize {
         self.end + TAG_LEN
+    }
+
+    /// What observers are told of it.
+    pub(super) fn info(&self, space: Space) -> PacketInfo {
+        PacketInfo { space, number: self.number, size: self.len() }
     }
 
     /// Where its frames lie in the buffer.

@@ -47,7 +47,7 @@ impl Connection {
         self.write_path_frames(now, &address, size == PATH_DATAGRAM, &mut builder);
         builder.pad_full();
         let packet = builder.finish();
-        self.observe_sent(now, Space::Application, buffer, &packet);
+        self.observe_sent(now, packet.info(Space::Application), buffer, packet.payload());
         self.keys.seal(Space::Application, buffer, &packet);
         let len = packet.len();
         let active = self.paths.is_active(&address);
@@ -120,7 +120,7 @@ impl Connection {
                 log::debug!("a path cannot be used: {error}");
                 Attempt::Sent
             }
-            result => self.on_written(result, &packet),
+            result => self.on_written(result, &packet, data.len()),
         }
     }
 }

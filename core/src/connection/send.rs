@@ -126,6 +126,9 @@ impl Connection {
         if let Some(attempt) = self.write_path_datagram(now, writer) {
             return attempt;
         }
+        if let Some(attempt) = self.write_train(now, writer) {
+            return attempt;
+        }
         let Some(allowance) = self.allowance(now, writer) else { return Attempt::Nothing };
         let path = self.paths.active().address;
         let mut scratch = std::mem::take(&mut self.scratch);
@@ -146,7 +149,7 @@ impl Connection {
             let packet = OutgoingPacket { path: &path, payload, ecn, release_time };
             let result = writer.write_packet(&packet);
             self.paths.active_mut().on_sent(len);
-            self.on_written(result, &packet)
+            self.on_written(result, &packet, len)
         };
         self.scratch = scratch;
         attempt
@@ -279,7 +282,7 @@ impl Connection {
             Padding::None => {}
         }
         let packet = builder.finish();
-        self.observe_sent(now, space, buffer, &packet);
+        self.observe_sent(now, packet.info(space), buffer, packet.payload());
         self.keys.seal(space, buffer, &packet);
         if allowance.probe {
             self.mtu.on_probe_sent(number, packet.len());
@@ -382,7 +385,7 @@ impl Connection {
             let Some(close) = self.close_frame(space, max_reason) else { continue };
             builder.frame(&Frame::ConnectionClose(close), None);
             let packet = builder.finish();
-            self.observe_sent(now, space, &buffer[len..], &packet);
+            self.observe_sent(now, packet.info(space), &buffer[len..], packet.payload());
             self.keys.seal(space, &mut buffer[len..], &packet);
             len += packet.len();
         }
@@ -408,13 +411,15 @@ impl Connection {
         let release_time = self.release.behind();
         let packet = OutgoingPacket { path, payload, ecn, release_time };
         let result = writer.write_packet(&packet);
-        self.on_written(result, &packet)
+        self.on_written(result, &packet, data.len())
     }
 
+    /// `size` is that of each packet.
     pub(super) fn on_written(
         &mut self,
         result: WriteResult,
         packet: &OutgoingPacket<'_>,
+        size: usize,
     ) -> Attempt {
         match result {
             WriteResult::Ok => Attempt::Sent,
@@ -429,10 +434,6 @@ impl Connection {
                 Attempt::Blocked
             }
             WriteResult::MessageTooBig => {
-                let size = match packet.payload {
-                    Payload::Borrowed(data) => data.len(),
-                    Payload::InPlace(len) => len,
-                };
                 if self.mtu.on_too_big(size) {
                     self.on_mtu_changed();
                 }

@@ -21,6 +21,11 @@ impl SpinBit {
         Self { allowed, place: None, spins: false, value: false }
     }
 
+    /// Whether it tells anything on the path in use; if not, it is random for each packet.
+    pub(super) const fn spins(&self) -> bool {
+        self.spins
+    }
+
     /// A packet with the highest number so far came by the path in use.
     pub(super) fn on_packet(&mut self, role: Role, received: bool) {
         self.value = match role {

@@ -39,9 +39,7 @@ impl Connection {
     }
 
     fn application_wants_to_send(&self) -> bool {
-        self.pending.handshake_done
-            || self.pending.ping
-            || self.pending.new_token
+        self.pending.any()
             || self.local_cids.wants_to_send()
             || self.peer_cids.wants_to_send()
             || self.ack_frequency.wants_to_send()

@@ -2,12 +2,13 @@
 //! are, so that no mechanism has to say what it changes. A connection without an observer has none
 //! of this. This file must not change anything.
 
+use std::ops::Range;
+
 use super::Connection;
 use super::close::State;
 use super::observer::{
     Change, ConnectionStart, Metrics, Observer, Origin, PacketInfo, PlainPacket, Stage,
 };
-use super::packet_builder::BuiltPacket;
 use super::receive::OpenedPacket;
 use super::send_status::SendStatus;
 use super::stats::metrics;
@@ -132,17 +133,18 @@ impl Connection {
         }
     }
 
-    /// Shows a packet at the front of `buffer` that is about to be sealed.
+    /// Shows a packet at the front of `buffer` that is about to be sealed, and whose frames lie at
+    /// `payload`.
     pub(super) fn observe_sent(
         &mut self,
         now: Time,
-        space: Space,
+        info: PacketInfo,
         buffer: &[u8],
-        packet: &BuiltPacket,
+        payload: Range<usize>,
     ) {
         let Some(watch) = &mut self.observer else { return };
         let first_byte = buffer[0];
-        let ty = match space {
+        let ty = match info.space {
             Space::Initial => PacketType::Initial,
             Space::Handshake => PacketType::Handshake,
             Space::Application if first_byte & LONG_FORM_BIT != 0 => PacketType::ZeroRtt,
@@ -154,8 +156,7 @@ impl Connection {
                 Ok(PacketHeader::Short(header)) => (self.version, header.destination),
                 _ => (self.version, *self.peer_cids.current()),
             };
-        let info = PacketInfo { space, number: packet.number, size: packet.len() };
-        let payload = &buffer[packet.payload()];
+        let payload = &buffer[payload];
         let packet = PlainPacket { info, ty, version, destination, first_byte, payload };
         watch.observer.on_packet_sent(now, &packet);
     }

@@ -264,7 +264,12 @@ impl KeyPhases {
 
     /// Whether the current key has been used so often that an update is due (§6.6).
     pub fn wants_update(&self) -> bool {
-        self.sealed >= self.confidentiality_limit / 2
+        self.seals_until_update() == 0
+    }
+
+    /// How many packets the current key may seal before an update is due.
+    pub fn seals_until_update(&self) -> u64 {
+        (self.confidentiality_limit / 2).saturating_sub(self.sealed)
     }
 
     /// Whether the current key may seal no more than a last close (§6.6).

@@ -233,6 +233,12 @@ impl<F> Recovery<F> {
         }
     }
 
+    /// What to mark all packets with until the next ACK; `None` while the path is being tested, a
+    /// few packets long.
+    pub fn settled_ecn_codepoint(&self) -> Option<Ecn> {
+        (self.ecn.state() != EcnState::Testing).then(|| self.ecn_codepoint())
+    }
+
     /// What is known of the path's handling of ECN.
     pub const fn ecn_state(&self) -> EcnState {
         self.ecn.state()

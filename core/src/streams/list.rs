@@ -61,6 +61,11 @@ impl List {
         Self { lane, head: END, tail: END }
     }
 
+    /// Whether exactly one is queued.
+    pub(super) const fn is_single(&self) -> bool {
+        self.head == self.tail && self.head != END
+    }
+
     /// Whether nothing is queued.
     pub(super) const fn is_empty(&self) -> bool {
         self.head == END

@@ -39,6 +39,7 @@ mod sequencer;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod train;
 
 use std::time::Duration;
 
@@ -50,6 +51,7 @@ pub(crate) use id_map::IdHasher;
 pub use presets::{UnknownWindowPreset, WindowPreset};
 pub use scheduler::Priority;
 pub use sequencer::{BYTES_PER_GAP, MAX_GAPS_PER_CONNECTION, MAX_GAPS_PER_STREAM};
+pub use train::Train;
 
 use crate::time::Time;
 use crate::types::{Direction, Role, StreamId};

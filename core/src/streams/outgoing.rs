@@ -89,7 +89,8 @@ impl Streams {
         self.owed.set(kind, false);
     }
 
-    fn on_data_acked(&mut self, id: StreamId, offset: u64, len: u64, fin: bool) {
+    /// Data was acknowledged: `len` bytes at `offset`, the last of them with FIN or without.
+    pub fn on_data_acked(&mut self, id: StreamId, offset: u64, len: u64, fin: bool) {
         let Some(key) = self.table.find(id) else {
             return;
         };
@@ -295,10 +296,10 @@ impl Streams {
     }
 
     /// Counts new data, and tells a writer of the room it made.
-    fn after_new(&mut self, key: usize, len: u64) {
+    pub(super) fn after_new(&mut self, key: usize, len: u64) {
         self.send_window.spend(len);
         self.stats.bytes_sent += len;
-        self.scheduler.on_sent(&mut self.table.slab, key, len as u32);
+        self.scheduler.on_sent(&mut self.table.slab, key, len);
         self.order_reset_at(key);
         let limit = self.config.send_buffer;
         if self.send_part(key).take_writable(limit) {
@@ -338,7 +339,7 @@ impl Owed {
         ControlKind::StreamsBlocked(Direction::Unidirectional),
     ];
 
-    const fn is_empty(self) -> bool {
+    pub(super) const fn is_empty(self) -> bool {
         self.0 == 0
     }
 

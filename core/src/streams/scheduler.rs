@@ -84,13 +84,13 @@ impl Level {
     }
 
     /// Counts what one kind has sent while the other waited: those in order may be a turn ahead.
-    fn on_sent(&mut self, ordered: bool, len: u32) {
+    fn on_sent(&mut self, ordered: bool, len: i64) {
         if self.shared.is_empty() || self.ordered.is_empty() {
             self.lead = 0;
         } else if ordered {
-            self.lead += i64::from(len);
+            self.lead += len;
         } else {
-            self.lead = (self.lead - i64::from(len)).max(0);
+            self.lead = (self.lead - len).max(0);
         }
     }
 }
@@ -109,6 +109,22 @@ impl Scheduler {
     pub(super) fn front(&self) -> Option<usize> {
         let level = self.levels.get(self.occupied.trailing_zeros() as usize)?;
         level.as_ref()?.front()
+    }
+
+    /// How many bytes a stream whose turn it is may send before another is asked; what is begun may
+    /// be ended.
+    pub(super) fn turn(&self, stream: &Stream) -> u64 {
+        let level = match stream.place {
+            Some(Place::Shared(level) | Place::Ordered(level)) => &self.levels[usize::from(level)],
+            _ => return 0,
+        };
+        match (level, stream.place) {
+            (Some(level), Some(Place::Shared(_))) if level.ordered.is_empty() => {
+                if level.shared.is_single() { u64::MAX } else { stream.turn.max(0) as u64 }
+            }
+            (Some(level), Some(Place::Ordered(_))) if level.shared.is_empty() => u64::MAX,
+            _ => 0,
+        }
     }
 
     /// A stream held back by connection flow control.
@@ -151,19 +167,20 @@ impl Scheduler {
     }
 
     /// Counts what a stream has sent, and ends its turn if that was its share.
-    pub(super) fn on_sent(&mut self, slab: &mut Slab<Stream>, key: usize, len: u32) {
+    pub(super) fn on_sent(&mut self, slab: &mut Slab<Stream>, key: usize, len: u64) {
+        let len = len.cast_signed();
         let stream = &mut slab[key];
         let Some(place) = stream.place else { return };
         if let Place::Shared(level) | Place::Ordered(level) = place {
             let ordered = matches!(place, Place::Ordered(_));
             self.level(level).on_sent(ordered, len);
         }
-        stream.turn -= i64::from(len);
+        stream.turn -= len;
         if stream.turn > 0 || !matches!(place, Place::Shared(_)) {
             return;
         }
-        // What was sent beyond the share is taken from the next one.
-        stream.turn += TURN;
+        // What was sent beyond the share is taken from the next one. Who was alone had many.
+        stream.turn += TURN * (1 - stream.turn / TURN);
         let list = self.list(place);
         list.remove(slab, key);
         list.push_back(slab, key);
@@ -233,6 +250,19 @@ mod tests {
         }
         let spread = sent.iter().max().unwrap() - sent.iter().min().unwrap();
         assert!(spread <= TURN + 1200, "{sent:?}");
+    }
+
+    #[test]
+    fn who_has_sent_alone_for_long_owes_the_others_nothing() {
+        let (mut slab, mut scheduler) = streams(&[Place::Shared(3)]);
+        assert_eq!(scheduler.turn(&slab[0]), u64::MAX);
+        scheduler.on_sent(&mut slab, 0, 50 * TURN as u64 + 1200);
+        let other = slab.insert(Stream::new(StreamId::from_raw(4)));
+        scheduler.place(&mut slab, other, Some(Place::Shared(3)));
+        assert_eq!(scheduler.turn(&slab[0]), TURN as u64 - 1200);
+        scheduler.on_sent(&mut slab, 0, TURN as u64);
+        assert_eq!(scheduler.front(), Some(other), "its turn is over");
+        assert_eq!(scheduler.turn(&slab[other]), TURN as u64);
     }
 
     #[test]

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use protoquic_core::{
     AlarmFactory, AlarmOwner, ClientSetup, Config, Connection, EventLoopVisitor, Host as _,
-    PacketSink, PathAddress, ReceivedPacket, Session as _, SessionHost, SystemRandom, Time,
+    PacketSink, PathAddress, ReceivedPacket, Session as _, SessionHost, Time,
 };
 use protoquic_dispatcher::ClientPool;
+use protoquic_readers::BufferedRandom;
 use rustls_pki_types::ServerName;
 
 use crate::Error;
@@ -81,7 +82,7 @@ impl ClientPort {
             server_name,
             path: PathAddress::new(self.local, server),
             token: Bytes::new(),
-            random: Box::new(SystemRandom),
+            random: Box::new(BufferedRandom),
             observer: None,
         };
         match Connection::client(now, setup) {

@@ -6,6 +6,7 @@ mod hostile;
 mod lifecycle;
 mod reset_at;
 mod rules;
+mod trains;
 mod transfer;
 pub(super) mod work;
 

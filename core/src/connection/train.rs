@@ -1,0 +1,152 @@
+//! Trains: packets that a bulk sender writes one behind the other, all of one size, each full of new
+//! data of one stream. What is decided for every packet elsewhere is decided once for a train, as
+//! long as nothing can change the answer before its last packet; in all other cases there is no
+//! train, and `send` writes one packet. This file must not know how a mechanism decides.
+
+use super::Connection;
+use super::full_packet::FullPacket;
+use super::keys::Level;
+use super::mtu::CIPHER_BLOCK;
+use super::observer::PacketInfo;
+use super::send::Attempt;
+use super::sent::{SentFrame, SentFrames};
+use crate::crypto::TAG_LEN;
+use crate::packet_writer::{OutgoingPacket, PacketWriter, Payload};
+use crate::recovery::SentPacket;
+use crate::streams::{StreamRecord, Train};
+use crate::time::Time;
+use crate::types::{Ecn, Space};
+use crate::wire::{packet_number, short_header_len};
+
+/// What all packets of a train have in common.
+#[derive(Clone, Copy, Debug)]
+struct Cars {
+    /// How large each is, in bytes.
+    size: usize,
+    /// How many may be sent.
+    most: usize,
+    number_len: usize,
+    ecn: Ecn,
+}
+
+impl Connection {
+    /// Writes a train, if it is time for one.
+    pub(super) fn write_train(
+        &mut self,
+        now: Time,
+        writer: &mut dyn PacketWriter,
+    ) -> Option<Attempt> {
+        let train = self.streams.train().filter(|train| train.len >= WORTHWHILE)?;
+        let cars = self.plan_train(now, &train, writer)?;
+        self.pacing_deadline = None;
+        let path = self.paths.active().address;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let location = writer.next_train_location(&path, cars.ecn, cars.size, cars.most);
+        let in_place = location.is_some();
+        let buffer = location.unwrap_or_else(|| {
+            scratch.resize(scratch.len().max(cars.size), 0);
+            &mut scratch[..cars.size]
+        });
+        let count = self.fill_train(now, buffer, &train, &cars);
+        let len = count * cars.size;
+        let payload =
+            if in_place { Payload::InPlace(len) } else { Payload::Borrowed(&scratch[..len]) };
+        let packet = OutgoingPacket { path: &path, payload, ecn: cars.ecn, release_time: None };
+        let result = writer.write_train(&packet, cars.size);
+        self.paths.active_mut().on_sent(len);
+        self.turn_budget = self.turn_budget.saturating_sub(count - 1);
+        let attempt = self.on_written(result, &packet, cars.size);
+        self.scratch = scratch;
+        Some(attempt)
+    }
+
+    /// `None` if something is to be sent that is no new data, or if something could change between
+    /// two packets.
+    fn plan_train(&mut self, now: Time, train: &Train, writer: &dyn PacketWriter) -> Option<Cars> {
+        if !self.has_nothing_but_data() || writer.supports_release_time() {
+            return None;
+        }
+        let ecn = self.recovery.settled_ecn_codepoint()?;
+        let path = self.paths.active();
+        let largest = writer.max_packet_size(path.address.peer);
+        let limited = path.allowance() != usize::MAX;
+        if limited || self.mtu.next_probe(now).is_some_and(|size| size <= largest) {
+            return None;
+        }
+        let room = self.mtu.current().min(largest);
+        let updated = self.keys.update_if_due();
+        let seals = if updated.is_ok() { self.keys.seals_until_update() } else { 0 };
+        let allowed = self.recovery.send_allowance(now) / room as u64;
+        let data = train.len / room as u64;
+        let turn = train.turn.div_ceil(room as u64);
+        let skip = u64::from(self.packets_to_skip);
+        let budget = self.turn_budget as u64;
+        let most = [seals, allowed, data, turn, skip, budget, MAX_CARS].into_iter().min()?;
+        if most < 2 {
+            return None;
+        }
+        // RFC 9000 §17.1: long enough for the last of them, and one length makes one size.
+        let last = self.recovery.next_packet_number(Space::Application) + most - 1;
+        let acked = self.recovery.largest_acked(Space::Application);
+        let number_len = packet_number::encoded_len(last, acked);
+        let header = short_header_len(self.peer_cids.current(), number_len);
+        // What goes beyond the last whole block costs a cipher as much as several.
+        let plain = room.checked_sub(header + TAG_LEN)? / CIPHER_BLOCK * CIPHER_BLOCK;
+        Some(Cars { size: header + plain + TAG_LEN, most: most as usize, number_len, ecn })
+    }
+
+    /// Whether no mechanism but the streams has anything for a packet, and the handshake is behind us.
+    fn has_nothing_but_data(&self) -> bool {
+        let space = self.space_of(Space::Application);
+        self.handshake_confirmed
+            && self.keys.level() == Level::OneRtt
+            && !self.keys.can_seal(Space::Initial)
+            && !self.keys.can_seal(Space::Handshake)
+            && self.probes == [0; 3]
+            && !space.acks.has_unacked()
+            && !space.crypto.wants_to_send()
+            && !self.pending.any()
+            && !self.local_cids.wants_to_send()
+            && !self.peer_cids.wants_to_send()
+            && !self.ack_frequency.wants_to_send()
+            && !self.datagrams.wants_to_send()
+    }
+
+    /// Builds and seals as many packets as the buffer has room for. Returns how many.
+    fn fill_train(&mut self, now: Time, buffer: &mut [u8], train: &Train, cars: &Cars) -> usize {
+        let destination = *self.peer_cids.current();
+        let mut first_byte = self.next_first_byte(Space::Application);
+        let first = self.recovery.next_packet_number(Space::Application);
+        let mut offset = train.offset;
+        let mut count = 0;
+        for (number, packet) in (first..).zip(buffer.chunks_exact_mut(cars.size).take(cars.most)) {
+            let number_field = (number, cars.number_len);
+            let frame = (train.id, offset);
+            let full = FullPacket::start(packet, &destination, first_byte, number_field, frame);
+            let len = full.room();
+            self.streams.copy_of_train(train, offset, full.data(packet));
+            let info = PacketInfo { space: Space::Application, number, size: cars.size };
+            self.observe_sent(now, info, packet, full.payload());
+            self.keys.seal_one_rtt(packet, full.number_offset(), cars.number_len, number);
+            let record = StreamRecord::Data { id: train.id, offset, len: len as u32, fin: false };
+            let frames = SentFrames::from_buf_and_len([SentFrame::Stream(record); 2], 1);
+            let sent = SentPacket::ack_eliciting(cars.size as u16, cars.ecn, frames);
+            self.recovery.on_packet_sent(now, Space::Application, number, sent);
+            first_byte = self.first_byte_after(first_byte);
+            offset += len as u64;
+            count += 1;
+        }
+        self.packets_to_skip -= count as u32;
+        self.stats.packets_sent += count as u64;
+        self.stats.bytes_sent += (count * cars.size) as u64;
+        self.idle.on_ack_eliciting_sent(now);
+        self.reminder.on_ack_eliciting_sent(now);
+        self.streams.on_train_sent(train, offset - train.offset);
+        count
+    }
+}
+
+/// Less data than this is not worth the questions: two small packets.
+const WORTHWHILE: u64 = 2400;
+/// The most packets of a train.
+const MAX_CARS: u64 = 64;
