@@ -3,6 +3,7 @@
 A row's `run(bench, name, number)` makes one measurement of one stack and returns its figures.
 """
 
+import concurrent.futures
 import dataclasses
 import time
 
@@ -125,7 +126,7 @@ def lossy(congestion, share, loss=1.0):
 
     def run(bench, name, number):
         control = ["--congestion_control", congestion]
-        relay = ["--loss", str(loss), "--delay", "10", "--seed", str(number)]
+        relay = ["--loss", str(loss), "--delay", "10", "--seed", str(number), *bench.link]
         options = ["--mode", "down", "--bytes", str(int(bench.bytes * share)), *control]
         return {**pair(bench, name, options, control, relay), "seed": number}
 
@@ -147,11 +148,18 @@ def http3(path, mode, *options):
 
 
 def workers(count):
-    """Small requests of enough clients, at a server of so many workers."""
+    """Small requests of two clients' processes, at a server of so many workers."""
 
     def run(bench, name, _number):
+        program = bench.programs.perf[name]
         options = ["--mode", "rps", "--secs", str(bench.secs), "--connections", "16", "--streams", "4"]
-        return pair(bench, name, options, ["--workers", str(count)])
+        with serving(bench.programs.server(name, ["--workers", str(count)])) as server:
+            command = [program, "client", "--json", "--connect", server.address, *options]
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                both = list(pool.map(client, [command, command]))
+            cpu = server.cpu()
+        figures = {key: one + two for (key, one), two in zip(both[0].items(), both[1].values()) if key != "mode"}
+        return {**figures, "server_cpu": cpu, "workers": count}
 
     return run
 
@@ -224,7 +232,7 @@ def growth_rows():
         )
     for count in (1, 2):
         rows[f"workers{count}"] = Row(
-            f"requests, 64 at a time on 16 connections, {count} worker" + "s" * (count > 1), "rps", "1/s", workers(count), needs="--workers",
+            f"requests of 2 clients, each 64 at a time on 16 connections, {count} worker" + "s" * (count > 1), "rps", "1/s", workers(count), needs="--workers",
         )
     for row in rows.values():
         row.table, row.among = "growth", OURS

@@ -34,6 +34,8 @@ pub struct Member<S> {
     touched: bool,
     /// The timer that is in the heap.
     deadline: Option<Instant>,
+    /// When the pacer wants more to be sent.
+    not_before: Option<Instant>,
 }
 
 impl<S> Member<S> {
@@ -43,6 +45,7 @@ impl<S> Member<S> {
             state,
             touched: false,
             deadline: None,
+            not_before: None,
         }
     }
 }
@@ -62,6 +65,8 @@ pub struct Endpoint<A: Application> {
     timers: BinaryHeap<Timer>,
     config: Config,
     is_server: bool,
+    /// Whether packets wait for quiche's pacer, as its BBR expects.
+    is_paced: bool,
     socket: UdpSocket,
     state: UdpSocketState,
     local: SocketAddr,
@@ -96,6 +101,7 @@ impl<A: Application> Endpoint<A> {
             timers: BinaryHeap::new(),
             config,
             is_server,
+            is_paced: false,
             socket,
             state,
             local,
@@ -105,6 +111,11 @@ impl<A: Application> Endpoint<A> {
             incoming: vec![0; BATCHES * BUFFER],
             outgoing: vec![0; BUFFER],
         })
+    }
+
+    /// Has packets wait for quiche's pacer.
+    pub fn set_paced(&mut self, is_paced: bool) {
+        self.is_paced = is_paced;
     }
 
     /// Where it listens.
@@ -252,22 +263,35 @@ impl<A: Application> Endpoint<A> {
             loop {
                 self.application
                     .progress(&mut member.connection, &mut member.state);
+                let soon = self.is_paced.then(|| Instant::now() + PACING_SLACK);
+                if member
+                    .not_before
+                    .zip(soon)
+                    .is_some_and(|(at, soon)| at > soon)
+                {
+                    break;
+                }
                 let sent = send(
                     &mut member.connection,
                     &mut self.outgoing,
+                    soon,
                     |path, bytes, segment| {
                         transmit(&self.state, &self.socket, path, bytes, segment)
                     },
                 )?;
-                if !sent {
-                    break;
-                }
+                member.not_before = match sent {
+                    Sent::Nothing => None,
+                    Sent::Some => continue,
+                    Sent::UntilLater(at) => Some(at),
+                };
+                break;
             }
             if member.connection.is_closed() {
                 over.extend(self.members.remove(&id));
                 continue;
             }
-            let deadline = member.connection.timeout_instant();
+            let timeout = member.connection.timeout_instant();
+            let deadline = timeout.into_iter().chain(member.not_before).min();
             // A later time is found out when the earlier one comes, as `on_timeout` does nothing then.
             if let Some(at) = deadline
                 && member.deadline.is_none_or(|set| at < set)
@@ -280,22 +304,37 @@ impl<A: Application> Endpoint<A> {
     }
 }
 
-/// Sends what a connection has to send, in batches of equal size. Whether there was anything.
+/// What came of sending.
+enum Sent {
+    Nothing,
+    Some,
+    /// The pacer wants to wait until then.
+    UntilLater(Instant),
+}
+
+/// Sends what a connection has to send, in batches of equal size; if there is a time `soon`, until
+/// the pacer wants a packet to leave later than that.
 fn send(
     connection: &mut Connection,
     buffer: &mut [u8],
+    soon: Option<Instant>,
     mut transmit: impl FnMut(SocketAddr, &[u8], usize) -> Result<()>,
-) -> Result<bool> {
+) -> Result<Sent> {
     let size = usize::from(MAX_UDP_PAYLOAD);
     let (mut len, mut segment, mut peer) = (0, 0, None);
-    let mut any = false;
-    loop {
+    let mut sent = Sent::Nothing;
+    while !matches!(sent, Sent::UntilLater(_)) {
         let (written, to) = match connection.send(&mut buffer[len..len + size]) {
-            Ok((written, info)) => (written, info.to),
+            Ok((written, info)) => {
+                sent = match soon {
+                    Some(soon) if info.at > soon => Sent::UntilLater(info.at),
+                    _ => Sent::Some,
+                };
+                (written, info.to)
+            }
             Err(quiche::Error::Done) => break,
             Err(error) => return Err(error.into()),
         };
-        any = true;
         if segment > 0 && written > segment {
             // Larger than those before it: they go first.
             transmit(to, &buffer[..len], segment)?;
@@ -313,7 +352,7 @@ fn send(
     if let Some(peer) = peer.filter(|_| len > 0) {
         transmit(peer, &buffer[..len], segment)?;
     }
-    Ok(any)
+    Ok(sent)
 }
 
 fn transmit(
@@ -353,3 +392,5 @@ const READS_PER_TURN: usize = 4;
 const MAX_BATCH: usize = 65_507;
 /// What the kernel splits at once.
 const MAX_SEGMENTS: usize = 64;
+/// How much earlier than the pacer wants a packet may leave: to wake for less costs more.
+const PACING_SLACK: Duration = Duration::from_millis(1);

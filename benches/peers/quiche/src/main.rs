@@ -152,6 +152,7 @@ fn serve(server: &Server) -> Result<()> {
 
 fn answer<A: Application>(server: &Server, config: Config, application: A) -> Result<()> {
     let mut endpoint = Endpoint::bind(server.listen, config, application, true)?;
+    endpoint.set_paced(server.congestion_control == "bbr");
     println!("listening on {}", endpoint.local());
     loop {
         endpoint.turn()?;
