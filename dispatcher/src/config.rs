@@ -69,6 +69,28 @@ impl Default for DispatcherConfig {
     }
 }
 
+impl DispatcherConfig {
+    /// What each of so many dispatchers on one port may do, so that all together do what these
+    /// settings say. Each limit is at least 1; that of buffered connections, which is low, is kept.
+    #[must_use]
+    pub fn share(&self, workers: usize) -> Self {
+        let part = |limit: usize| limit.div_ceil(workers.max(1)).max(1);
+        let address_validation = match self.address_validation {
+            AddressValidation::UnderLoad { handshakes } => {
+                AddressValidation::UnderLoad { handshakes: handshakes.div_ceil(workers.max(1)) }
+            }
+            other => other,
+        };
+        Self {
+            address_validation,
+            max_sessions: part(self.max_sessions),
+            max_time_wait: part(self.max_time_wait),
+            max_stateless_per_second: part(self.max_stateless_per_second as usize) as u32,
+            ..self.clone()
+        }
+    }
+}
+
 /// What a dispatcher is put together from.
 pub struct DispatcherSetup {
     /// Its limits.

@@ -21,6 +21,7 @@ mod session_table;
 mod stateless;
 mod time_wait;
 mod turns;
+mod workers;
 
 pub use address_validation::AddressValidation;
 pub use client_pool::{ClientPool, Ended};
@@ -30,3 +31,6 @@ pub use protoquic_core::connection::{ConnectionIdGenerator, RandomConnectionIds}
 pub use protoquic_core::session::SessionFactory;
 pub use quic_lb::{QuicLbConfig, QuicLbConnectionIds, QuicLbError, ServerId};
 pub use session_table::SessionKey;
+pub use workers::{
+    FirstPackets, MAX_WORKERS, STEERING_BYTE, WorkerConnectionIds, WorkerPlace, WorkersError,
+};

@@ -97,6 +97,7 @@ impl SessionTable {
             self.last = None;
             if let Some(entry) = self.get_mut(key) {
                 entry.ids.retain(|known| known != id);
+                entry.ids.shrink_to_fit();
             }
         }
     }

@@ -33,6 +33,8 @@ pub struct EventLoop {
     /// Until when the sockets are polled without sleeping.
     busy_until: Time,
     woken: Arc<AtomicBool>,
+    /// A turn was asked for, without a wake.
+    hailed: Arc<AtomicBool>,
 }
 
 /// A socket's reader.
@@ -55,12 +57,21 @@ enum BusyPoll {
 pub struct Waker {
     notifier: Arc<Notifier>,
     woken: Arc<AtomicBool>,
+    /// A turn was asked for, without a wake.
+    hailed: Arc<AtomicBool>,
 }
 
 impl Waker {
     /// Has [`EventLoopVisitor::on_wake`] called soon.
     pub fn wake(&self) -> io::Result<()> {
         self.woken.store(true, Ordering::Release);
+        self.notifier.notify()
+    }
+
+    /// Has the loop take a turn soon, without [`EventLoopVisitor::on_wake`]: for visitors that look
+    /// for what came from elsewhere at the end of each turn.
+    pub fn take_turn(&self) -> io::Result<()> {
+        self.hailed.store(true, Ordering::Release);
         self.notifier.notify()
     }
 }
@@ -90,6 +101,7 @@ impl EventLoop {
             had_bulk: false,
             busy_until: Time::ZERO,
             woken: Arc::default(),
+            hailed: Arc::default(),
         };
         made.add_socket(socket, reader)?;
         Ok(made)
@@ -153,7 +165,11 @@ impl EventLoop {
 
     /// What other threads wake it with.
     pub fn waker(&self) -> Waker {
-        Waker { notifier: self.wait.notifier(), woken: self.woken.clone() }
+        Waker {
+            notifier: self.wait.notifier(),
+            woken: self.woken.clone(),
+            hailed: self.hailed.clone(),
+        }
     }
 
     /// One turn: waits for something to happen, at most `max_wait`, and lets the visitor work on
@@ -193,7 +209,10 @@ impl EventLoop {
         let begin = self.clock.now();
         let mut now = begin;
         let end = wait.map_or(self.busy_until, |wait| self.busy_until.min(now + wait));
-        while now < end && !self.woken.load(Ordering::Acquire) {
+        while now < end
+            && !self.woken.load(Ordering::Acquire)
+            && !self.hailed.swap(false, Ordering::Acquire)
+        {
             self.sockets.iter_mut().for_each(|watched| watched.readable = true);
             if self.read(now, visitor)? {
                 return Ok(BusyPoll::Came(now));

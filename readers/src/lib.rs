@@ -13,6 +13,8 @@ mod memory_reader;
 mod plain_reader;
 mod random;
 mod socket;
+mod socket_group;
+mod steering;
 mod timer_wheel;
 mod virtual_time;
 #[cfg_attr(unix, path = "wait_unix.rs")]
@@ -26,5 +28,6 @@ pub use memory_reader::MemoryReader;
 pub use plain_reader::PlainReader;
 pub use random::BufferedRandom;
 pub use socket::{SocketOptions, bind, connectable_from};
+pub use socket_group::{GroupSteering, SocketGroup, bind_group};
 pub use timer_wheel::TimerWheel;
 pub use virtual_time::{VirtualClock, VirtualHelper, VirtualTime};

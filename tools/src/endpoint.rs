@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use protoquic::connection::RandomConnectionIds;
+use protoquic::connection::{ConnectionIdGenerator, RandomConnectionIds};
 use protoquic::crypto::{ClientTls, ServerTls, ServerTrust};
-use protoquic::dispatcher::{Dispatcher, DispatcherConfig, DispatcherSetup};
+use protoquic::dispatcher::{Dispatcher, DispatcherConfig, DispatcherSetup, WorkerPlace};
 use protoquic::readers::{
     BatchReader, BufferedRandom, EventLoop, SocketOptions, SystemClock, SystemHelper, Waker, bind,
     connectable_from,
@@ -60,6 +60,34 @@ impl ServerEndpoint {
         Ok(Self::assemble(event_loop, writer, address, config, factories))
     }
 
+    /// As [`bind`](Self::bind), on a socket that is bound already and may be one of several of its
+    /// port.
+    pub fn on_socket(
+        socket: UdpSocket,
+        place: WorkerPlace,
+        config: DispatcherConfig,
+        factories: Vec<Box<dyn SessionFactory>>,
+    ) -> Result<Self, String> {
+        let make = || {
+            let (socket, reader, writer) = prepare(socket)?;
+            let address = socket.local_addr()?;
+            Ok((EventLoop::new(socket, reader, SystemClock::new())?, writer, address))
+        };
+        let (event_loop, writer, address) = make().map_err(|e: std::io::Error| e.to_string())?;
+        if place.count() == 1 {
+            return Ok(Self::assemble(event_loop, writer, address, config, factories));
+        }
+        let ids = place.connection_ids(SERVER_ID_LENGTH).map_err(|error| error.to_string())?;
+        let waker = event_loop.waker();
+        place.set_wake(move || {
+            let _ = waker.take_turn(); // the loop also turns every second
+        });
+        let mut made =
+            Self::assemble_with(event_loop, writer, address, config, factories, Box::new(ids));
+        made.dispatcher.set_worker(place);
+        Ok(made)
+    }
+
     fn assemble(
         event_loop: EventLoop,
         writer: Box<dyn PacketWriter>,
@@ -67,11 +95,23 @@ impl ServerEndpoint {
         config: DispatcherConfig,
         factories: Vec<Box<dyn SessionFactory>>,
     ) -> Self {
+        let ids = Box::new(RandomConnectionIds::new(SERVER_ID_LENGTH));
+        Self::assemble_with(event_loop, writer, address, config, factories, ids)
+    }
+
+    fn assemble_with(
+        event_loop: EventLoop,
+        writer: Box<dyn PacketWriter>,
+        address: SocketAddr,
+        config: DispatcherConfig,
+        factories: Vec<Box<dyn SessionFactory>>,
+        ids: Box<dyn ConnectionIdGenerator>,
+    ) -> Self {
         let dispatcher = Dispatcher::new(DispatcherSetup {
             config,
             writer,
             helper: Box::new(SystemHelper::new(event_loop.clock())),
-            ids: Box::new(RandomConnectionIds::new(SERVER_ID_LENGTH)),
+            ids,
             factories,
             observers: None,
         });
@@ -295,7 +335,11 @@ pub(crate) fn open(
 type Opened = (Arc<UdpSocket>, Box<dyn PacketReader>, Box<dyn PacketWriter>);
 
 fn open_socket(address: SocketAddr) -> std::io::Result<Opened> {
-    let socket = Arc::new(bind(address, &SocketOptions::default())?);
+    prepare(bind(address, &SocketOptions::default())?)
+}
+
+fn prepare(socket: UdpSocket) -> std::io::Result<Opened> {
+    let socket = Arc::new(socket);
     let reader = BatchReader::new(socket.clone())?;
     let writer = GsoBatchWriter::new(socket.clone())?;
     Ok((socket, Box::new(reader), Box::new(writer)))

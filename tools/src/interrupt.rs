@@ -1,12 +1,44 @@
-//! [`serve`] and [`serve_while`]: run a server until it is interrupted, or has done its work: the
-//! first Ctrl-C drains it, the second stops it at once.
+//! [`serve`], [`serve_while`] and [`serve_workers`]: run a server until it is interrupted, or has done
+//! its work: the first Ctrl-C drains it, the second stops it at once.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use protoquic::ApplicationError;
+use protoquic::dispatcher::DispatcherStats;
 
 use crate::endpoint::ServerEndpoint;
+use crate::workers::Workers;
+
+/// What the first Ctrl-C does; the second always stops a server at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstInterrupt {
+    /// New clients are refused, and sessions end when they can.
+    Drains,
+    /// Every session is closed.
+    Stops,
+}
+
+/// Waits until the workers of the program `tool` have ended. Once in a process. What they have done
+/// together, or why one has failed.
+pub fn serve_workers(
+    tool: &'static str,
+    workers: Workers,
+    first: FirstInterrupt,
+) -> Result<DispatcherStats, String> {
+    let control = workers.control();
+    let mut interrupted = first == FirstInterrupt::Stops;
+    ctrlc::set_handler(move || {
+        if std::mem::replace(&mut interrupted, true) {
+            control.stop();
+        } else {
+            eprintln!("{tool}: draining; Ctrl-C again to stop at once");
+            control.drain();
+        }
+    })
+    .map_err(|error| format!("cannot watch for Ctrl-C: {error}"))?;
+    workers.join()
+}
 
 /// Runs the server of the program `tool`. Once in a process.
 pub fn serve(tool: &str, server: &mut ServerEndpoint) -> Result<(), String> {

@@ -17,3 +17,4 @@ pub mod quic_echo;
 pub mod server;
 pub mod trust;
 pub mod vcl_test;
+pub mod workers;

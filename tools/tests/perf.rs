@@ -12,7 +12,11 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        Self::run(PERF, &["server", "--listen", "127.0.0.1:0"])
+        Self::with(&[])
+    }
+
+    fn with(options: &[&str]) -> Self {
+        Self::run(PERF, &[&["server", "--listen", "127.0.0.1:0"], options].concat())
     }
 
     fn run(program: &str, arguments: &[&str]) -> Self {
@@ -98,6 +102,26 @@ fn handshakes_are_counted() {
     let json = server.measure(&options);
     let (all, resumed) = (number(&json, "handshakes"), number(&json, "resumed"));
     assert!(all > 1.0 && resumed >= all - 1.0, "all but the first resume: {json}");
+}
+
+#[test]
+fn tickets_of_one_worker_hold_for_all() {
+    let server = Server::with(&["--workers", "3"]);
+    let options = ["--mode", "hs", "--resume", "--secs", "0.5", "--connections", "1"];
+    let json = server.measure(&options);
+    let (all, resumed) = (number(&json, "handshakes"), number(&json, "resumed"));
+    assert!(all > 10.0 && resumed >= all - 1.0, "all but the first resume: {json}");
+}
+
+#[test]
+fn workers_share_connections_that_come_by_one_socket() {
+    let server = Server::with(&["--workers", "2"]);
+    let options = ["--mode", "rps", "--secs", "0.3", "--connections", "50"];
+    let json = server.measure(&options);
+    assert!(number(&json, "requests") >= 50.0, "{json}");
+    let options = ["--mode", "down", "--bytes", "20000000", "--connections", "50"];
+    let json = server.measure(&options);
+    assert!(json.contains("\"bytes\":20000000,"), "{json}");
 }
 
 #[test]

@@ -25,6 +25,8 @@ class Row:
     among: tuple = tuple(STACKS)
     # Seconds of one run, about, to say how long all will take.
     seconds: float = 3.0
+    # Not more rounds than that.
+    rounds: int = 99
     # What the ratio to the best peer must be at least (or at most, where less is better).
     goal: float | None = None
     # "compare": beside the peers. "growth": how our own cost grows.
@@ -180,14 +182,14 @@ ROWS = {
     "down": Row("download, 1 stream", "gbps", "Gbit/s", bulk("down"), limit=True, seconds=4, goal=2.0),
     "up": Row("upload, 1 stream", "gbps", "Gbit/s", bulk("up"), limit=True, seconds=4, goal=2.0),
     "down50": Row("download, 50 streams", "gbps", "Gbit/s", bulk("down", 50), seconds=4, goal=2.0),
-    "rps1": Row("requests, one at a time", "rps", "1/s", timed("rps"), goal=1.3),
+    "rps1": Row("requests, one at a time", "rps", "1/s", timed("rps"), seconds=2.5, goal=1.3),
     "rps1_poll": Row(
         "the same, ours with --busy_poll 50", "rps", "1/s",
-        timed("rps", ours=("--busy_poll", "50")), goal=1.3, needs="--busy_poll",
+        timed("rps", ours=("--busy_poll", "50")), seconds=2.5, goal=1.3, needs="--busy_poll",
     ),
-    "rps100": Row("requests, 100 at a time", "rps", "1/s", timed("rps", "--streams", "100"), goal=1.3),
-    "hs": Row("handshakes, 16 at a time", "hps", "1/s", timed("hs"), goal=1.2),
-    "resume": Row("handshakes, resumed", "hps", "1/s", timed("hs", "--resume"), goal=2.0),
+    "rps100": Row("requests, 100 at a time", "rps", "1/s", timed("rps", "--streams", "100"), seconds=2.5, goal=1.3),
+    "hs": Row("handshakes, 16 at a time", "hps", "1/s", timed("hs"), seconds=2.5, goal=1.2),
+    "resume": Row("handshakes, resumed", "hps", "1/s", timed("hs", "--resume"), seconds=2.5, goal=2.0),
     "idle2000": Row(
         "memory of an idle connection, 2,000 of them", "kib_per_connection", "KiB", idle(2000),
         higher_is_better=False, seconds=4,
@@ -232,10 +234,11 @@ def growth_rows():
         )
     for count in (1, 2):
         rows[f"workers{count}"] = Row(
-            f"requests of 2 clients, each 64 at a time on 16 connections, {count} worker" + "s" * (count > 1), "rps", "1/s", workers(count), needs="--workers",
+            f"requests, two clients with 16 connections and 64 at a time each, {count} workers", "rps", "1/s",
+            workers(count), needs="--workers",
         )
     for row in rows.values():
-        row.table, row.among = "growth", OURS
+        row.table, row.among, row.rounds = "growth", OURS, 3
     return rows
 
 

@@ -6,11 +6,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protoquic_perf_kit::{CONNECTION_WINDOW, STREAM_WINDOW, STREAMS};
+use protoquic_perf_kit::{CONNECTION_WINDOW, STREAM_WINDOW};
 use quinn::{AckFrequencyConfig, MtuDiscoveryConfig, TransportConfig, VarInt};
 
 /// UDP payload that fits Ethernet over IPv6, quinn's own upper bound for discovery.
 const ETHERNET_PAYLOAD: u16 = 1452;
+
+/// Bidirectional streams the peer may have open at once. quinn makes an entry for each of them when
+/// a connection begins: as many as other stacks are given would cost it handshakes and memory.
+const STREAMS: u32 = 256;
+
+/// Unidirectional ones: HTTP/3's few.
+const UNI_STREAMS: u32 = 16;
 
 /// The settings of every quinn endpoint here.
 ///
@@ -23,7 +30,7 @@ pub fn transport(ack_frequency: bool, initial_mtu: Option<u16>) -> Arc<Transport
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
         .send_window(u64::from(CONNECTION_WINDOW))
         .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS))
-        .max_concurrent_uni_streams(VarInt::from_u32(STREAMS))
+        .max_concurrent_uni_streams(VarInt::from_u32(UNI_STREAMS))
         .max_idle_timeout(Some(VarInt::from_u32(30_000).into()))
         .initial_rtt(Duration::from_millis(100));
     let mut discovery = MtuDiscoveryConfig::default();

@@ -31,7 +31,7 @@ pub(crate) fn parameters_set(
         initial_max_stream_data_uni: Some(p.initial_max_stream_data_uni),
         initial_max_streams_bidi: Some(p.initial_max_streams_bidi),
         initial_max_streams_uni: Some(p.initial_max_streams_uni),
-        preferred_address: p.preferred_address.as_ref().filter(|_| server).map(preferred),
+        preferred_address: p.preferred_address.as_deref().filter(|_| server).map(preferred),
         max_datagram_frame_size: Some(p.max_datagram_frame_size),
         grease_quic_bit: Some(p.grease_quic_bit),
         ..ParametersSet::default()

@@ -8,6 +8,7 @@ use super::Connection;
 use super::packet_builder::PacketBuilder;
 use super::sent::SentFrame;
 use crate::error::TransportError;
+use crate::rare::{Blank, Rare};
 use crate::recovery::{AckRequest, PACKET_THRESHOLD};
 use crate::types::Space;
 use crate::wire::{AckFrequencyFrame, Frame};
@@ -17,18 +18,30 @@ use crate::wire::{AckFrequencyFrame, Frame};
 pub(super) struct AckFrequency {
     /// What the peer delays its ACKs by at least; `None` until it says that it takes requests.
     peer_min: Option<Duration>,
+    peer_delay: Duration,
+    /// The longest delay that may hold: of the last acknowledged request and of all after it.
+    ceiling: Duration,
+    /// Of requests: only bulk data makes them.
+    asked: Rare<Asked>,
+}
+
+/// The requests of a connection.
+#[derive(Debug, Default)]
+struct Asked {
     next_sequence: u64,
     /// What was asked for last.
     newest: Option<Request>,
     /// What is to be asked for next.
     due: Option<Request>,
-    /// The newest request that the peer is known to have, and the delay that holds since.
+    /// The newest request that the peer is known to have; its delay holds since.
     acked: Option<u64>,
-    peer_delay: Duration,
-    /// The longest delay that may hold: of the last acknowledged request and of all after it.
-    ceiling: Duration,
     /// The sequence number of the newest request of the peer's.
     processed: Option<u64>,
+}
+
+impl Blank for Asked {
+    const BLANK: &'static Self =
+        &Self { next_sequence: 0, newest: None, due: None, acked: None, processed: None };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,13 +54,9 @@ impl AckFrequency {
     pub(super) const fn new() -> Self {
         Self {
             peer_min: None,
-            next_sequence: 0,
-            newest: None,
-            due: None,
-            acked: None,
             peer_delay: Duration::ZERO,
             ceiling: Duration::ZERO,
-            processed: None,
+            asked: Rare::NONE,
         }
     }
 
@@ -62,61 +71,61 @@ impl AckFrequency {
         self.peer_min.is_some()
     }
 
-    pub(super) const fn wants_to_send(&self) -> bool {
-        self.due.is_some()
+    pub(super) fn wants_to_send(&self) -> bool {
+        self.asked.due.is_some()
     }
 
     /// The window or the round trip changed: whether another frequency is worth a frame.
     fn consider(&mut self, window: u64, packet_size: u64, rtt: Duration) {
         let Some(peer_min) = self.peer_min else { return };
         let packets = window / packet_size.max(1);
-        if self.newest.is_none() && packets < BULK_WINDOW {
+        if self.asked.newest.is_none() && packets < BULK_WINDOW {
             return; // the peer's own policy is good enough for little
         }
         let wanted = Request {
             threshold: (packets / ACKS_PER_WINDOW).clamp(1, MAX_THRESHOLD),
             delay: (rtt / ACKS_PER_RTT).clamp(MIN_DELAY, MAX_DELAY).max(peer_min),
         };
-        let known = self.newest.is_some_and(|newest| {
+        let known = self.asked.newest.is_some_and(|newest| {
             similar(newest.threshold, wanted.threshold)
                 && similar(newest.delay.as_micros() as u64, wanted.delay.as_micros() as u64)
         });
         // One at a time.
-        if !known && self.acked.map_or(0, |acked| acked + 1) == self.next_sequence {
-            self.due = Some(wanted);
+        if !known && self.asked.acked.map_or(0, |acked| acked + 1) == self.asked.next_sequence {
+            self.asked.due = Some(wanted);
         }
     }
 
     fn on_sent(&mut self, request: Request) -> u64 {
         // While it is not acknowledged, the longer delay holds.
         self.ceiling = self.ceiling.max(request.delay);
-        self.newest = Some(request);
-        self.due = None;
-        self.next_sequence += 1;
-        self.next_sequence - 1
+        self.asked.newest = Some(request);
+        self.asked.due = None;
+        self.asked.next_sequence += 1;
+        self.asked.next_sequence - 1
     }
 
     pub(super) fn on_acked(&mut self, sequence: u64) {
-        if self.acked.is_none_or(|acked| sequence > acked)
-            && let Some(newest) = self.newest
-            && sequence + 1 == self.next_sequence
+        if self.asked.acked.is_none_or(|acked| sequence > acked)
+            && let Some(newest) = self.asked.newest
+            && sequence + 1 == self.asked.next_sequence
         {
-            self.acked = Some(sequence);
+            self.asked.acked = Some(sequence);
             self.peer_delay = newest.delay;
             self.ceiling = newest.delay;
         }
     }
 
     pub(super) fn on_lost(&mut self, sequence: u64) {
-        if sequence + 1 == self.next_sequence && self.acked != Some(sequence) {
-            self.due = self.due.or(self.newest);
+        if sequence + 1 == self.asked.next_sequence && self.asked.acked != Some(sequence) {
+            self.asked.due = self.asked.due.or(self.asked.newest);
         }
     }
 
     /// Whether a request of the peer's is news.
     fn is_news(&mut self, sequence: u64) -> bool {
-        let news = self.processed.is_none_or(|processed| sequence > processed);
-        self.processed = self.processed.max(Some(sequence));
+        let news = self.asked.processed.is_none_or(|processed| sequence > processed);
+        self.asked.processed = self.asked.processed.max(Some(sequence));
         news
     }
 }
@@ -174,7 +183,7 @@ impl Connection {
     }
 
     pub(super) fn write_ack_frequency(&mut self, builder: &mut PacketBuilder<'_>) {
-        let Some(request) = self.ack_frequency.due else { return };
+        let Some(request) = self.ack_frequency.asked.due else { return };
         if builder.remaining() < MAX_FRAME_LEN {
             return;
         }
@@ -240,18 +249,18 @@ mod tests {
     fn requests_follow_the_window_and_the_round_trip() {
         let mut this = enabled();
         this.consider(20 * 1200, 1200, ms(100));
-        assert_eq!(this.due, None, "a small window needs every ACK");
+        assert_eq!(this.asked.due, None, "a small window needs every ACK");
         this.consider(640 * 1200, 1200, ms(40));
-        assert_eq!(this.due, Some(Request { threshold: 20, delay: ms(10) }));
-        let first = this.on_sent(this.due.unwrap());
+        assert_eq!(this.asked.due, Some(Request { threshold: 20, delay: ms(10) }));
+        let first = this.on_sent(this.asked.due.unwrap());
         this.consider(6400 * 1200, 1200, ms(40));
-        assert_eq!(this.due, None, "one at a time");
+        assert_eq!(this.asked.due, None, "one at a time");
         this.on_acked(first);
         this.consider(660 * 1200, 1200, ms(41));
-        assert_eq!(this.due, None, "nothing new");
+        assert_eq!(this.asked.due, None, "nothing new");
         this.consider(32_000 * 1200, 1200, ms(4000));
-        assert_eq!(this.due, Some(Request { threshold: 100, delay: ms(25) }));
-        assert_eq!(this.on_sent(this.due.unwrap()), first + 1);
+        assert_eq!(this.asked.due, Some(Request { threshold: 100, delay: ms(25) }));
+        assert_eq!(this.on_sent(this.asked.due.unwrap()), first + 1);
     }
 
     #[test]
@@ -259,18 +268,18 @@ mod tests {
         // §7 of the draft
         let mut this = enabled();
         this.consider(320 * 1200, 1200, ms(8));
-        let sequence = this.on_sent(this.due.unwrap());
+        let sequence = this.on_sent(this.asked.due.unwrap());
         assert_eq!(this.ceiling, ms(25), "the shorter delay may not hold yet");
         this.on_acked(sequence);
         assert_eq!(this.ceiling, ms(2));
         this.consider(320 * 1200, 1200, ms(80));
-        let sequence = this.on_sent(this.due.unwrap());
+        let sequence = this.on_sent(this.asked.due.unwrap());
         assert_eq!(this.ceiling, ms(20), "the longer delay may hold already");
         this.on_lost(sequence);
-        let again = this.on_sent(this.due.expect("a lost request is sent again"));
+        let again = this.on_sent(this.asked.due.expect("a lost request is sent again"));
         assert_eq!(again, sequence + 1, "sequence numbers only grow");
         this.on_acked(sequence);
-        assert_eq!(this.acked, Some(0));
+        assert_eq!(this.asked.acked, Some(0));
         this.on_acked(again);
         assert_eq!(this.ceiling, ms(20));
     }

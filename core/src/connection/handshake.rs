@@ -256,7 +256,7 @@ impl Connection {
         if let Some(token) = theirs.stateless_reset_token {
             self.peer_cids.set_first_token(token);
         }
-        if let Some(preferred) = theirs.preferred_address {
+        if let Some(preferred) = &theirs.preferred_address {
             self.peer_cids.add_preferred(preferred.connection_id, preferred.stateless_reset_token);
         }
         self.local_cids.set_peer_limit(

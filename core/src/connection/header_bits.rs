@@ -59,7 +59,7 @@ impl Connection {
     pub(super) fn next_first_byte(&mut self, space: Space) -> FirstByte {
         let spin = space == Space::Application && self.keys.level() == Level::OneRtt && {
             let HeaderBits { spin, random } = &mut self.header_bits;
-            let (path, peer_id) = (&self.paths.active().address, self.peer_cids.active_sequence());
+            let (path, peer_id) = (self.paths.active_number(), self.peer_cids.active_sequence());
             spin.next(path, peer_id, random, &mut *self.random)
         };
         FirstByte { spin, ..self.first_byte_off_path() }

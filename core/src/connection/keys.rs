@@ -44,7 +44,7 @@ pub(super) struct KeyRing {
     initial: Option<Box<InitialKeys>>,
     handshake: Option<Box<Keys>>,
     /// A client seals with them, a server opens with them.
-    zero_rtt: Option<DirectionalKeys>,
+    zero_rtt: Option<Box<DirectionalKeys>>,
     zero_rtt_expires: Option<Time>,
     one_rtt: Option<KeyPhases>,
     had_handshake: bool,
@@ -133,7 +133,7 @@ impl KeyRing {
     }
 
     pub(super) fn install_zero_rtt(&mut self, keys: DirectionalKeys) {
-        self.zero_rtt = Some(keys);
+        self.zero_rtt = Some(Box::new(keys));
     }
 
     /// Gives back what a silent connection can make again.
@@ -317,7 +317,7 @@ impl KeyRing {
         let keys = match ty {
             PacketType::Initial => &self.initial.as_ref()?.of(version)?.remote,
             PacketType::Handshake => &self.handshake.as_ref()?.remote,
-            PacketType::ZeroRtt => self.zero_rtt.as_ref()?,
+            PacketType::ZeroRtt => self.zero_rtt.as_deref()?,
             PacketType::OneRtt => return None,
         };
         open_payload(&*keys.packet, data, start, number)

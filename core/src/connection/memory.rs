@@ -21,6 +21,10 @@ impl Connection {
         self.peer_cids.shrink();
         self.streams.shrink();
         self.recovery.release_memory();
+        // What is not under way and not waiting has arrived.
+        if !self.pending.new_token && self.recovery.bytes_in_flight() == 0 {
+            self.new_token = None;
+        }
         self.early_packets.shrink_to_fit();
         self.scratch = Vec::new();
         self.events.push_back(Event::Idle);

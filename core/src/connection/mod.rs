@@ -172,7 +172,7 @@ pub struct Connection {
     /// The token in a client's Initial packets, from a Retry or an earlier connection.
     initial_token: Bytes,
     /// The token that a server gives its client for later.
-    new_token: Option<Bytes>,
+    new_token: Option<Box<Bytes>>,
     tokens_received: u8,
     reset_key: Arc<ResetKey>,
     /// For the Initial keys of a Retry.

@@ -79,7 +79,7 @@ impl Connection {
         now: Time,
         local: SocketAddr,
     ) -> Result<(), MigrationError> {
-        let preferred = self.handshake.peer_parameters().preferred_address;
+        let preferred = self.handshake.peer_parameters().preferred_address.as_deref();
         let preferred = preferred.ok_or(MigrationError::NoPreferredAddress)?;
         let peer = match local {
             SocketAddr::V4(_) => preferred.ipv4.map(SocketAddr::V4),

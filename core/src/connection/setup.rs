@@ -265,7 +265,8 @@ impl Connection {
         }
         let version = negotiated_version(&config, setup.version, &setup.offered_versions);
         let parameters = server_parameters(&config, version, &mut setup)?;
-        let preferred_id = parameters.preferred_address.map(|preferred| preferred.connection_id);
+        let preferred_id =
+            parameters.preferred_address.as_ref().map(|preferred| preferred.connection_id);
         let mut encoded = Vec::new();
         parameters.encode(Role::Server, &mut *setup.random, &mut encoded);
         let provider = tls.crypto_provider().clone();
@@ -366,7 +367,7 @@ impl Connection {
             packets_to_skip: u32::from(u8::MAX),
             pending: PendingFrames::default(),
             initial_token: parts.initial_token,
-            new_token: parts.new_token,
+            new_token: parts.new_token.map(Box::new),
             tokens_received: 0,
             reset_key: parts.reset_key,
             scratch: Vec::new(),
@@ -466,7 +467,7 @@ fn server_parameters(
         original_destination_connection_id: Some(setup.original_destination),
         retry_source_connection_id: setup.retry_source,
         stateless_reset_token: Some(setup.reset_key.token_for(&setup.local_id)),
-        preferred_address,
+        preferred_address: preferred_address.map(Box::new),
         ..our_parameters(config)
     })
 }

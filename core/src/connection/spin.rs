@@ -4,13 +4,13 @@
 
 use super::header_bits::RandomBits;
 use crate::helper::RandomGenerator;
-use crate::types::{PathAddress, Role};
+use crate::types::Role;
 
 #[derive(Debug)]
 pub(super) struct SpinBit {
     allowed: bool,
-    /// The path, and the peer's connection ID on it, that the value belongs to.
-    place: Option<(PathAddress, u64)>,
+    /// The number of the path, and the peer's connection ID on it, that the value belongs to.
+    place: Option<(u32, u64)>,
     /// Whether it tells anything on this path.
     spins: bool,
     value: bool,
@@ -37,18 +37,18 @@ impl SpinBit {
     /// What the next packet on this path, to the peer's connection ID with this number, says.
     pub(super) fn next(
         &mut self,
-        path: &PathAddress,
+        path: u32,
         peer_id: u64,
         bits: &mut RandomBits,
         random: &mut dyn RandomGenerator,
     ) -> bool {
-        let here = self.place.as_ref().filter(|(known, _)| known == path);
+        let here = self.place.filter(|(known, _)| *known == path);
         if here.is_none() {
             let disabled = random.next_u64().is_multiple_of(DISABLED_PATHS);
             self.spins = self.allowed && !disabled;
         }
-        if here.is_none_or(|(_, id)| *id != peer_id) {
-            self.place = Some((*path, peer_id));
+        if here.is_none_or(|(_, id)| id != peer_id) {
+            self.place = Some((path, peer_id));
             self.value = false;
         }
         if self.spins { self.value } else { bits.next(random) }
@@ -63,15 +63,11 @@ mod tests {
     use super::*;
     use crate::helper::SeededRandom;
 
-    fn path(port: u16) -> PathAddress {
-        PathAddress::new(([10, 0, 0, 1], 443).into(), ([10, 0, 0, 2], port).into())
-    }
-
     /// What is sent in sixty-four packets after the peer has sent this.
     fn after(spin: &mut SpinBit, received: bool, random: &mut SeededRandom) -> u32 {
         let mut bits = RandomBits::default();
         spin.on_packet(Role::Server, received);
-        (0..64).map(|_| u32::from(spin.next(&path(1), 0, &mut bits, random))).sum()
+        (0..64).map(|_| u32::from(spin.next(1, 0, &mut bits, random))).sum()
     }
 
     #[test]
@@ -81,7 +77,7 @@ mod tests {
         let mut disabled = 0;
         for _ in 0..1600 {
             let mut spin = SpinBit::new(true);
-            spin.next(&path(1), 0, &mut RandomBits::default(), random);
+            spin.next(1, 0, &mut RandomBits::default(), random);
             let (ones, zeros) = (after(&mut spin, true, random), after(&mut spin, false, random));
             if (ones, zeros) != (64, 0) {
                 disabled += 1;
@@ -99,14 +95,14 @@ mod tests {
         let random = &mut SeededRandom::new(1);
         let bits = &mut RandomBits::default();
         let mut spin = SpinBit::new(true);
-        assert!(!spin.next(&path(1), 0, bits, random));
+        assert!(!spin.next(1, 0, bits, random));
         assert!(spin.spins, "for this seed");
         spin.on_packet(Role::Client, false);
-        assert!(spin.next(&path(1), 0, bits, random), "a client answers with the opposite");
-        assert!(!spin.next(&path(1), 1, bits, random), "another connection ID");
+        assert!(spin.next(1, 0, bits, random), "a client answers with the opposite");
+        assert!(!spin.next(1, 1, bits, random), "another connection ID");
         spin.on_packet(Role::Client, false);
-        assert!(spin.next(&path(1), 1, bits, random));
-        spin.next(&path(2), 1, bits, random);
+        assert!(spin.next(1, 1, bits, random));
+        spin.next(2, 1, bits, random);
         assert!(!spin.value, "another path");
     }
 }

@@ -54,7 +54,7 @@ pub(super) struct Http3Connection {
     /// Of a server, and of a client.
     pub(super) pushes: Rare<ServerPushes>,
     pub(super) promises: Rare<PromiseInbox>,
-    pub(super) datagrams: Datagrams,
+    pub(super) datagrams: Rare<Datagrams>,
     pub(super) webtransport: LazyWebTransports,
     pub(super) shutdown: Shutdown,
     pub(super) priorities: Priorities,
@@ -104,7 +104,7 @@ impl Http3Connection {
             peer_goaway: None,
             pushes: Rare::NONE,
             promises,
-            datagrams: Datagrams::default(),
+            datagrams: Rare::NONE,
             webtransport: LazyWebTransports::default(),
             shutdown: Shutdown::default(),
             priorities: Priorities::default(),
@@ -159,7 +159,10 @@ impl Http3Connection {
                 *buffer = BytesMut::new();
             }
         }
-        self.datagrams.release_memory();
+        if let Some(datagrams) = self.datagrams.get_mut() {
+            datagrams.release_memory();
+        }
+        self.datagrams.release_if(Datagrams::is_blank);
         self.early.release_if(EarlySettings::is_blank);
         self.encoder.release_memory();
         self.wakes.shrink_to_fit();
@@ -311,7 +314,9 @@ impl Http3Connection {
             self.grease_stream_sent = true;
             let _ = io.finish(id);
         } else {
-            self.datagrams.announced |= datagrams && kind == UniKind::Control;
+            if datagrams && kind == UniKind::Control {
+                self.datagrams.announced = true;
+            }
             self.outgoing[kind.slot()] = Some(id);
             self.apply_peer_settings();
         }
@@ -427,7 +432,9 @@ impl Http3Connection {
         self.active = self.active.saturating_sub(1);
         self.on_head(id);
         self.forget_priority(id);
-        self.datagrams.on_over(id);
+        if let Some(datagrams) = self.datagrams.get_mut() {
+            datagrams.on_over(id);
+        }
         if let Some(webtransport) = self.webtransport.used() {
             webtransport.on_request_over(id);
         }

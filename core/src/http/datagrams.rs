@@ -12,6 +12,7 @@ use super::exchange::Exchange;
 use super::frame::emit;
 use super::transport::Transport;
 use crate::connection::{DatagramError, DatagramOptions};
+use crate::rare::Blank;
 use crate::types::StreamId;
 use crate::wire::{Reader, varint_len};
 
@@ -52,10 +53,20 @@ pub(super) struct Datagrams {
     /// Our settings have said that we take datagrams.
     pub(super) announced: bool,
     /// Where datagrams are put together.
-    scratch: BytesMut,
+    scratch: Option<BytesMut>,
+}
+
+impl Blank for Datagrams {
+    const BLANK: &'static Self =
+        &Self { open: BTreeMap::new(), early: VecDeque::new(), announced: false, scratch: None };
 }
 
 impl Datagrams {
+    /// Whether none are taken, or none were so far.
+    pub(super) fn is_blank(&self) -> bool {
+        self.open.is_empty() && self.early.is_empty() && !self.announced && self.scratch.is_none()
+    }
+
     /// An exchange begins.
     fn on_begun(&mut self, id: StreamId) {
         let queue = self.open.entry(id).or_default();
@@ -80,7 +91,7 @@ impl Datagrams {
     /// Forgets what waits for requests that have not come for a while.
     pub(super) fn release_memory(&mut self) {
         self.early = VecDeque::new();
-        self.scratch = BytesMut::new();
+        self.scratch = None;
     }
 
     /// The next datagram for an exchange.
@@ -117,7 +128,8 @@ impl Http3Connection {
         let id = StreamId::from_raw(4 * quarter);
         let start = reader.position();
         let data = data.split_off(start);
-        if let Some(queue) = self.datagrams.open.get_mut(&id) {
+        let datagrams = &mut *self.datagrams;
+        if let Some(queue) = datagrams.open.get_mut(&id) {
             if queue.len() < MAX_WAITING {
                 queue.push_back(data);
                 self.wakes.push(id);
@@ -159,7 +171,7 @@ impl Http3Connection {
         }
         let quarter = id.as_u64() / 4;
         let len = varint_len(quarter) + data.len();
-        let scratch = &mut self.datagrams.scratch;
+        let scratch = self.datagrams.scratch.get_or_insert_default();
         if scratch.capacity() < len {
             scratch.reserve(SCRATCH.max(len));
         }
@@ -227,10 +239,10 @@ mod tests {
     fn a_silent_connection_keeps_nothing_for_requests_that_never_came() {
         let mut datagrams = Datagrams::default();
         let id = StreamId::from_raw(4);
-        datagrams.scratch.reserve(SCRATCH);
+        datagrams.scratch = Some(BytesMut::with_capacity(SCRATCH));
         datagrams.early.push_back((id, Bytes::from_static(b"early")));
         datagrams.release_memory();
-        assert_eq!((datagrams.early.capacity(), datagrams.scratch.capacity()), (0, 0));
+        assert!(datagrams.is_blank() && datagrams.early.capacity() == 0);
         datagrams.on_begun(id);
         assert_eq!(datagrams.take(id), None);
     }

@@ -269,7 +269,7 @@ impl RequestStream {
         if self.phase != Phase::Running || self.handler.is_none() && self.state.writer.is_over() {
             return;
         }
-        while let Some(data) = http.datagrams.take(self.state.id) {
+        while let Some(data) = http.datagrams.get_mut().and_then(|all| all.take(self.state.id)) {
             // RFC 9297 §2
             if !self.handler.as_ref().is_some_and(|handler| handler.takes_datagrams()) {
                 self.state.fault.get_or_insert(no_datagrams());
@@ -355,7 +355,9 @@ impl RequestStream {
 
     /// The response is complete. What is left of the request is of no interest.
     fn conclude(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) {
-        http.datagrams.on_over(self.state.id);
+        if let Some(datagrams) = http.datagrams.get_mut() {
+            datagrams.on_over(self.state.id);
+        }
         // Who asks without a body has nothing more to say but the end, which need not be refused:
         // some clients take the refusal for a failure.
         let has_no_body = matches!(self.state.method, Method::GET | Method::HEAD);

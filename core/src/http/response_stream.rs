@@ -147,7 +147,7 @@ impl ResponseStream {
     fn receive_datagrams(&mut self, http: &mut Http3Connection, io: &mut dyn Transport) {
         while self.is_well()
             && let Some(handler) = &self.handler
-            && let Some(data) = http.datagrams.take(self.state.id)
+            && let Some(data) = http.datagrams.get_mut().and_then(|all| all.take(self.state.id))
         {
             // RFC 9297 §2
             if !handler.takes_datagrams() {

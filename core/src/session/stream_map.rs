@@ -13,53 +13,94 @@ use crate::types::StreamId;
 /// The stream whose callback is running is not in the map: it is `self` there.
 #[derive(Debug)]
 pub struct StreamMap<T> {
-    streams: HashMap<StreamId, T, BuildHasherDefault<IdHasher>>,
+    streams: Streams<T>,
 }
+
+#[derive(Debug)]
+enum Streams<T> {
+    /// In no order; up to [`FEW`].
+    Few(Vec<(StreamId, T)>),
+    Many(HashMap<StreamId, T, BuildHasherDefault<IdHasher>>),
+}
+
+/// So many are found by looking at each of them.
+const FEW: usize = 8;
 
 impl<T> Default for StreamMap<T> {
     fn default() -> Self {
-        Self { streams: HashMap::default() }
+        Self { streams: Streams::Few(Vec::new()) }
     }
 }
 
 impl<T> StreamMap<T> {
     /// The stream object of this ID.
     pub fn get(&self, id: StreamId) -> Option<&T> {
-        self.streams.get(&id)
+        match &self.streams {
+            Streams::Few(few) => few.iter().find(|(known, _)| *known == id).map(|(_, t)| t),
+            Streams::Many(many) => many.get(&id),
+        }
     }
 
     /// The stream object of this ID, to change it.
     pub fn get_mut(&mut self, id: StreamId) -> Option<&mut T> {
-        self.streams.get_mut(&id)
+        match &mut self.streams {
+            Streams::Few(few) => few.iter_mut().find(|(known, _)| *known == id).map(|(_, t)| t),
+            Streams::Many(many) => many.get_mut(&id),
+        }
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.streams.len()
+        match &self.streams {
+            Streams::Few(few) => few.len(),
+            Streams::Many(many) => many.len(),
+        }
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.streams.is_empty()
+        self.len() == 0
     }
 
     /// Their IDs in ascending order.
     pub fn ids(&self) -> Vec<StreamId> {
-        let mut ids: Vec<_> = self.streams.keys().copied().collect();
+        let mut ids: Vec<_> = match &self.streams {
+            Streams::Few(few) => few.iter().map(|(id, _)| *id).collect(),
+            Streams::Many(many) => many.keys().copied().collect(),
+        };
         ids.sort_unstable();
         ids
     }
 
     /// Gives unused memory back.
     pub(super) fn shrink(&mut self) {
-        self.streams.shrink_to_fit();
+        match &mut self.streams {
+            Streams::Few(few) => few.shrink_to_fit(),
+            Streams::Many(many) if many.len() <= FEW => {
+                self.streams = Streams::Few(many.drain().collect());
+            }
+            Streams::Many(many) => many.shrink_to_fit(),
+        }
     }
 
     pub(super) fn insert(&mut self, id: StreamId, stream: T) {
-        self.streams.insert(id, stream);
+        match &mut self.streams {
+            Streams::Few(few) if few.len() < FEW => few.push((id, stream)),
+            Streams::Few(few) => {
+                let all = few.drain(..).chain([(id, stream)]).collect();
+                self.streams = Streams::Many(all);
+            }
+            Streams::Many(many) => drop(many.insert(id, stream)),
+        }
     }
 
     pub(super) fn take(&mut self, id: StreamId) -> Option<T> {
-        self.streams.remove(&id)
+        match &mut self.streams {
+            Streams::Few(few) => {
+                let at = few.iter().position(|(known, _)| *known == id)?;
+                Some(few.swap_remove(at).1)
+            }
+            Streams::Many(many) => many.remove(&id),
+        }
     }
 }

@@ -101,7 +101,7 @@ impl Streams {
         let key = self.sending_stream(id)?;
         let part = self.send_part(key);
         if !part.reset(code) {
-            return Err(part.stopped.map_or(StreamError::Finished, StreamError::Stopped));
+            return Err(part.abort.stopped.map_or(StreamError::Finished, StreamError::Stopped));
         }
         self.after_reset(key);
         self.hush(key, Wake::Writable);
@@ -120,7 +120,7 @@ impl Streams {
         }
         let key = self.live_stream(id)?;
         let part = self.recv_part(key);
-        if part.stopped.replace(code).is_some() || part.state.is_terminal() {
+        if part.abort.stopped.replace(code).is_some() || part.state.is_terminal() {
             return Ok(());
         }
         self.discard(key);
@@ -156,7 +156,7 @@ impl Streams {
         let Some(part) = &mut self.table.slab[key].recv else {
             return Ok(None);
         };
-        if let Some(code) = part.reset {
+        if let Some(code) = part.abort.reset {
             // After data that was read to its end, the event is what tells.
             let told = part.pending_reset.is_none();
             if told && part.state.apply(RecvInput::ReadReset) {
@@ -174,7 +174,7 @@ impl Streams {
     /// Whether the peer's FIN came and everything before it was read.
     pub fn is_finished(&self, id: StreamId) -> bool {
         let part = self.table.peek(id).and_then(|stream| stream.recv.as_ref());
-        part.is_some_and(|part| part.state == RecvState::DataRead && part.stopped.is_none())
+        part.is_some_and(|part| part.state == RecvState::DataRead && part.abort.stopped.is_none())
     }
 
     /// How a live stream's data is ranked against that of others.
@@ -250,13 +250,13 @@ impl Streams {
         match wake {
             Wake::Reset => {
                 let part = self.recv_part(key);
-                let code = part.reset.unwrap_or_default();
+                let code = part.abort.reset.unwrap_or_default();
                 part.state.apply(RecvInput::ReadReset);
                 self.close_if_done(key);
                 StreamEvent::Reset { id, code }
             }
             Wake::StopSending => {
-                let code = self.send_part(key).stopped.unwrap_or_default();
+                let code = self.send_part(key).abort.stopped.unwrap_or_default();
                 StreamEvent::StopSending { id, code }
             }
             Wake::Expired => StreamEvent::Expired(id),
@@ -274,7 +274,7 @@ impl Streams {
     fn on_read(&mut self, key: usize, len: u64) {
         let part = self.recv_part(key);
         let due = len > 0 && part.window.consume(len);
-        let (state, wanted) = (part.state, part.stopped.is_none());
+        let (state, wanted) = (part.state, part.abort.stopped.is_none());
         let resets = part.pending_reset.is_some();
         if due && state == RecvState::Recv && wanted {
             self.order(key, Controls::MAX_DATA);

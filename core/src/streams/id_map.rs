@@ -17,14 +17,17 @@ pub(super) struct StreamTable {
     /// The streams, by key. Keys are reused; they are kept only in the lists threaded through the
     /// streams.
     pub(super) slab: Slab<Stream>,
-    keys: HashMap<u64, u32, BuildHasherDefault<IdHasher>>,
+    /// Made for more than a [`FEW`].
+    keys: Option<Box<Keys>>,
     last: (u64, u32),
 }
+
+type Keys = HashMap<u64, u32, BuildHasherDefault<IdHasher>>;
 
 impl StreamTable {
     /// An empty table, which has allocated nothing.
     pub(super) fn new() -> Self {
-        Self { slab: Slab::new(), keys: HashMap::default(), last: NONE }
+        Self { slab: Slab::new(), keys: None, last: NONE }
     }
 
     /// How many streams live.
@@ -35,21 +38,35 @@ impl StreamTable {
     /// The key of a live stream.
     pub(super) fn find(&mut self, id: StreamId) -> Option<usize> {
         if self.last.0 != id.as_u64() {
-            self.last = (id.as_u64(), *self.keys.get(&id.as_u64())?);
+            self.last = (id.as_u64(), self.key(id)?);
         }
         Some(self.last.1 as usize)
     }
 
     /// As `find`, without remembering.
     pub(super) fn peek(&self, id: StreamId) -> Option<&Stream> {
-        let key = *self.keys.get(&id.as_u64())?;
-        self.slab.get(key as usize)
+        self.slab.get(self.key(id)? as usize)
+    }
+
+    fn key(&self, id: StreamId) -> Option<u32> {
+        match &self.keys {
+            Some(keys) => keys.get(&id.as_u64()).copied(),
+            None => self.slab.iter().find(|(_, stream)| stream.id == id).map(|(key, _)| key as u32),
+        }
+    }
+
+    fn all_keys(&self) -> Keys {
+        self.slab.iter().map(|(key, stream)| (stream.id.as_u64(), key as u32)).collect()
     }
 
     /// Adds a stream that is not in the table.
     pub(super) fn insert(&mut self, id: StreamId) -> usize {
         let key = self.slab.insert(Stream::new(id));
-        self.keys.insert(id.as_u64(), key as u32);
+        match &mut self.keys {
+            Some(keys) => drop(keys.insert(id.as_u64(), key as u32)),
+            None if self.slab.len() > FEW => self.keys = Some(Box::new(self.all_keys())),
+            None => {}
+        }
         self.last = (id.as_u64(), key as u32);
         key
     }
@@ -57,25 +74,24 @@ impl StreamTable {
     /// Forgets a stream, which must be in no list.
     pub(super) fn remove(&mut self, key: usize) {
         let stream = self.slab.remove(key);
-        self.keys.remove(&stream.id.as_u64());
+        if let Some(keys) = &mut self.keys {
+            keys.remove(&stream.id.as_u64());
+        }
         self.last = NONE;
     }
 
     /// Gives unused memory back.
     pub(super) fn shrink(&mut self) {
-        let keys = &mut self.keys;
-        self.slab.compact(|stream, _, to| {
-            // Lists know a stream by its key.
-            let moves = !stream.is_queued();
-            if moves {
-                keys.insert(stream.id.as_u64(), to as u32);
-            }
-            moves
-        });
-        self.keys.shrink_to_fit();
+        // Lists know a stream by its key.
+        self.slab.compact(|stream, _, _| !stream.is_queued());
+        // Not by their number: a queued stream that stays behind many vacant places is far to seek.
+        self.keys = (self.slab.capacity() > FEW).then(|| Box::new(self.all_keys()));
         self.last = NONE;
     }
 }
+
+/// So many are found by looking at each of them.
+const FEW: usize = 8;
 
 /// No stream: its ID is beyond 2^62.
 const NONE: (u64, u32) = (u64::MAX, 0);

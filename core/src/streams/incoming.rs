@@ -38,7 +38,7 @@ impl Streams {
         };
         let more = self.admit(key, end, fin)?;
         let part = self.recv_part(key);
-        if part.stopped.is_some() {
+        if part.abort.stopped.is_some() {
             self.stats.glitches += u64::from(more == 0);
             self.drop_unwanted(key);
             Ok(())
@@ -68,8 +68,8 @@ impl Streams {
             self.stats.glitches += 1;
             return Ok(());
         }
-        part.reset = Some(error);
-        let stopped = part.stopped.is_some();
+        part.abort.reset = Some(error);
+        let stopped = part.abort.stopped.is_some();
         self.discard(key);
         self.on_size_known(key);
         if stopped {
@@ -96,7 +96,7 @@ impl Streams {
             self.stats.glitches += 1;
             return Ok(());
         }
-        self.send_part(key).stopped = Some(error);
+        self.send_part(key).abort.stopped = Some(error);
         self.after_reset(key);
         self.hush(key, Wake::Writable);
         self.wake(key, Wake::StopSending);

@@ -437,7 +437,7 @@ impl PeerLimits {
 impl RecvPart {
     /// Whether a STOP_SENDING of ours is still of use (RFC 9000 §3.5).
     fn is_stopping(&self) -> bool {
-        self.stopped.is_some() && self.state == RecvState::Recv
+        self.abort.stopped.is_some() && self.state == RecvState::Recv
     }
 }
 

@@ -98,7 +98,7 @@ impl Streams {
         let had_lost = part.buffer.first_lost().is_some();
         let complete = part.on_acked(offset, len, fin);
         if complete {
-            if self.send_part(key).reset_at.is_none() {
+            if self.send_part(key).abort.reset_at.is_none() {
                 self.wake(key, Wake::SendComplete);
             }
             self.close_if_done(key);
@@ -151,13 +151,15 @@ impl Streams {
         let (send, recv) = (stream.send.as_ref(), stream.recv.as_ref());
         match controls {
             Controls::RESET => send.is_some_and(|part| {
-                part.state == SendState::ResetSent || part.wants_reset_at() && !part.reset_at_acked
+                part.state == SendState::ResetSent
+                    || part.wants_reset_at() && !part.abort.reset_at_acked
             }),
             Controls::BLOCKED => {
                 send.is_some_and(|part| part.state.carries_data() && part.window.is_blocked())
             }
             Controls::STOP => recv.is_some_and(|part| part.is_stopping()),
-            _ => recv.is_some_and(|part| part.state == RecvState::Recv && part.stopped.is_none()),
+            _ => recv
+                .is_some_and(|part| part.state == RecvState::Recv && part.abort.stopped.is_none()),
         }
     }
 
@@ -213,8 +215,8 @@ impl Streams {
         let frame = match controls {
             Controls::RESET => {
                 let part = self.send_part(key);
-                let (error, final_size) = (part.reset, part.buffer.sent());
-                match part.reset_at {
+                let (error, final_size) = (part.abort.reset, part.buffer.sent());
+                match part.abort.reset_at {
                     Some(reliable) if part.state.carries_data() => {
                         ControlFrame::ResetStreamAt { id, error, final_size, reliable }
                     }
@@ -226,7 +228,7 @@ impl Streams {
             }
             Controls::STOP => ControlFrame::StopSending {
                 id,
-                error: self.recv_part(key).stopped.unwrap_or_default(),
+                error: self.recv_part(key).abort.stopped.unwrap_or_default(),
             },
             _ => ControlFrame::MaxStreamData {
                 id,

@@ -9,6 +9,7 @@ use super::recv_state::{RecvInput, RecvState};
 use super::reset_at::PendingReset;
 use super::sequencer::{Inserted, Sequencer};
 use crate::error::{ApplicationError, TransportError};
+use crate::rare::{Blank, Rare};
 use crate::types::StreamId;
 
 /// The receiving part of a stream.
@@ -18,12 +19,22 @@ pub(super) struct RecvPart {
     pub(super) sequencer: Sequencer,
     pub(super) window: RecvWindow,
     final_size: Option<u64>,
+    pub(super) abort: Rare<RecvAbort>,
+    /// A reset that waits for the front of the stream to be read.
+    pub(super) pending_reset: Option<Box<PendingReset>>,
+}
+
+/// How a receiving part ends before its data does.
+#[derive(Debug, Default)]
+pub(super) struct RecvAbort {
     /// What our STOP_SENDING says.
     pub(super) stopped: Option<ApplicationError>,
     /// What the peer's RESET_STREAM said.
     pub(super) reset: Option<ApplicationError>,
-    /// A reset that waits for the front of the stream to be read.
-    pub(super) pending_reset: Option<Box<PendingReset>>,
+}
+
+impl Blank for RecvAbort {
+    const BLANK: &'static Self = &Self { stopped: None, reset: None };
 }
 
 impl RecvPart {
@@ -34,8 +45,7 @@ impl RecvPart {
             sequencer: Sequencer::EMPTY,
             window,
             final_size: None,
-            stopped: None,
-            reset: None,
+            abort: Rare::NONE,
             pending_reset: None,
         }
     }

@@ -39,11 +39,11 @@ impl Streams {
         }
         let key = self.sending_stream(id)?;
         let part = self.send_part(key);
-        let before = part.reset_at;
+        let before = part.abort.reset_at;
         if !part.reset_at(code, reliable) {
-            return Err(part.stopped.map_or(StreamError::Finished, StreamError::Stopped));
+            return Err(part.abort.stopped.map_or(StreamError::Finished, StreamError::Stopped));
         }
-        if part.reset_at == before {
+        if part.abort.reset_at == before {
             return Ok(());
         }
         self.hush(key, Wake::Writable);
@@ -81,7 +81,7 @@ impl Streams {
             return Ok(());
         };
         self.recv_part(key).check_reset_code(id, code)?;
-        if self.recv_part(key).stopped.is_some() || reliable == 0 {
+        if self.recv_part(key).abort.stopped.is_some() || reliable == 0 {
             return self.on_reset_stream(id, code, final_size);
         }
         self.admit(key, final_size, true)?;
@@ -103,7 +103,7 @@ impl Streams {
         if part.sequencer.read_offset() < pending.reliable || !part.state.apply(RecvInput::Reset) {
             return;
         }
-        part.reset = Some(pending.code);
+        part.abort.reset = Some(pending.code);
         self.discard(key);
         self.wake(key, Wake::Reset);
     }
@@ -118,25 +118,25 @@ impl SendPart {
         }
         let reliable = reliable.min(self.buffer.end());
         // §5.2: "the initiator MUST NOT increase the Reliable Size"
-        match self.reset_at {
+        match self.abort.reset_at {
             Some(before) if reliable >= before => return true,
             Some(_) => {}
-            None => self.reset = code,
+            None => self.abort.reset = code,
         }
-        self.reset_at = Some(reliable);
+        self.abort.reset_at = Some(reliable);
         self.buffer.truncate(reliable);
         true
     }
 
     /// Whether RESET_STREAM_AT is to be sent, or sent again.
     pub(super) fn wants_reset_at(&self) -> bool {
-        self.reset_at.is_some() && self.state.carries_data() && self.buffer.unsent() == 0
+        self.abort.reset_at.is_some() && self.state.carries_data() && self.buffer.unsent() == 0
     }
 
     /// §5.3: the end of the sending part, if the frame with the smallest reliable size is
     /// acknowledged and all data up to there.
     fn on_reset_at_acked(&mut self, reliable: u64) -> bool {
-        self.reset_at_acked |= self.reset_at == Some(reliable);
+        self.abort.reset_at_acked |= self.abort.reset_at == Some(reliable);
         self.settle_reset_at()
     }
 }

@@ -5,6 +5,7 @@ use super::flow_control::SendWindow;
 use super::send_buffer::SendBuffer;
 use super::send_state::{SendInput, SendState};
 use crate::error::{ApplicationError, StreamError};
+use crate::rare::{Blank, Rare};
 
 /// The sending part of a stream.
 #[derive(Debug)]
@@ -13,14 +14,7 @@ pub(super) struct SendPart {
     pub(super) buffer: SendBuffer,
     pub(super) window: SendWindow,
     fin: Fin,
-    /// What the peer's STOP_SENDING said.
-    pub(super) stopped: Option<ApplicationError>,
-    /// What our RESET_STREAM says.
-    pub(super) reset: ApplicationError,
-    /// How much a RESET_STREAM_AT is to deliver.
-    pub(super) reset_at: Option<u64>,
-    /// The peer has the newest RESET_STREAM_AT.
-    pub(super) reset_at_acked: bool,
+    pub(super) abort: Rare<SendAbort>,
     /// `write` did not take everything.
     starved: bool,
 }
@@ -38,6 +32,24 @@ pub(super) enum Outlook {
     FinOnly,
 }
 
+/// How a sending part ends before its data does.
+#[derive(Debug, Default)]
+pub(super) struct SendAbort {
+    /// What the peer's STOP_SENDING said.
+    pub(super) stopped: Option<ApplicationError>,
+    /// What our RESET_STREAM says.
+    pub(super) reset: ApplicationError,
+    /// How much a RESET_STREAM_AT is to deliver.
+    pub(super) reset_at: Option<u64>,
+    /// The peer has the newest RESET_STREAM_AT.
+    pub(super) reset_at_acked: bool,
+}
+
+impl Blank for SendAbort {
+    const BLANK: &'static Self =
+        &Self { stopped: None, reset: ApplicationError(0), reset_at: None, reset_at_acked: false };
+}
+
 impl SendPart {
     /// A sending part that may send `max` bytes.
     pub(super) fn new(max: u64) -> Self {
@@ -46,20 +58,17 @@ impl SendPart {
             buffer: SendBuffer::default(),
             window: SendWindow::new(max),
             fin: Fin::Open,
-            stopped: None,
-            reset: ApplicationError(0),
-            reset_at: None,
-            reset_at_acked: false,
+            abort: Rare::NONE,
             starved: false,
         }
     }
 
     /// Whether the application may write.
     pub(super) fn check_writable(&self) -> Result<(), StreamError> {
-        if let Some(code) = self.stopped {
+        if let Some(code) = self.abort.stopped {
             return Err(StreamError::Stopped(code));
         }
-        if !self.state.carries_data() || self.fin != Fin::Open || self.reset_at.is_some() {
+        if !self.state.carries_data() || self.fin != Fin::Open || self.abort.reset_at.is_some() {
             return Err(StreamError::Finished);
         }
         Ok(())
@@ -95,7 +104,7 @@ impl SendPart {
                 0 => Outlook::Blocked,
                 _ => Outlook::Data,
             }
-        } else if self.fin == Fin::Due && self.reset_at.is_none() {
+        } else if self.fin == Fin::Due && self.abort.reset_at.is_none() {
             Outlook::FinOnly
         } else {
             Outlook::Idle
@@ -104,7 +113,7 @@ impl SendPart {
 
     /// Whether a frame that ends at `end` carries FIN.
     pub(super) fn ends_at(&self, end: u64) -> bool {
-        self.reset_at.is_none()
+        self.abort.reset_at.is_none()
             && matches!(self.fin, Fin::Due | Fin::Sent)
             && end == self.buffer.end()
     }
@@ -135,7 +144,7 @@ impl SendPart {
         if fin {
             self.fin = Fin::Acked;
         }
-        if self.reset_at.is_some() {
+        if self.abort.reset_at.is_some() {
             return self.settle_reset_at();
         }
         let complete = self.fin == Fin::Acked && self.buffer.is_acked();
@@ -160,8 +169,8 @@ impl SendPart {
             return false;
         }
         // What a RESET_STREAM_AT said already does not change.
-        if self.reset_at.is_none() {
-            self.reset = code;
+        if self.abort.reset_at.is_none() {
+            self.abort.reset = code;
         }
         self.buffer.clear();
         true
@@ -169,14 +178,14 @@ impl SendPart {
 
     /// Whether everything up to the end is acknowledged or in flight.
     pub(super) fn has_sent_all(&self) -> bool {
-        let ended = self.reset_at.is_some() || matches!(self.fin, Fin::Sent | Fin::Acked);
+        let ended = self.abort.reset_at.is_some() || matches!(self.fin, Fin::Sent | Fin::Acked);
         ended && self.buffer.unsent() == 0 && self.buffer.first_lost().is_none()
     }
 
     /// Ends the sending part if it is delivered as far as RESET_STREAM_AT promised. Returns whether
     /// it is.
     pub(super) fn settle_reset_at(&mut self) -> bool {
-        let complete = self.reset_at_acked && self.buffer.is_acked();
+        let complete = self.abort.reset_at_acked && self.buffer.is_acked();
         complete && self.state.apply(SendInput::AllAcked)
     }
 
@@ -184,7 +193,9 @@ impl SendPart {
     pub(super) fn rewind(&mut self) {
         if self.state.carries_data() {
             self.state = SendState::Ready;
-            self.reset_at_acked = false;
+            if let Some(abort) = self.abort.get_mut() {
+                abort.reset_at_acked = false;
+            }
             self.buffer.rewind();
             if self.fin != Fin::Open {
                 self.fin = Fin::Due;

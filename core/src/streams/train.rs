@@ -28,7 +28,7 @@ impl Streams {
         let key = self.scheduler.front()?;
         let stream = &self.table.slab[key];
         // What a RESET_STREAM_AT promised is watched frame by frame.
-        let part = stream.send.as_ref().filter(|part| part.reset_at.is_none())?;
+        let part = stream.send.as_ref().filter(|part| part.abort.reset_at.is_none())?;
         let offset = part.buffer.sent();
         let credit = self.send_window.available().min(part.window.available());
         let len = credit.min(part.buffer.unsent());

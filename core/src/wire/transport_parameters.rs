@@ -92,7 +92,7 @@ pub struct TransportParameters {
     /// Whether the other end must not migrate while it uses the address of the handshake.
     pub disable_active_migration: bool,
     /// Where the server would rather be reached. Server only.
-    pub preferred_address: Option<PreferredAddress>,
+    pub preferred_address: Option<Box<PreferredAddress>>,
     /// How many connection IDs from the other end this one stores: 2 or more, default 2.
     pub active_connection_id_limit: u64,
     /// The source of this end's first Initial. Both ends have to send it (RFC 9000 §7.3).

@@ -81,7 +81,9 @@ impl TransportParameters {
                 self.max_ack_delay = Duration::from_millis(integer(0..=(1 << 14) - 1)?);
             }
             id::DISABLE_ACTIVE_MIGRATION => self.disable_active_migration = flag(id, value)?,
-            id::PREFERRED_ADDRESS => self.preferred_address = Some(preferred_address(value)?),
+            id::PREFERRED_ADDRESS => {
+                self.preferred_address = Some(Box::new(preferred_address(value)?));
+            }
             // "The value of the active_connection_id_limit parameter MUST be at least 2."
             id::ACTIVE_CONNECTION_ID_LIMIT => {
                 self.active_connection_id_limit = integer(2..=VARINT_MAX)?;

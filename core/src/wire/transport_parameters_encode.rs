@@ -186,12 +186,12 @@ mod tests {
             ack_delay_exponent: 20,
             max_ack_delay: Duration::from_millis((1 << 14) - 1),
             disable_active_migration: true,
-            preferred_address: Some(PreferredAddress {
+            preferred_address: Some(Box::new(PreferredAddress {
                 ipv4: Some(SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 443)),
                 ipv6: Some(SocketAddrV6::new(Ipv6Addr::LOCALHOST, 4433, 0, 0)),
                 connection_id: ConnectionId::new(b"preferred").unwrap(),
                 stateless_reset_token: ResetToken([8; 16]),
-            }),
+            })),
             active_connection_id_limit: 8,
             initial_source_connection_id: cid(b"source"),
             retry_source_connection_id: cid(b""),
@@ -236,11 +236,11 @@ mod tests {
         let mut parameters = full();
         for keep_ipv4 in [true, false] {
             let full = full().preferred_address.expect("it is set");
-            parameters.preferred_address = Some(PreferredAddress {
+            parameters.preferred_address = Some(Box::new(PreferredAddress {
                 ipv4: full.ipv4.filter(|_| keep_ipv4),
                 ipv6: full.ipv6.filter(|_| !keep_ipv4),
-                ..full
-            });
+                ..*full
+            }));
             let bytes = encoded(&parameters, Role::Server, 1);
             let decoded = TransportParameters::decode(&bytes, Role::Server);
             assert_eq!(decoded.as_ref(), Ok(&parameters));

@@ -3,7 +3,9 @@
 //! how a session is made in `creation.rs`.
 
 mod creation;
+mod stats;
 mod unrouted;
+mod worker;
 
 use std::sync::Arc;
 
@@ -24,23 +26,9 @@ use crate::session_table::{SessionKey, SessionTable};
 use crate::stateless::{StatelessAnswers, is_blocked_port};
 use crate::time_wait::TimeWaitList;
 use crate::turns::{InTurns, Listed, Turns, write_ahead};
+use crate::workers::WorkerPlace;
 
-/// What a dispatcher has done so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DispatcherStats {
-    /// Sessions made.
-    pub sessions_created: u64,
-    /// Sessions that live.
-    pub sessions: usize,
-    /// Sessions whose handshake is not complete.
-    pub handshaking: usize,
-    /// Clients that wait for the rest of their ClientHello, or for their turn to have a session.
-    pub buffered: usize,
-    /// Closed connections that are still remembered.
-    pub time_wait: usize,
-    /// Datagrams dropped without an answer.
-    pub dropped: u64,
-}
+pub use stats::DispatcherStats;
 
 /// Routes the datagrams of one port to its sessions.
 ///
@@ -62,6 +50,8 @@ pub struct Dispatcher {
     accepting: bool,
     handshaking: usize,
     stats: DispatcherStats,
+    /// Where it stands among several of one port.
+    worker: Option<WorkerPlace>,
     /// For reading Initial packets, which anyone can.
     provider: Arc<CryptoProvider>,
 }
@@ -102,6 +92,7 @@ impl Dispatcher {
             accepting: true,
             handshaking: 0,
             stats: DispatcherStats::default(),
+            worker: None,
             provider: ring_provider(),
         }
     }
@@ -270,7 +261,7 @@ impl PacketSink for Dispatcher {
                     self.turns.touch(key, &mut entry.listed);
                 }
             }
-            None => self.on_unrouted(packet),
+            None => self.on_unclaimed(packet),
         }
     }
 }
@@ -298,6 +289,7 @@ impl EventLoopVisitor for Dispatcher {
     /// Makes the sessions that are ready, runs those that were touched, writes what they have to
     /// send.
     fn on_turn_end(&mut self, now: Time, alarms: &mut dyn AlarmFactory) {
+        self.take_over(now);
         self.acknowledge_hellos();
         self.process_buffered_hellos(now, self.config.max_sessions_per_turn, alarms);
         self.run_touched(now, alarms);

@@ -4,18 +4,20 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
 use protoquic::crypto::{ClientTls, ServerTrust};
+use protoquic::dispatcher::DispatcherConfig;
 use protoquic::{ConnectionStats, ServerConfig};
 use protoquic_tools::arguments;
 use protoquic_tools::arguments::{BusyPollArguments, QlogArguments};
-use protoquic_tools::endpoint::{ClientOptions, ServerEndpoint, server_tls};
+use protoquic_tools::endpoint::{ClientOptions, server_tls};
+use protoquic_tools::interrupt::{self, FirstInterrupt};
 use protoquic_tools::perf::{self, ALPN, Http3Work, PerfWork, Usage, perf_factory};
+use protoquic_tools::workers::{Steering, Workers, WorkersArgument, WorkersSetup};
 use rustls::client::Resumption;
 
 /// Measures QUIC between two endpoints (draft-banks-quic-performance, ALPN `perf`).
@@ -47,6 +49,8 @@ enum Role {
         /// The congestion control algorithm: reno, cubic, bbr or prague.
         #[arg(long, default_value = "cubic")]
         congestion_control: CongestionControl,
+        #[command(flatten)]
+        workers: WorkersArgument,
         #[command(flatten)]
         busy_poll: BusyPollArguments,
     },
@@ -118,46 +122,45 @@ fn main() -> ExitCode {
             certificate_file,
             key_file,
             congestion_control,
+            workers,
             busy_poll,
         } => {
             let files = certificate_file.zip(key_file);
-            let mut server = server(listen, files, transport(congestion_control))?;
-            server.write_qlog(qlog.folder()?);
-            server.set_busy_poll(busy_poll.time());
-            serve(server)
+            let setup = WorkersSetup {
+                address: listen,
+                workers: workers.count(),
+                steering: Steering::default(),
+                limits: DispatcherConfig::default(),
+                qlog: qlog.folder()?,
+                busy_poll: busy_poll.time(),
+            };
+            serve(setup, files, transport(congestion_control))
         }
         Role::Client(client) => measure(&client),
     })
 }
 
-fn server(
-    listen: SocketAddr,
+fn serve(
+    setup: WorkersSetup,
     files: Option<(PathBuf, PathBuf)>,
     transport: Arc<Config>,
-) -> Result<ServerEndpoint, String> {
+) -> Result<(), String> {
     let tls = server_tls(files.as_ref().map(|(chain, key)| (chain, key)), ALPN)?;
     let config = ServerConfig { transport, tls: Arc::new(tls) };
-    let factory = perf_factory(config);
-    ServerEndpoint::bind(
-        listen,
-        protoquic::dispatcher::DispatcherConfig::default(),
-        vec![Box::new(factory)],
-    )
-}
-
-fn serve(mut server: ServerEndpoint) -> Result<(), String> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let (waker, asked) = (server.waker(), stop.clone());
-    let stopped = ctrlc::set_handler(move || {
-        asked.store(true, Ordering::Relaxed);
-        let _ = waker.wake();
-    });
-    stopped.map_err(|error| format!("Ctrl-C cannot be caught: {error}"))?;
-    println!("listening on {}", server.address());
-    while !stop.load(Ordering::Relaxed) {
-        server.run_once(None)?;
-    }
+    let workers = Workers::start(setup, move || vec![Box::new(perf_factory(config.clone()))])?;
+    println!("listening on {}", workers.address());
+    let each = workers.control();
+    interrupt::serve_workers("quic_perf", workers, FirstInterrupt::Stops)?;
     eprintln!("{}", Usage::now());
+    let each = each.stats_of_each();
+    if each.len() > 1 {
+        for (number, stats) in each.iter().enumerate() {
+            eprintln!(
+                "worker {number}: {} sessions, {} datagrams handed over ({} lost), {} taken over",
+                stats.sessions_created, stats.handed_over, stats.hand_over_drops, stats.taken_over
+            );
+        }
+    }
     Ok(())
 }
 

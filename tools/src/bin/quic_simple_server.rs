@@ -4,25 +4,25 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Parser;
-use protoquic::ServerConfig;
 use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
 use protoquic::crypto::{ServerTls, offer_early_data, offer_early_data_from, tickets_from_secret};
 use protoquic::dispatcher::{AddressValidation, DispatcherConfig};
 use protoquic::http::{ALPN, Backend, Http3Config, Http3ServerFactory, MemoryBackend};
 use protoquic::streams::WindowPreset;
+use protoquic::{ServerConfig, SessionFactory};
 use protoquic_tools::arguments::{self, BusyPollArguments, QlogArguments};
 use protoquic_tools::certificate::{self, Fingerprints};
-use protoquic_tools::endpoint::ServerEndpoint;
-use protoquic_tools::interrupt;
+use protoquic_tools::interrupt::{self, FirstInterrupt};
 use protoquic_tools::server::{
     ECHO_PATH, FileBackend, SessionDir, SiteBackend, WebTransportBackend, embedded_site,
     load_recorded, load_secret,
 };
+use protoquic_tools::workers::{Steering, Workers, WorkersArgument, WorkersSetup};
 
 /// Serves HTTP/3.
 ///
@@ -38,6 +38,8 @@ struct Arguments {
     /// Where to listen. The address `[::]` takes IPv4 too.
     #[arg(long, default_value = "127.0.0.1:6121")]
     listen: SocketAddr,
+    #[command(flatten)]
+    workers: WorkersArgument,
     /// Another port than --listen's; 0 lets the system choose.
     #[arg(long)]
     port: Option<u16>,
@@ -131,22 +133,30 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         offer_early_data(&mut tls, EARLY_TICKETS);
     }
     let config = ServerConfig { transport: Arc::new(transport), tls: Arc::new(tls) };
-    let backend = WebTransportBackend(backend(arguments)?);
-    let factory = Http3ServerFactory::new(backend, config, http);
+    // Each worker has its own: what files held a moment ago is kept behind a lock.
+    let each = (0..arguments.workers.count()).map(|_| backend(arguments));
+    let backends = Mutex::new(each.collect::<Result<Vec<_>, String>>()?);
+    let factory = move || -> Vec<Box<dyn SessionFactory>> {
+        let backend = backends.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let backend = backend.expect("there is one for each worker, which asks once");
+        let (config, http) = (config.clone(), http.clone());
+        vec![Box::new(Http3ServerFactory::new(WebTransportBackend(backend), config, http))]
+    };
     let mut limits = DispatcherConfig { secret, ..DispatcherConfig::default() };
     if arguments.retry {
         limits.address_validation = AddressValidation::Always;
     }
     let mut address = arguments.listen;
     address.set_port(arguments.port.unwrap_or(address.port()));
-    let mut server = ServerEndpoint::bind(address, limits, vec![Box::new(factory)])?;
-    server.write_qlog(arguments.qlog.folder()?);
-    server.set_busy_poll(arguments.busy_poll.time());
-    introduce(server.address(), &fingerprints);
-    interrupt::serve("quic_simple_server", &mut server)
+    let (workers, qlog) = (arguments.workers.count(), arguments.qlog.folder()?);
+    let (steering, busy_poll) = (Steering::default(), arguments.busy_poll.time());
+    let setup = WorkersSetup { address, workers, steering, limits, qlog, busy_poll };
+    let workers = Workers::start(setup, factory)?;
+    introduce(workers.address(), &fingerprints);
+    interrupt::serve_workers("quic_simple_server", workers, FirstInterrupt::Drains).map(|_| ())
 }
 
-fn backend(arguments: &Arguments) -> Result<Arc<dyn Backend>, String> {
+fn backend(arguments: &Arguments) -> Result<Arc<dyn Backend + Send + Sync>, String> {
     let mut memory = MemoryBackend::new();
     memory.echo(ECHO_PATH);
     let Some(folder) = &arguments.quic_response_cache_dir else {

@@ -25,6 +25,8 @@ pub(super) struct Paths {
     others: Vec<Path>,
     responses: Responses,
     budget: MigrationBudget,
+    /// How often another path became the one in use.
+    activations: u32,
 }
 
 /// What a PATH_RESPONSE proved.
@@ -65,6 +67,7 @@ impl Paths {
             others: Vec::new(),
             responses: Responses::default(),
             budget: MigrationBudget::new(),
+            activations: 0,
         }
     }
 
@@ -79,6 +82,11 @@ impl Paths {
     /// The paths that are not in use.
     pub(super) fn others(&self) -> &[Path] {
         &self.others
+    }
+
+    /// A number that changes when another path becomes the one in use.
+    pub(super) const fn active_number(&self) -> u32 {
+        self.activations
     }
 
     fn all(&self) -> impl Iterator<Item = &Path> {
@@ -152,6 +160,7 @@ impl Paths {
     /// Makes this path the active one. Returns the one that was.
     pub(super) fn activate(&mut self, mut path: Path) -> Path {
         path.expires = None;
+        self.activations = self.activations.wrapping_add(1);
         std::mem::replace(&mut self.active, path)
     }
 
