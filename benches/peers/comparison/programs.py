@@ -47,7 +47,7 @@ class Programs:
     def knows(self, name, role, option):
         """Whether a perf program has an option."""
         said = subprocess.run([self.perf[name], role, "--help"], capture_output=True, text=True, check=False)
-        return option in said.stdout
+        return option.replace("_", "-") in said.stdout.replace("_", "-")
 
 
 class Server:
