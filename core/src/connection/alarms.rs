@@ -120,10 +120,20 @@ impl Connection {
         self.requeue_oldest(now, space, packets);
     }
 
-    /// Has what the oldest packets in flight hold sent again.
+    /// Has what the oldest packets in flight hold sent again: of so many packets, and of more if it
+    /// fits in as many datagrams. Else small packets that got lost one after the other could hide
+    /// for ever what the peer waits for, behind what it does not.
     pub(super) fn requeue_oldest(&mut self, now: Time, space: Space, packets: u8) {
+        let packets = usize::from(packets);
+        let mut room = packets * self.mtu.current();
         let (recovery, mut fates) = self.fates(now);
-        for (_, packet) in recovery.oldest_unacked_frames(space).take(packets.into()) {
+        let unacked = recovery.oldest_unacked_frames(space).map(|(_, packet)| packet);
+        for (at, packet) in unacked.filter(|packet| !packet.mtu_probe).enumerate() {
+            let fits = usize::from(packet.size) <= room;
+            if at >= packets && !fits {
+                return;
+            }
+            room = room.saturating_sub(packet.size.into());
             for frame in &packet.frames {
                 fates.on_frame_lost(space, frame);
             }
