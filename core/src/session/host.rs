@@ -183,6 +183,7 @@ impl<S: Session> SessionHost<S> {
             self.lingering.push(id);
             self.streams.insert(id, stream);
         } else {
+            self.streams.forget(id);
             stream.on_close(&mut self.session);
         }
     }
@@ -330,6 +331,7 @@ impl<S: Session> SessionHost<S> {
         self.closed = true;
         for id in self.streams.ids() {
             if let Some(mut stream) = self.streams.take(id) {
+                self.streams.forget(id);
                 stream.on_close(&mut self.session);
             }
         }

@@ -50,6 +50,13 @@ impl RecvPart {
         }
     }
 
+    /// Makes it as new, but for a little memory and its window.
+    pub(super) fn retire(&mut self) {
+        self.sequencer.retire();
+        let sequencer = std::mem::replace(&mut self.sequencer, Sequencer::EMPTY);
+        *self = Self { sequencer, ..Self::new(self.window) };
+    }
+
     /// Checks that the peer may use the stream up to `end`, which is its final size if `is_final`.
     /// Returns how many bytes of flow control that takes.
     pub(super) fn admit(
