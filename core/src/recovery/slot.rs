@@ -118,9 +118,10 @@ mod tests {
         Slot::new(packet, count)
     }
 
-    fn close(slot: &mut Slot<()>, first: u64, last: u64) -> Vec<Range<u64>> {
+    /// The first and the last number of each stretch.
+    fn close(slot: &mut Slot<()>, first: u64, last: u64) -> Vec<(u64, u64)> {
         let mut closed = Vec::new();
-        slot.close(first, last, |numbers, _| closed.push(numbers));
+        slot.close(first, last, |numbers, _| closed.push((numbers.start, numbers.end - 1)));
         closed
     }
 
@@ -129,11 +130,11 @@ mod tests {
         let mut slot = slot(100, 64);
         assert_eq!(close(&mut slot, 0, 99), []);
         assert_eq!(close(&mut slot, 164, u64::MAX - 1), []);
-        assert_eq!(close(&mut slot, 110, 119), [110..120]);
-        assert_eq!(close(&mut slot, 163, 500), [163..164]);
-        assert_eq!(close(&mut slot, 105, 125), [105..110, 120..126]);
+        assert_eq!(close(&mut slot, 110, 119), [(110, 119)]);
+        assert_eq!(close(&mut slot, 163, 500), [(163, 163)]);
+        assert_eq!(close(&mut slot, 105, 125), [(105, 109), (120, 125)]);
         assert_eq!(slot.open_count(), 64 - 22);
-        assert_eq!(close(&mut slot, 0, 1000), [100..105, 126..163]);
+        assert_eq!(close(&mut slot, 0, 1000), [(100, 104), (126, 162)]);
         assert_eq!((slot.open_count(), slot.first_open()), (0, None));
     }
 
@@ -143,7 +144,7 @@ mod tests {
             let mut slot = slot(7, count);
             assert_eq!(slot.end(), 7 + u64::from(count));
             assert_eq!(slot.open_numbers().count(), count as usize);
-            assert_eq!(close(&mut slot, 0, 100), [7..7 + u64::from(count)]);
+            assert_eq!(close(&mut slot, 0, 100), [(7, 6 + u64::from(count))]);
             assert!(slot.pass_closed() && !slot.pass_closed());
             assert_eq!(slot.first(), slot.end());
         }
