@@ -355,7 +355,9 @@ impl Http3Session for Http3ClientSession {
         };
         let mut gone: Vec<_> = self.streams.values().filter(is_gone).collect();
         gone.sort_unstable();
-        gone.into_iter().for_each(|stream| cx.wake_stream(*stream));
+        for stream in gone {
+            cx.wake_stream(*stream);
+        }
     }
 }
 
