@@ -166,6 +166,13 @@ impl Http3Connection {
         self.early.release_if(EarlySettings::is_blank);
         self.encoder.release_memory();
         self.wakes.shrink_to_fit();
+        // A tree that was used keeps its root.
+        if self.awaiting_head.is_empty() {
+            self.awaiting_head = BTreeMap::new();
+        }
+        if self.wake_times.is_empty() {
+            self.wake_times = BTreeSet::new();
+        }
     }
 
     /// A frame, or a few, in few bytes.
