@@ -34,7 +34,7 @@ fn download(seed: u64, link: Link, streams: u64, bytes: usize, coalesces: bool) 
     let done = net.run_until(Duration::from_mins(5), |net| net.clients[0].session().is_done());
     assert!(done, "seed {seed}: {:?}", net.clients[0].session().closed);
     let stats = net.clients[0].host().connection().stats();
-    let tapped = net.tap.take().unwrap();
+    let tapped = net.tap.take().expect("it was set above");
     let (handshake, others): (Vec<Tapped>, Vec<Tapped>) =
         tapped.into_iter().partition(|sent| sent.data[0] & 0x80 != 0);
     Trace {
