@@ -12,6 +12,7 @@ use protoquic::http::{
     ALPN, Backend, ClientExchange, Http3ClientSession, Http3Config, Http3ServerFactory,
     RequestHandler, ResponseHandler, ServerExchange,
 };
+use protoquic::readers::BusyPoll;
 use protoquic::{Config, ServerConfig};
 use protoquic_tools::certificate::self_made;
 use protoquic_tools::endpoint::{ClientEndpoint, ClientOptions, ServerEndpoint};
@@ -75,7 +76,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         config: Arc::new(Config::default()),
         tls: Arc::new(tls.build()?),
         qlog: None,
-        busy_poll: Duration::ZERO,
+        busy_poll: BusyPoll::default(),
     };
     let session = |_| Http3ClientSession::new(Http3Config::default());
     let mut client = ClientEndpoint::connect(options, session)?;

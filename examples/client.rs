@@ -13,6 +13,7 @@ use protoquic::crypto::ClientTls;
 use protoquic::http::{
     ALPN, ClientExchange, Http3ClientSession, Http3Config, RequestFailure, ResponseHandler,
 };
+use protoquic::readers::BusyPoll;
 use protoquic_tools::endpoint::{ClientEndpoint, ClientOptions, resolve};
 use protoquic_tools::trust::server_trust;
 
@@ -57,7 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         config: Arc::new(Config::default()),
         tls: Arc::new(tls.build()?),
         qlog: None,
-        busy_poll: Duration::ZERO,
+        busy_poll: BusyPoll::default(),
     };
     let session = |_| Http3ClientSession::new(Http3Config::default());
     let mut client = ClientEndpoint::connect(options, session)?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use protoquic::crypto::{ClientTls, ServerTls, ServerTrust};
 use protoquic::dispatcher::DispatcherConfig;
+use protoquic::readers::BusyPoll;
 use protoquic::{
     ApplicationError, Config, Direction, FnFactory, Refuse, ServerConfig, Session, SessionContext,
     SessionHost, Stream, StreamContext, StreamId,
@@ -94,7 +95,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         config: transport,
         tls,
         qlog: None,
-        busy_poll: Duration::ZERO,
+        busy_poll: BusyPoll::default(),
     };
     let mut client = ClientEndpoint::connect(options, |_| Caller(Vec::new()))?;
     while client.close_reason().is_none() {

@@ -13,6 +13,7 @@ use protoquic_core::{
     AlarmFactory, Clock, EventLoopVisitor, PacketReader, ReadBudget, ReadOutcome, Time,
 };
 
+use crate::busy_poll::{BusyPoll, Poller, processors};
 use crate::clock::SystemClock;
 use crate::timer_wheel::TimerWheel;
 use crate::wait::{Notifier, Wait};
@@ -26,12 +27,10 @@ pub struct EventLoop {
     alarms: TimerWheel,
     read_budget: usize,
     read_time: Duration,
-    busy_poll: Duration,
+    poller: Poller,
     bulk_pause: Duration,
     /// The last turn read much, and nothing was left.
     had_bulk: bool,
-    /// Until when the sockets are polled without sleeping.
-    busy_until: Time,
     woken: Arc<AtomicBool>,
     /// A turn was asked for, without a wake.
     hailed: Arc<AtomicBool>,
@@ -42,14 +41,6 @@ struct WatchedSocket {
     reader: Box<dyn PacketReader>,
     /// There is something to read: it was said, or the last read left datagrams behind.
     readable: bool,
-}
-
-/// What polling without sleep has come to.
-enum BusyPoll {
-    /// Something came, at this time.
-    Came(Time),
-    /// Nothing came in so long.
-    Passed(Duration),
 }
 
 /// Wakes an event loop from another thread.
@@ -96,10 +87,9 @@ impl EventLoop {
             alarms: TimerWheel::default(),
             read_budget: DEFAULT_READ_BUDGET,
             read_time: DEFAULT_READ_TIME,
-            busy_poll: Duration::ZERO,
+            poller: Poller::new(BusyPoll::default(), processors()),
             bulk_pause: DEFAULT_BULK_PAUSE,
             had_bulk: false,
-            busy_until: Time::ZERO,
             woken: Arc::default(),
             hailed: Arc::default(),
         };
@@ -131,13 +121,11 @@ impl EventLoop {
         self.read_time = time.max(Duration::from_nanos(1));
     }
 
-    /// For how long after the last datagram the sockets are read again and again before the loop
-    /// sleeps. To sleep and to be woken takes tens of microseconds, most of the time of a request on a
-    /// fast network; the price is a processor that works all this time for nothing. Meant for threads
-    /// that have one for themselves. Alarms, wakes and `max_wait` are as punctual as without. Default
-    /// zero: sleep at once.
-    pub fn set_busy_poll(&mut self, time: Duration) {
-        self.busy_poll = time;
+    /// Whether the sockets are read again and again before the loop sleeps; a [`Duration`] does so for
+    /// that long after each datagram. Alarms, wakes and `max_wait` are as punctual as without.
+    /// Default: [adaptive](BusyPoll::Adaptive).
+    pub fn set_busy_poll(&mut self, rule: impl Into<BusyPoll>) {
+        self.poller = Poller::new(rule.into(), processors());
     }
 
     /// How long to let datagrams gather after a turn that read 32 KiB or more and left nothing, before
@@ -179,15 +167,18 @@ impl EventLoop {
         visitor: &mut dyn EventLoopVisitor,
         max_wait: Option<Duration>,
     ) -> io::Result<()> {
+        let begin = self.clock.now();
         let wait = self.wait_time(visitor, max_wait);
-        let now = match self.poll_busily(visitor, wait)? {
-            BusyPoll::Came(now) => now,
-            BusyPoll::Passed(time) => {
-                let max_wait = max_wait.map(|wait| wait.saturating_sub(time));
-                self.sleep_and_read(visitor, max_wait)?
-            }
+        let busy = if visitor.wants_write_event() { Some(Duration::ZERO) } else { wait };
+        self.poller.begin_wait(begin, busy);
+        let now = if let Some(now) = self.poll_busily(begin, visitor)? {
+            now
+        } else {
+            let max_wait = max_wait.map(|wait| wait.saturating_sub(self.poller.polled()));
+            self.sleep_and_read(visitor, max_wait)?
         };
         if self.woken.swap(false, Ordering::Acquire) {
+            self.poller.on_wake();
             visitor.on_wake(now);
         }
         while let Some(owner) = self.alarms.pop_expired(now) {
@@ -197,30 +188,26 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Reads without sleeping until something comes, or it is time for something else.
+    /// Reads without sleeping, until something comes or it is time for something else. When something
+    /// came.
     fn poll_busily(
         &mut self,
+        begin: Time,
         visitor: &mut dyn EventLoopVisitor,
-        wait: Option<Duration>,
-    ) -> io::Result<BusyPoll> {
-        if self.busy_poll.is_zero() || visitor.wants_write_event() {
-            return Ok(BusyPoll::Passed(Duration::ZERO));
-        }
-        let begin = self.clock.now();
+    ) -> io::Result<Option<Time>> {
         let mut now = begin;
-        let end = wait.map_or(self.busy_until, |wait| self.busy_until.min(now + wait));
-        while now < end
+        while self.poller.polls_at(now)
             && !self.woken.load(Ordering::Acquire)
             && !self.hailed.swap(false, Ordering::Acquire)
         {
             self.sockets.iter_mut().for_each(|watched| watched.readable = true);
             if self.read(now, visitor)? {
-                return Ok(BusyPoll::Came(now));
+                return Ok(Some(now));
             }
-            std::hint::spin_loop();
+            std::thread::yield_now();
             now = self.clock.now();
         }
-        Ok(BusyPoll::Passed(now - begin))
+        Ok(None)
     }
 
     /// Sleeps until something happens, and reads what has come. The time when it happened.
@@ -236,6 +223,7 @@ impl EventLoop {
             sockets[at].readable |= read;
             writable |= write;
         })?;
+        self.hailed.store(false, Ordering::Release); // this is the turn
         let now = self.clock.now();
         if writable {
             visitor.on_can_write(now);
@@ -258,7 +246,7 @@ impl EventLoop {
         }
         self.had_bulk = bytes >= BULK;
         if came {
-            self.busy_until = now + self.busy_poll;
+            self.poller.on_read(now, bytes);
         }
         Ok(came)
     }

@@ -7,6 +7,7 @@
 
 mod arrival;
 mod batch_reader;
+mod busy_poll;
 mod clock;
 mod event_loop;
 mod memory_reader;
@@ -22,6 +23,7 @@ mod virtual_time;
 mod wait;
 
 pub use batch_reader::BatchReader;
+pub use busy_poll::BusyPoll;
 pub use clock::{SystemClock, SystemHelper};
 pub use event_loop::{EventLoop, Waker};
 pub use memory_reader::MemoryReader;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use protoquic::readers::{EventLoop, SocketOptions, SystemClock, bind};
+use protoquic::readers::{BusyPoll, EventLoop, SocketOptions, SystemClock, bind};
 use protoquic::{
     AlarmFactory, AlarmOwner, Ecn, EventLoopVisitor, PacketReader, PacketSink, PathAddress,
     ReadBudget, ReadOutcome, ReceivedPacket, Time,
@@ -18,9 +18,10 @@ use protoquic::{
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Brings a datagram with its first read and with one more.
+/// Brings a datagram with its first reads and with one more.
 struct Scripted {
     reads: Rc<Cell<u32>>,
+    first: u32,
     second: u32,
 }
 
@@ -32,7 +33,8 @@ impl PacketReader for Scripted {
         sink: &mut dyn PacketSink,
     ) -> io::Result<ReadOutcome> {
         self.reads.set(self.reads.get() + 1);
-        if [1, self.second].contains(&self.reads.get()) {
+        let read = self.reads.get();
+        if read <= self.first || read == self.second {
             budget.spend(1);
             let address = ([127, 0, 0, 1], 1).into();
             let path = PathAddress::new(address, address);
@@ -88,19 +90,26 @@ struct World {
 impl World {
     /// A loop that polls for so long, and has just had the one datagram that its socket announces.
     fn new(busy_poll: Duration, second: u32) -> Self {
+        Self::after(1, busy_poll.into(), second)
+    }
+
+    /// The same with so many datagrams, each in a turn of its own.
+    fn after(first: u32, busy_poll: BusyPoll, second: u32) -> Self {
         let address = "127.0.0.1:0".parse().expect("a loopback address");
         let socket = Arc::new(bind(address, &SocketOptions::default()).expect("it can be bound"));
         let reads = Rc::new(Cell::new(0));
-        let reader = Box::new(Scripted { reads: reads.clone(), second });
+        let reader = Box::new(Scripted { reads: reads.clone(), first, second });
         let clock = SystemClock::new();
         let mut event_loop = EventLoop::new(socket.clone(), reader, clock).expect("a loop");
         event_loop.set_busy_poll(busy_poll);
         let to = socket.local_addr().expect("it is bound");
         socket.send_to(b"x", to).expect("loopback takes it");
         let mut counts = Counts::default();
-        event_loop.run_once(&mut counts, None).expect("the socket works");
+        for _ in 0..first {
+            event_loop.run_once(&mut counts, None).expect("the socket works");
+        }
         socket.recv(&mut [0; 9]).expect("nobody has read it"); // and now it is quiet for ever
-        assert_eq!((reads.get(), counts.packets), (1, 1));
+        assert_eq!((reads.get(), counts.packets), (first, first));
         Self { event_loop, reads, counts }
     }
 
@@ -121,6 +130,27 @@ fn without_it_a_quiet_socket_is_not_read() {
     let mut world = World::new(Duration::ZERO, 1000);
     world.run(Some(5 * MILLISECOND));
     assert_eq!((world.reads.get(), world.counts.packets), (1, 1));
+}
+
+#[test]
+fn it_is_adaptive_at_first_and_a_loop_without_experience_sleeps() {
+    let mut world = World::after(1, BusyPoll::default(), 1000);
+    world.run(Some(5 * MILLISECOND));
+    assert_eq!((world.reads.get(), world.counts.packets), (1, 1));
+}
+
+#[test]
+fn many_short_waits_have_it_poll() {
+    // With such a cap nothing hangs on how fast this machine is, but a thread that was set aside
+    // sleeps: so it has more than one try.
+    let adaptive = BusyPoll::Adaptive { max: HOUR };
+    let found = (0..1000).any(|_| {
+        let mut world = World::after(64, adaptive, 66);
+        world.run(Some(20 * MILLISECOND));
+        world.counts.packets == 65
+    });
+    let is_alone = std::thread::available_parallelism().is_ok_and(|count| count.get() == 1);
+    assert_ne!(found, is_alone, "it polls, but never on an only processor");
 }
 
 #[test]

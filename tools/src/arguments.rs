@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser};
 use protoquic::Clock;
-use protoquic::readers::SystemClock;
+use protoquic::readers::{BusyPoll, SystemClock};
 use protoquic_qlog::QlogDirectory;
 
 /// Parses this process's command line; ends it with help or an error if that is asked for.
@@ -51,18 +51,19 @@ impl QlogArguments {
 pub struct BusyPollArguments {
     /// For how many microseconds after a datagram to poll the socket before sleeping: answers come
     /// sooner, by the tens of microseconds that waking takes, for a processor that works all this
-    /// time. Up to a second; 0 sleeps at once.
+    /// time. Up to a second; 0 sleeps at once. Without it, up to 50 microseconds while answers come
+    /// that soon, and not where there is only one processor.
     #[arg(
-        long, default_value_t = 0, value_name = "MICROS",
+        long, value_name = "MICROS",
         value_parser = clap::value_parser!(u64).range(0..=1_000_000)
     )]
-    busy_poll: u64,
+    busy_poll: Option<u64>,
 }
 
 impl BusyPollArguments {
-    /// How long that is.
-    pub fn time(self) -> Duration {
-        Duration::from_micros(self.busy_poll)
+    /// Whether and how long that is.
+    pub fn rule(self) -> BusyPoll {
+        self.busy_poll.map_or_else(BusyPoll::default, |time| Duration::from_micros(time).into())
     }
 }
 

@@ -12,8 +12,8 @@ use protoquic::connection::{ConnectionIdGenerator, RandomConnectionIds};
 use protoquic::crypto::{ClientTls, ServerTls, ServerTrust};
 use protoquic::dispatcher::{Dispatcher, DispatcherConfig, DispatcherSetup, WorkerPlace};
 use protoquic::readers::{
-    BatchReader, BufferedRandom, EventLoop, SocketOptions, SystemClock, SystemHelper, Waker, bind,
-    connectable_from,
+    BatchReader, BufferedRandom, BusyPoll, EventLoop, SocketOptions, SystemClock, SystemHelper,
+    Waker, bind, connectable_from,
 };
 use protoquic::writers::{ByPortWriter, GsoBatchWriter};
 use protoquic::{
@@ -133,10 +133,9 @@ impl ServerEndpoint {
         self.event_loop.waker()
     }
 
-    /// For how long after a datagram its event loop polls before it sleeps
-    /// ([`EventLoop::set_busy_poll`]).
-    pub fn set_busy_poll(&mut self, time: Duration) {
-        self.event_loop.set_busy_poll(time);
+    /// Whether its event loop polls before it sleeps ([`EventLoop::set_busy_poll`]).
+    pub fn set_busy_poll(&mut self, rule: BusyPoll) {
+        self.event_loop.set_busy_poll(rule);
     }
 
     /// Its dispatcher.
@@ -206,9 +205,8 @@ pub struct ClientOptions {
     pub tls: Arc<rustls::ClientConfig>,
     /// Where the connection has a qlog file, if anywhere.
     pub qlog: Option<QlogDirectory>,
-    /// For how long after a datagram its event loop polls before it sleeps
-    /// ([`EventLoop::set_busy_poll`]); zero: sleeps at once.
-    pub busy_poll: Duration,
+    /// Whether its event loop polls before it sleeps ([`EventLoop::set_busy_poll`]).
+    pub busy_poll: BusyPoll,
 }
 
 impl ClientOptions {
@@ -220,7 +218,7 @@ impl ClientOptions {
         let tls = tls.build().map_err(|error| format!("TLS cannot be set up: {error}"))?;
         let (config, tls) = (Arc::new(Config::default()), Arc::new(tls));
         let server_name = ServerName::from(address.ip());
-        Ok(Self { server_name, address, config, tls, qlog: None, busy_poll: Duration::ZERO })
+        Ok(Self { server_name, address, config, tls, qlog: None, busy_poll: BusyPoll::default() })
     }
 
     /// A connection from a socket at this address. The error is a line for a person.

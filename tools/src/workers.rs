@@ -11,14 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use clap::Args;
 use protoquic::crypto::ServerSecret;
 use protoquic::dispatcher::{
     DispatcherConfig, DispatcherStats, FirstPackets, STEERING_BYTE, WorkerPlace,
 };
-use protoquic::readers::{GroupSteering, SocketGroup, SocketOptions, Waker, bind_group};
+use protoquic::readers::{BusyPoll, GroupSteering, SocketGroup, SocketOptions, Waker, bind_group};
 use protoquic::{RandomGenerator, SessionFactory, SystemRandom};
 use protoquic_qlog::QlogDirectory;
 
@@ -70,8 +69,8 @@ pub struct WorkersSetup {
     pub limits: DispatcherConfig,
     /// Where connections have qlog files, if anywhere.
     pub qlog: Option<QlogDirectory>,
-    /// For how long after a datagram each polls before it sleeps; zero: sleeps at once.
-    pub busy_poll: Duration,
+    /// Whether each polls before it sleeps.
+    pub busy_poll: BusyPoll,
 }
 
 /// Makes the factories of one worker, on its thread.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use protoquic::dispatcher::{DispatcherConfig, DispatcherStats, SessionFactory};
 use protoquic::polled::{Client, Config, RecvInfo, connect};
-use protoquic::readers::SystemClock;
+use protoquic::readers::{BusyPoll, SystemClock};
 use protoquic::{Clock, Direction, PathAddress, StreamId};
 use protoquic_tests::protocols::{echo_factory, pattern};
 use protoquic_tools::endpoint::self_made_server;
@@ -25,7 +25,7 @@ fn start(workers: usize, steering: Steering) -> Workers {
         steering,
         limits: DispatcherConfig::default(),
         qlog: None,
-        busy_poll: Duration::ZERO,
+        busy_poll: BusyPoll::default(),
     };
     let factories = move || vec![Box::new(echo_factory(config.clone())) as Box<dyn SessionFactory>];
     Workers::start(setup, factories).unwrap()
@@ -210,7 +210,7 @@ fn too_few_and_too_many_workers_are_refused_with_words() {
         steering: Steering::Automatic,
         limits: DispatcherConfig::default(),
         qlog: None,
-        busy_poll: Duration::ZERO,
+        busy_poll: BusyPoll::default(),
     };
     let error = Workers::start(setup, Vec::new).unwrap_err();
     assert!(error.contains("not 0"), "{error}");
@@ -225,7 +225,7 @@ fn workers_do_not_join_a_port_that_is_taken() {
         steering: Steering::Automatic,
         limits: DispatcherConfig::default(),
         qlog: None,
-        busy_poll: Duration::ZERO,
+        busy_poll: BusyPoll::default(),
     };
     let error = Workers::start(setup, Vec::new).unwrap_err();
     assert!(error.contains("choose another"), "{error}");

@@ -72,9 +72,10 @@ impl DeliveryTracker {
         }
     }
 
-    /// A packet was acknowledged. Packets of one ACK frame come in the order they were sent.
-    pub fn on_packet_acked(&mut self, now: Time, sent: Time, bytes: u16, state: &DeliveryState) {
-        self.delivered += u64::from(bytes);
+    /// Packets of `bytes` together that were sent at the same time were acknowledged, the newest of
+    /// them with this state. Packets of one ACK frame come in the order they were sent.
+    pub fn on_packets_acked(&mut self, now: Time, sent: Time, bytes: u64, state: &DeliveryState) {
+        self.delivered += bytes;
         self.delivered_time = now;
         let newer = |(newest, _): (DeliveryState, Time)| state.delivered >= newest.delivered;
         if self.newest.is_none_or(newer) {
@@ -144,7 +145,7 @@ mod tests {
         let mut rate = None;
         for (i, (time, state)) in sent.iter().enumerate() {
             let now = ms(100 + i as u64);
-            tracker.on_packet_acked(now, *time, 1000, state);
+            tracker.on_packets_acked(now, *time, 1000, state);
             let sample = tracker.take_sample(Duration::from_millis(50));
             rate = sample.filter(|sample| sample.rate.is_some()).or(rate);
         }
@@ -160,7 +161,7 @@ mod tests {
         tracker.on_application_limited(0);
         let state = tracker.on_packet_sent(ms(0), 0, 1000);
         assert!(state.is_app_limited);
-        tracker.on_packet_acked(ms(10), ms(0), 1000, &state);
+        tracker.on_packets_acked(ms(10), ms(0), 1000, &state);
         let sample = tracker.take_sample(Duration::ZERO).expect("valid");
         assert!(sample.is_app_limited);
         assert!(!tracker.on_packet_sent(ms(11), 1000, 1000).is_app_limited);

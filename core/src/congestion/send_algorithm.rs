@@ -131,6 +131,14 @@ pub trait SendAlgorithm: Debug {
         let _ = (now, bytes_in_flight, bytes);
     }
 
+    /// `count` packets of `bytes` each left at `now`, one behind the other. `bytes_in_flight`
+    /// includes the first of them.
+    fn on_train_sent(&mut self, now: Time, bytes_in_flight: u64, bytes: u16, count: u32) {
+        for behind in 0..u64::from(count) {
+            self.on_packet_sent(now, bytes_in_flight + behind * u64::from(bytes), bytes);
+        }
+    }
+
     /// An ACK frame or the loss timer acknowledged packets, lost packets, or reported CE marks.
     /// Called once for each ACK frame, not for each packet.
     fn on_congestion_event(&mut self, event: &CongestionEvent<'_>);

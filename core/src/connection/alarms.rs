@@ -127,15 +127,16 @@ impl Connection {
         let packets = usize::from(packets);
         let mut room = packets * self.mtu.current();
         let (recovery, mut fates) = self.fates(now);
-        let unacked = recovery.oldest_unacked_frames(space).map(|(_, packet)| packet);
-        for (at, packet) in unacked.filter(|packet| !packet.mtu_probe).enumerate() {
+        let unacked = recovery.oldest_unacked(space);
+        let unacked = unacked.filter(|(_, packet)| !packet.mtu_probe);
+        for (at, (number, packet)) in unacked.enumerate() {
             let fits = usize::from(packet.size) <= room;
             if at >= packets && !fits {
                 return;
             }
             room = room.saturating_sub(packet.size.into());
             for frame in &packet.frames {
-                fates.on_frame_lost(space, frame);
+                fates.on_frame_lost(space, &frame.at_place(packet.place(number)));
             }
         }
     }

@@ -2,6 +2,8 @@
 //! Borrows the mechanisms, beside the ledger that knows. This file must not know why a packet is
 //! deemed lost.
 
+use std::ops::Range;
+
 use super::ack_frequency::AckFrequency;
 use super::datagrams::Datagrams;
 use super::local_cids::LocalConnectionIds;
@@ -59,28 +61,37 @@ pub(super) struct AckedData {
 }
 
 impl FrameSink<SentFrames> for Fates<'_> {
-    fn on_packet_acked(&mut self, space: Space, number: u64, packet: SentPacket<SentFrames>) {
+    fn on_packets_acked(
+        &mut self,
+        space: Space,
+        numbers: Range<u64>,
+        packet: &SentPacket<SentFrames>,
+    ) {
         self.mtu.on_packet_acked(packet.size.into(), packet.time_sent);
         if space == Space::Application {
-            self.largest_acked = self.largest_acked.max(Some(number));
+            self.largest_acked = self.largest_acked.max(Some(numbers.end - 1));
         }
+        let place = packet.place(numbers.start);
+        let count = numbers.end - numbers.start;
         for frame in &packet.frames {
-            self.on_frame_acked(space, number, frame);
+            self.on_frame_acked(space, numbers.start, &frame.at_place(place), count);
         }
         if let Some(observer) = &mut self.observer {
-            let info = PacketInfo { space, number, size: packet.size.into() };
-            observer.on_packet_acked(self.now, &info);
+            for number in numbers {
+                let info = PacketInfo { space, number, size: packet.size.into() };
+                observer.on_packet_acked(self.now, &info);
+            }
         }
     }
 
-    fn on_packet_lost(&mut self, space: Space, number: u64, packet: SentPacket<SentFrames>) {
+    fn on_packet_lost(&mut self, space: Space, number: u64, packet: &SentPacket<SentFrames>) {
         if packet.mtu_probe {
             self.mtu.on_probe_lost(number);
         } else if self.mtu.on_packet_lost(packet.size.into(), packet.time_sent) {
             self.mtu_changed = true;
         }
         for frame in &packet.frames {
-            self.on_frame_lost(space, frame);
+            self.on_frame_lost(space, &frame.at_place(packet.place(number)));
             if let SentFrame::Datagram(id) = *frame {
                 self.datagrams.on_lost(id); // RFC 9221 §5.2: told, not sent again
             }
@@ -100,8 +111,7 @@ impl Fates<'_> {
     }
 
     /// A bulk sender's packets follow one another in its stream: the stream is told once.
-    fn on_data_acked(&mut self, id: StreamId, offset: u64, len: u32, fin: bool) {
-        let len = u64::from(len);
+    fn on_data_acked(&mut self, id: StreamId, offset: u64, len: u64, fin: bool) {
         if let Some(run) = &mut self.acked
             && run.id == id
             && run.offset + run.len == offset
@@ -121,10 +131,11 @@ impl Fates<'_> {
         }
     }
 
-    fn on_frame_acked(&mut self, space: Space, number: u64, frame: &SentFrame) {
+    /// In a train, whose packets hold nothing but data, this is the frame of the first of `count`.
+    fn on_frame_acked(&mut self, space: Space, number: u64, frame: &SentFrame, count: u64) {
         match *frame {
             SentFrame::Stream(StreamRecord::Data { id, offset, len, fin }) => {
-                self.on_data_acked(id, offset, len, fin);
+                self.on_data_acked(id, offset, u64::from(len) * count, fin);
             }
             SentFrame::Stream(ref record) => {
                 self.tell_acked();

@@ -2,6 +2,7 @@
 //! what a server takes early, and what follows when it does not. This file must not know TLS's
 //! messages or how packets are laid out.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -221,9 +222,9 @@ impl Connection {
 struct NeverSent<'a>(Fates<'a>);
 
 impl FrameSink<SentFrames> for NeverSent<'_> {
-    fn on_packet_acked(&mut self, _: Space, _: u64, _: SentPacket<SentFrames>) {}
+    fn on_packets_acked(&mut self, _: Space, _: Range<u64>, _: &SentPacket<SentFrames>) {}
 
-    fn on_packet_lost(&mut self, space: Space, _: u64, packet: SentPacket<SentFrames>) {
+    fn on_packet_lost(&mut self, space: Space, _: u64, packet: &SentPacket<SentFrames>) {
         for frame in &packet.frames {
             if !matches!(frame, SentFrame::Stream(_)) {
                 self.0.on_frame_lost(space, frame);

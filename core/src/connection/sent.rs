@@ -22,6 +22,20 @@ pub(super) enum SentFrame {
     AckFrequency { sequence: u64 },
 }
 
+impl SentFrame {
+    /// This frame as it is in the packet so many places behind in a train, which holds the data that
+    /// follow.
+    pub(super) fn at_place(self, place: u64) -> Self {
+        match self {
+            Self::Stream(StreamRecord::Data { id, offset, len, fin }) => {
+                let offset = offset + place * u64::from(len);
+                Self::Stream(StreamRecord::Data { id, offset, len, fin })
+            }
+            other => other,
+        }
+    }
+}
+
 /// The frames of a sent packet. Two fit without an allocation: in bulk there is a STREAM frame and
 /// now and then an ACK.
 pub(super) type SentFrames = SmallVec<[SentFrame; 2]>;

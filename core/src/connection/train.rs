@@ -4,7 +4,8 @@
 //! train, and `send` writes one packet. This file must not know how a mechanism decides.
 
 use super::Connection;
-use super::full_packet::FullPacket;
+use super::config::MIN_PACKET_SIZE;
+use super::full_packet::FullPackets;
 use super::keys::Level;
 use super::mtu::CIPHER_BLOCK;
 use super::observer::PacketInfo;
@@ -12,7 +13,7 @@ use super::send::Attempt;
 use super::sent::{SentFrame, SentFrames};
 use crate::crypto::TAG_LEN;
 use crate::packet_writer::{OutgoingPacket, PacketWriter, Payload};
-use crate::recovery::SentPacket;
+use crate::recovery::{MAX_TRAIN, SentPacket};
 use crate::streams::{StreamRecord, Train};
 use crate::time::Time;
 use crate::types::{Ecn, Space};
@@ -74,6 +75,9 @@ impl Connection {
             return None;
         }
         let room = self.mtu.current().min(largest);
+        if room < MIN_PACKET_SIZE {
+            return None;
+        }
         let updated = self.keys.update_if_due();
         let seals = if updated.is_ok() { self.keys.seals_until_update() } else { 0 };
         let allowed = self.recovery.send_allowance(now) / room as u64;
@@ -81,7 +85,8 @@ impl Connection {
         let turn = train.turn.div_ceil(room as u64);
         let skip = u64::from(self.packets_to_skip);
         let budget = self.turn_budget as u64;
-        let most = [seals, allowed, data, turn, skip, budget, MAX_CARS].into_iter().min()?;
+        let most =
+            [seals, allowed, data, turn, skip, budget, MAX_TRAIN.into()].into_iter().min()?;
         if most < 2 {
             return None;
         }
@@ -112,30 +117,37 @@ impl Connection {
             && !self.datagrams.wants_to_send()
     }
 
-    /// Builds and seals as many packets as the buffer has room for. Returns how many.
+    /// Builds and seals as many packets as the buffer has room for, at least one. Returns how many.
     fn fill_train(&mut self, now: Time, buffer: &mut [u8], train: &Train, cars: &Cars) -> usize {
         let destination = *self.peer_cids.current();
         let mut first_byte = self.next_first_byte(Space::Application);
         let first = self.recovery.next_packet_number(Space::Application);
+        let (number_field, frame) = ((first, cars.number_len), (train.id, train.offset));
+        let phase = first_byte.key_phase;
+        let mut full = FullPackets::new(cars.size, &destination, phase, number_field, frame);
+        let len = full.room();
         let mut offset = train.offset;
         let mut count = 0;
         for (number, packet) in (first..).zip(buffer.chunks_exact_mut(cars.size).take(cars.most)) {
-            let number_field = (number, cars.number_len);
-            let frame = (train.id, offset);
-            let full = FullPacket::start(packet, &destination, first_byte, number_field, frame);
-            let len = full.room();
+            if !full.fits(offset) {
+                break; // one length of headers makes one size of data
+            }
+            full.start(packet, first_byte, number, offset);
             self.streams.copy_of_train(train, offset, full.data(packet));
-            let info = PacketInfo { space: Space::Application, number, size: cars.size };
-            self.observe_sent(now, info, packet, full.payload());
+            if self.observer.is_some() {
+                let info = PacketInfo { space: Space::Application, number, size: cars.size };
+                self.observe_sent(now, info, packet, full.payload());
+            }
             self.keys.seal_one_rtt(packet, full.number_offset(), cars.number_len, number);
-            let record = StreamRecord::Data { id: train.id, offset, len: len as u32, fin: false };
-            let frames = SentFrames::from_buf_and_len([SentFrame::Stream(record); 2], 1);
-            let sent = SentPacket::ack_eliciting(cars.size as u16, cars.ecn, frames);
-            self.recovery.on_packet_sent(now, Space::Application, number, sent);
             first_byte = self.first_byte_after(first_byte);
             offset += len as u64;
             count += 1;
         }
+        let record =
+            StreamRecord::Data { id: train.id, offset: train.offset, len: len as u32, fin: false };
+        let frames = SentFrames::from_buf_and_len([SentFrame::Stream(record); 2], 1);
+        let sent = SentPacket::ack_eliciting(cars.size as u16, cars.ecn, frames);
+        self.recovery.on_train_sent(now, Space::Application, first, sent, count as u32);
         self.packets_to_skip -= count as u32;
         self.stats.packets_sent += count as u64;
         self.stats.bytes_sent += (count * cars.size) as u64;
@@ -148,5 +160,3 @@ impl Connection {
 
 /// Less data than this is not worth the questions: two small packets.
 const WORTHWHILE: u64 = 2400;
-/// The most packets of a train.
-const MAX_CARS: u64 = 64;

@@ -107,15 +107,16 @@ impl<F> Recovery<F> {
     fn settle_acked(&mut self, now: Time, space: Space, sink: &mut impl FrameSink<F>) {
         let (ledger, tally) = (self.ledgers.get_mut(space), &mut *self.tally);
         for &(first, last) in self.ranges.iter().rev() {
-            ledger.take_acked(first, last, |number, packet| {
+            ledger.take_acked(first, last, |numbers, packet| {
                 let same_path = packet.path == self.path;
                 if same_path && packet.in_flight {
-                    self.bytes_in_flight -= u64::from(packet.size);
-                    let (sent, size) = (packet.time_sent, packet.size);
-                    self.delivery.on_packet_acked(now, sent, size, &packet.delivery);
+                    let bytes = u64::from(packet.size) * (numbers.end - numbers.start);
+                    self.bytes_in_flight -= bytes;
+                    let newest = packet.delivery_of(numbers.end - 1);
+                    self.delivery.on_packets_acked(now, packet.time_sent, bytes, &newest);
                 }
-                tally.on_acked(number, &packet, same_path);
-                sink.on_packet_acked(space, number, packet);
+                tally.on_acked(numbers.clone(), packet, same_path);
+                sink.on_packets_acked(space, numbers, packet);
             });
         }
         self.stats.packets_acked += u64::from(tally.newly_acked);
@@ -195,7 +196,7 @@ impl<F> Recovery<F> {
                 self.bytes_in_flight -= u64::from(packet.size);
                 ecn.on_packet_lost(packet.ecn);
                 if !packet.mtu_probe {
-                    tally.on_congestion_loss(number, &packet);
+                    tally.on_congestion_loss(number, packet);
                     delivery.on_packet_lost(packet.size);
                     belongs_to = episode.on_lost(now, packet.time_sent, stats);
                 }

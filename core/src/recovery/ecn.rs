@@ -92,16 +92,16 @@ impl EcnValidator {
         }
     }
 
-    /// A packet was sent with this codepoint.
-    pub fn on_packet_sent(&mut self, space: Space, ecn: Ecn) {
+    /// So many packets were sent with this codepoint.
+    pub fn on_packets_sent(&mut self, space: Space, ecn: Ecn, count: u64) {
         let counts = self.counts(space);
         match ecn {
-            Ecn::Ect0 => counts.sent_ect0 += 1,
-            Ecn::Ect1 => counts.sent_ect1 += 1,
+            Ecn::Ect0 => counts.sent_ect0 += count,
+            Ecn::Ect1 => counts.sent_ect1 += count,
             Ecn::NotEct | Ecn::Ce => return,
         }
         if self.state == EcnState::Testing {
-            self.tested += 1;
+            self.tested = self.tested.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
             if self.tested >= TEST_PACKETS {
                 self.state = EcnState::Unknown;
             }
@@ -181,7 +181,7 @@ mod tests {
         let mut ecn = EcnValidator::new(true);
         for _ in 0..packets {
             let codepoint = ecn.codepoint();
-            ecn.on_packet_sent(SPACE, codepoint);
+            ecn.on_packets_sent(SPACE, codepoint, 1);
         }
         ecn
     }
@@ -245,7 +245,7 @@ mod tests {
         ack(&mut ecn, 1, None);
         ecn.on_new_path(true);
         assert_eq!(ecn.codepoint(), Ecn::Ect0);
-        ecn.on_packet_sent(SPACE, Ecn::Ect0);
+        ecn.on_packets_sent(SPACE, Ecn::Ect0, 1);
         ack(&mut ecn, 1, Some((1, 0, 0)));
         assert_eq!(ecn.state(), EcnState::Capable);
     }

@@ -1,6 +1,8 @@
 //! [`HandshakeState`]: what the timers must know of the handshake, and what becomes of packets when
 //! a stage of it ends (RFC 9002 §6.4).
 
+use std::ops::Range;
+
 use crate::recovery::{FrameSink, Recovery, SentLedger};
 use crate::time::Time;
 use crate::types::{Role, Space};
@@ -63,7 +65,7 @@ impl<F> Recovery<F> {
     /// (RFC 9000 §17.2.5.3), congestion control and timers begin anew (RFC 9002 §6.3).
     pub fn restart_for_retry(&mut self, now: Time, sink: &mut impl FrameSink<F>) {
         let initial = self.ledgers.get(Space::Initial);
-        let first_sent = initial.and_then(|ledger| Some(ledger.packets().next()?.time_sent));
+        let first_sent = initial.and_then(|ledger| Some(ledger.packets().next()?.1.time_sent));
         if let (0, Some(sent)) = (self.pto_count, first_sent) {
             // RFC 9002 §6.2.2: without a retransmission the exchange is an RTT estimate, to be
             // used as the initial one.
@@ -90,8 +92,8 @@ impl<F> Recovery<F> {
         let path = self.path;
         let packets = self.ledgers.get(space).into_iter().flat_map(SentLedger::packets);
         let bytes: u64 = packets
-            .filter(|packet| packet.in_flight && packet.path == path)
-            .map(|packet| u64::from(packet.size))
+            .filter(|(_, packet)| packet.in_flight && packet.path == path)
+            .map(|(_, packet)| u64::from(packet.size))
             .sum();
         self.bytes_in_flight = self.bytes_in_flight.saturating_sub(bytes);
     }
@@ -106,7 +108,7 @@ impl<F> Recovery<F> {
 struct Discard;
 
 impl<F> FrameSink<F> for Discard {
-    fn on_packet_acked(&mut self, _: Space, _: u64, _: super::SentPacket<F>) {}
+    fn on_packets_acked(&mut self, _: Space, _: Range<u64>, _: &super::SentPacket<F>) {}
 
-    fn on_packet_lost(&mut self, _: Space, _: u64, _: super::SentPacket<F>) {}
+    fn on_packet_lost(&mut self, _: Space, _: u64, _: &super::SentPacket<F>) {}
 }

@@ -1,16 +1,17 @@
 //! [`SentLedger`]: the packets of one packet number space that are neither acknowledged nor lost.
 //!
-//! Slots lie in the order of packet numbers. Packets are settled (acknowledged, lost) and a settled
-//! prefix is dropped; since a packet is lost once a packet a few numbers later is acknowledged, no
-//! more than those settled slots lie behind an open one after an ACK, and an ACK costs time in
-//! proportion to what it newly settles, however sparse its ranges are. The ledger must not know
-//! RTTs, windows or timers.
+//! Slots lie in the order of packet numbers, one for a packet or for a train of them. Packets are
+//! settled (acknowledged, lost) and a settled prefix is dropped; since a packet is lost once a packet
+//! a few numbers later is acknowledged, no more than those settled slots lie behind an open one after
+//! an ACK, and an ACK costs time in proportion to what it newly settles, however sparse its ranges
+//! are. The ledger must not know RTTs, windows or timers.
 
 use std::collections::VecDeque;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use crate::error::TransportError;
 use crate::recovery::loss::{LossRun, Thresholds};
+use crate::recovery::slot::Slot;
 use crate::recovery::{FrameSink, SentPacket};
 use crate::time::Time;
 
@@ -27,10 +28,7 @@ pub struct SentLedger<F> {
     next: u64,
     largest_acked: Option<u64>,
     slots: VecDeque<Slot<F>>,
-    /// Open packets that are ack-eliciting.
-    eliciting: usize,
-    /// Open packets that are not in flight.
-    ack_only: usize,
+    open: OpenCounts,
     skipped: VecDeque<u64>,
     lost: VecDeque<LostRecord>,
     run: LossRun,
@@ -38,11 +36,12 @@ pub struct SentLedger<F> {
     loss_time: Option<Time>,
 }
 
-#[derive(Debug)]
-struct Slot<F> {
-    number: u64,
-    /// `None` once it is settled.
-    packet: Option<SentPacket<F>>,
+/// How many packets of a kind are open.
+#[derive(Clone, Copy, Debug, Default)]
+struct OpenCounts {
+    eliciting: usize,
+    /// Not in flight.
+    ack_only: usize,
 }
 
 /// A lost packet that may still be acknowledged.
@@ -61,8 +60,7 @@ impl<F> Default for SentLedger<F> {
             next: 0,
             largest_acked: None,
             slots: VecDeque::new(),
-            eliciting: 0,
-            ack_only: 0,
+            open: OpenCounts::default(),
             skipped: VecDeque::new(),
             lost: VecDeque::new(),
             run: LossRun::default(),
@@ -85,7 +83,7 @@ impl<F> SentLedger<F> {
 
     /// Whether an ack-eliciting packet is open.
     pub const fn has_ack_eliciting(&self) -> bool {
-        self.eliciting > 0
+        self.open.eliciting > 0
     }
 
     /// When the latest ack-eliciting packet was sent.
@@ -120,19 +118,19 @@ impl<F> SentLedger<F> {
         number
     }
 
-    /// Enters a packet under the next number.
-    pub fn push(&mut self, packet: SentPacket<F>) {
+    /// Enters a packet under the next number, or a train of `count` under the next numbers.
+    pub fn push(&mut self, mut packet: SentPacket<F>, count: u32) {
         if packet.ack_eliciting {
-            self.eliciting += 1;
+            self.open.eliciting += count as usize;
             self.last_eliciting_sent = packet.time_sent;
         }
         if !packet.in_flight {
-            self.ack_only += 1;
+            self.open.ack_only += count as usize;
             self.bound_ack_only();
         }
-        let number = self.next;
-        self.next += 1;
-        self.slots.push_back(Slot { number, packet: Some(packet) });
+        packet.number = self.next;
+        self.next += u64::from(count);
+        self.slots.push_back(Slot::new(packet, count));
     }
 
     /// Checks one range of an ACK frame (RFC 9000 §13.1).
@@ -155,7 +153,7 @@ impl<F> SentLedger<F> {
 
     /// The lowest number of which an ACK can change anything.
     pub(super) fn lowest_relevant(&self) -> u64 {
-        let open = self.slots.front().map_or(self.next, |slot| slot.number);
+        let open = self.slots.front().map_or(self.next, Slot::first);
         self.lost.front().map_or(open, |lost| lost.number.min(open))
     }
 
@@ -168,23 +166,20 @@ impl<F> SentLedger<F> {
         larger
     }
 
-    /// Settles the open packets from `first` to `last` as acknowledged.
+    /// Settles the open packets from `first` to `last` as acknowledged. Those of a train that
+    /// follow one another are handed over together.
     pub(super) fn take_acked(
         &mut self,
         first: u64,
         last: u64,
-        mut on_acked: impl FnMut(u64, SentPacket<F>),
+        mut on_acked: impl FnMut(Range<u64>, &SentPacket<F>),
     ) {
         let mut at = self.position(first);
-        while let Some(slot) = self.slots.get_mut(at) {
-            if slot.number > last {
-                break;
-            }
-            let number = slot.number;
-            if let Some(packet) = slot.packet.take() {
-                self.forget(&packet);
-                on_acked(number, packet);
-            }
+        while let Some(slot) = self.slots.get_mut(at).filter(|slot| slot.packet().number <= last) {
+            slot.close(first, last, |numbers, packet| {
+                self.open.forget(packet, (numbers.end - numbers.start) as usize);
+                on_acked(numbers, packet);
+            });
             at += 1;
         }
     }
@@ -211,33 +206,35 @@ impl<F> SentLedger<F> {
         &mut self,
         thresholds: &Thresholds,
         expires: Time,
-        mut on_lost: impl FnMut(u64, SentPacket<F>, &mut LossRun) -> u32,
+        mut on_lost: impl FnMut(u64, &SentPacket<F>, &mut LossRun) -> u32,
     ) {
         self.loss_time = None;
         let Some(largest) = self.largest_acked else {
             return;
         };
-        while let Some(slot) = self.slots.front() {
-            match &slot.packet {
-                None => self.run.reset(),
-                // Packets are sent in order: the first that is not lost ends the lost ones.
-                Some(packet) if !thresholds.is_lost(slot.number, packet.time_sent, largest) => {
-                    break;
-                }
-                Some(_) => {}
+        while let Some(slot) = self.slots.front_mut() {
+            if slot.pass_closed() {
+                self.run.reset();
             }
-            if let Some(Slot { number, packet: Some(packet) }) = self.slots.pop_front() {
-                self.forget(&packet);
-                let sent = packet.time_sent;
-                let episode = on_lost(number, packet, &mut self.run);
-                self.remember_lost(LostRecord { number, sent, episode, expires });
+            let Some(number) = slot.first_open() else {
+                self.slots.pop_front();
+                continue;
+            };
+            let sent = slot.packet().time_sent;
+            // Packets are sent in order: the first that is not lost ends the lost ones.
+            if !thresholds.is_lost(number, sent, largest) {
+                break;
             }
+            slot.pass_open();
+            self.open.forget(slot.packet(), 1);
+            let episode = on_lost(number, slot.packet(), &mut self.run);
+            self.remember_lost(LostRecord { number, sent, episode, expires });
         }
-        let before_largest = self.slots.iter().take_while(|slot| slot.number < largest);
+        let before_largest = self.slots.iter().take_while(|slot| slot.first() < largest);
         self.loss_time = before_largest
-            .filter_map(|slot| slot.packet.as_ref())
-            .find(|packet| packet.in_flight)
-            .map(|packet| packet.time_sent + thresholds.delay);
+            .filter(|slot| slot.first_open().is_some_and(|number| number < largest))
+            .find(|slot| slot.packet().in_flight)
+            .map(|slot| slot.packet().time_sent + thresholds.delay);
     }
 
     /// Forgets the lost packets that are not expected any more.
@@ -248,24 +245,19 @@ impl<F> SentLedger<F> {
     }
 
     /// The open ack-eliciting packets, oldest first.
-    pub fn ack_eliciting_mut(&mut self) -> impl Iterator<Item = (u64, &mut SentPacket<F>)> {
-        self.slots
-            .iter_mut()
-            .filter_map(|slot| Some((slot.number, slot.packet.as_mut()?)))
-            .filter(|(_, packet)| packet.ack_eliciting)
+    pub fn ack_eliciting(&self) -> impl Iterator<Item = (u64, &SentPacket<F>)> {
+        self.packets().filter(|(_, packet)| packet.ack_eliciting)
     }
 
     /// All open packets, oldest first.
-    pub(super) fn packets(&self) -> impl Iterator<Item = &SentPacket<F>> {
-        self.slots.iter().filter_map(|slot| slot.packet.as_ref())
+    pub(super) fn packets(&self) -> impl Iterator<Item = (u64, &SentPacket<F>)> {
+        self.slots.iter().flat_map(|slot| slot.open_numbers().map(|number| (number, slot.packet())))
     }
 
     /// Hands all open packets over as lost and begins anew, but with the next number.
     pub(super) fn abandon(&mut self, space: crate::Space, sink: &mut impl FrameSink<F>) {
-        for slot in std::mem::take(&mut self.slots) {
-            if let Some(packet) = slot.packet {
-                sink.on_packet_lost(space, slot.number, packet);
-            }
+        for (number, packet) in self.packets() {
+            sink.on_packet_lost(space, number, packet);
         }
         *self = Self {
             next: self.next,
@@ -282,22 +274,20 @@ impl<F> SentLedger<F> {
         self.skipped.shrink_to(0);
     }
 
-    /// The index of the first slot whose number is not below `number`. Without holes in the
-    /// numbers it is found at once.
+    /// The index of the first slot that does not end below `number`. Without trains, or holes in
+    /// the numbers, it is found at once.
     fn position(&self, number: u64) -> usize {
         let Some(front) = self.slots.front() else {
             return 0;
         };
-        let guess = usize::try_from(number.saturating_sub(front.number)).unwrap_or(usize::MAX);
-        match self.slots.get(guess) {
-            Some(slot) if slot.number == number || guess == 0 => guess,
-            _ => self.slots.partition_point(|slot| slot.number < number),
+        if number < front.end() {
+            return 0;
         }
-    }
-
-    fn forget(&mut self, packet: &SentPacket<F>) {
-        self.eliciting -= usize::from(packet.ack_eliciting);
-        self.ack_only -= usize::from(!packet.in_flight);
+        let guess = usize::try_from(number - front.packet().number).unwrap_or(usize::MAX);
+        match self.slots.get(guess) {
+            Some(slot) if slot.packet().number == number => guess,
+            _ => self.slots.partition_point(|slot| slot.end() <= number),
+        }
     }
 
     fn remember_lost(&mut self, record: LostRecord) {
@@ -310,19 +300,25 @@ impl<F> SentLedger<F> {
     /// A peer that never acknowledges our acknowledgements must not make us remember them all.
     /// Old ones are dropped unreported: nothing depends on their fate.
     fn bound_ack_only(&mut self) {
-        let in_flight = self.slots.len().saturating_sub(self.ack_only);
-        if self.ack_only <= 2 * MIN_ACK_ONLY + in_flight {
+        let in_flight = self.slots.len().saturating_sub(self.open.ack_only);
+        if self.open.ack_only <= 2 * MIN_ACK_ONLY + in_flight {
             return;
         }
-        let mut surplus = self.ack_only - MIN_ACK_ONLY;
+        let mut surplus = self.open.ack_only - MIN_ACK_ONLY;
         self.slots.retain(|slot| {
-            let drop = match &slot.packet {
-                Some(packet) => !packet.in_flight && surplus > 0,
-                None => false,
-            };
-            surplus -= usize::from(drop);
+            let open = slot.open_count() as usize;
+            let drop = !slot.packet().in_flight && (1..=surplus).contains(&open);
+            surplus -= if drop { open } else { 0 };
             !drop
         });
-        self.ack_only = MIN_ACK_ONLY + surplus;
+        self.open.ack_only = MIN_ACK_ONLY + surplus;
+    }
+}
+
+impl OpenCounts {
+    /// So many packets like this one were settled.
+    fn forget<F>(&mut self, packet: &SentPacket<F>, count: usize) {
+        self.eliciting -= if packet.ack_eliciting { count } else { 0 };
+        self.ack_only -= if packet.in_flight { 0 } else { count };
     }
 }

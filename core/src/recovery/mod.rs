@@ -21,6 +21,7 @@ mod reordering;
 mod request;
 mod rtt;
 mod sent_packet;
+mod slot;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ pub use reordering::{MAX_PACKET_THRESHOLD, Reordering};
 pub use request::AckRequest;
 pub use rtt::RttEstimator;
 pub use sent_packet::{FrameSink, SentPacket};
+pub use slot::MAX_TRAIN;
 pub use timer::TimeoutAction;
 
 use crate::congestion::{Bandwidth, DeliveryTracker, SendAlgorithm};
@@ -161,21 +163,36 @@ impl<F> Recovery<F> {
     }
 
     /// A packet with number `pn` was sent. `pn` must be [`Self::next_packet_number`].
-    pub fn on_packet_sent(&mut self, now: Time, space: Space, pn: u64, mut packet: SentPacket<F>) {
-        debug_assert_eq!(pn, self.next_packet_number(space), "packet numbers are given in order");
+    pub fn on_packet_sent(&mut self, now: Time, space: Space, pn: u64, packet: SentPacket<F>) {
+        self.on_train_sent(now, space, pn, packet, 1);
+    }
+
+    /// As [`Self::on_packet_sent`] for each of `count` packets, 1 to [`MAX_TRAIN`], which `packet`
+    /// describes the first of, `first` being its number.
+    pub fn on_train_sent(
+        &mut self,
+        now: Time,
+        space: Space,
+        first: u64,
+        mut packet: SentPacket<F>,
+        count: u32,
+    ) {
+        debug_assert_eq!(first, self.next_packet_number(space), "numbers are given in order");
+        let bytes = u64::from(packet.size) * u64::from(count);
         packet.time_sent = now;
         packet.path = self.path;
         if packet.in_flight {
             packet.delivery = self.delivery.on_packet_sent(now, self.bytes_in_flight, packet.size);
-            self.bytes_in_flight += u64::from(packet.size);
-            self.algorithm.on_packet_sent(now, self.bytes_in_flight, packet.size);
-            self.pacer.on_packet_sent(packet.size);
+            let with_first = self.bytes_in_flight + u64::from(packet.size);
+            self.algorithm.on_train_sent(now, with_first, packet.size, count);
+            self.bytes_in_flight += bytes;
+            self.pacer.on_bytes_sent(bytes);
             self.deadlock_base = now;
         }
-        self.ecn.on_packet_sent(space, packet.ecn);
-        self.stats.packets_sent += 1;
-        self.stats.bytes_sent += u64::from(packet.size);
-        self.ledger(space).push(packet);
+        self.ecn.on_packets_sent(space, packet.ecn, count.into());
+        self.stats.packets_sent += u64::from(count);
+        self.stats.bytes_sent += bytes;
+        self.ledger(space).push(packet, count);
     }
 
     /// Whether a packet of `bytes` fits in the congestion window. Pacing is not considered.
@@ -258,11 +275,8 @@ impl<F> Recovery<F> {
 
     /// The ack-eliciting packets of a space that are still open, oldest first: their frames should
     /// be sent again in probes (RFC 9002 §6.2.4). The packets themselves stay open.
-    pub fn oldest_unacked_frames(
-        &mut self,
-        space: Space,
-    ) -> impl Iterator<Item = (u64, &mut SentPacket<F>)> {
-        self.ledger(space).ack_eliciting_mut()
+    pub fn oldest_unacked(&self, space: Space) -> impl Iterator<Item = (u64, &SentPacket<F>)> {
+        self.ledgers.get(space).into_iter().flat_map(SentLedger::ack_eliciting)
     }
 
     /// Whether an ack-eliciting packet of this space is open.

@@ -86,11 +86,11 @@ impl Pacer {
         Some(self.updated + rate.time_for(missing.ceil() as u64))
     }
 
-    /// A packet of `bytes` left, or was planned.
-    pub fn on_packet_sent(&mut self, bytes: u16) {
+    /// Packets of `bytes` together left, or were planned.
+    pub fn on_bytes_sent(&mut self, bytes: u64) {
         if self.rate.is_some() {
             let least = -self.capacity.max(self.ahead());
-            self.tokens = (self.tokens - f64::from(bytes)).max(least);
+            self.tokens = (self.tokens - bytes as f64).max(least);
         }
     }
 
@@ -140,7 +140,7 @@ mod tests {
     fn drain(pacer: &mut Pacer, now: Time) -> u64 {
         let mut sent = 0;
         while pacer.allowance(now) >= 1200 {
-            pacer.on_packet_sent(1200);
+            pacer.on_bytes_sent(1200);
             sent += 1200;
         }
         sent
@@ -186,7 +186,7 @@ mod tests {
         while times.len() < 1000 {
             while pacer.allowance(now) >= 1200 {
                 times.push(pacer.release_time().unwrap_or(now));
-                pacer.on_packet_sent(1200);
+                pacer.on_bytes_sent(1200);
             }
             let next = pacer.next_release().expect("held back");
             assert!(next >= now + Duration::from_micros(2500), "few wake-ups");
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn without_a_rate_nothing_is_held_back() {
         let mut pacer = Pacer::new(64, 1200);
-        pacer.on_packet_sent(1200);
+        pacer.on_bytes_sent(1200);
         assert_eq!(pacer.allowance(START), u64::MAX);
         assert_eq!(pacer.next_release(), None);
     }

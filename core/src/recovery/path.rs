@@ -48,7 +48,7 @@ impl<F> Recovery<F> {
         packet.path = OFF_PATH;
         self.stats.packets_sent += 1;
         self.stats.bytes_sent += u64::from(size);
-        self.ledger(Space::Application).push(packet);
+        self.ledger(Space::Application).push(packet, 1);
     }
 
     /// The time that a path challenge took is what the RTT starts from, until there is a sample

@@ -1,6 +1,8 @@
 //! What one ACK frame or one expiry of the loss timer adds up to, before the congestion controller
 //! hears of it; and the loss episodes by which spurious reactions are recognised.
 
+use std::ops::Range;
+
 use crate::congestion::{AckedPacket, LostPacket};
 use crate::rare::Blank;
 use crate::recovery::{RecoveryStats, SentPacket};
@@ -41,31 +43,41 @@ impl Tally {
         *self = Self { growth_barrier, wants_packets, acked, lost, ..Self::default() };
     }
 
-    pub(super) fn on_acked<F>(&mut self, number: u64, packet: &SentPacket<F>, same_path: bool) {
-        self.newly_acked += 1;
+    /// These were acknowledged, at least one: a packet, or packets of a train.
+    pub(super) fn on_acked<F>(
+        &mut self,
+        numbers: Range<u64>,
+        packet: &SentPacket<F>,
+        same_path: bool,
+    ) {
+        let count = numbers.end - numbers.start;
+        self.newly_acked += count as u32;
         self.ack_eliciting_acked |= packet.ack_eliciting;
-        self.newest_acked = Some((number, packet.time_sent, same_path));
+        self.newest_acked = Some((numbers.end - 1, packet.time_sent, same_path));
         if !same_path {
             return;
         }
-        self.acked_ect0 += u64::from(packet.ecn == Ecn::Ect0);
-        self.acked_ect1 += u64::from(packet.ecn == Ecn::Ect1);
+        match packet.ecn {
+            Ecn::Ect0 => self.acked_ect0 += count,
+            Ecn::Ect1 => self.acked_ect1 += count,
+            Ecn::NotEct | Ecn::Ce => {}
+        }
         if !packet.in_flight {
             return;
         }
-        let bytes = u64::from(packet.size);
+        let bytes = u64::from(packet.size) * count;
         self.acked_bytes += bytes;
         if self.growth_barrier.is_none_or(|barrier| packet.time_sent > barrier) {
             self.acked_bytes_for_growth += bytes;
         }
         self.newest_in_flight_acked = Some(packet.time_sent);
         if self.wants_packets {
-            self.acked.push(AckedPacket {
+            self.acked.extend(numbers.map(|number| AckedPacket {
                 packet_number: number,
                 bytes: packet.size,
                 time_sent: packet.time_sent,
-                delivery: packet.delivery,
-            });
+                delivery: packet.delivery_of(number),
+            }));
         }
     }
 
@@ -77,7 +89,7 @@ impl Tally {
             packet_number: number,
             bytes: packet.size,
             time_sent: packet.time_sent,
-            delivery: packet.delivery,
+            delivery: packet.delivery_of(number),
         });
     }
 }

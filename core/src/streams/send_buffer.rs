@@ -67,7 +67,20 @@ impl SendBuffer {
     }
 
     /// Copies the bytes from `offset` on into `out`; they must be in the buffer.
-    pub(super) fn copy(&mut self, mut offset: u64, mut out: &mut [u8]) {
+    pub(super) fn copy(&mut self, offset: u64, out: &mut [u8]) {
+        // In bulk the piece that was read last holds all of it.
+        if let Some(piece) = self.pieces.get(self.cursor)
+            && let Some(from) = offset.checked_sub(piece.start)
+            && let Some(data) = piece.data.as_slice().get(from as usize..)
+            && let Some(data) = data.get(..out.len())
+        {
+            out.copy_from_slice(data);
+        } else {
+            self.copy_pieces(offset, out);
+        }
+    }
+
+    fn copy_pieces(&mut self, mut offset: u64, mut out: &mut [u8]) {
         let mut at = self.position(offset);
         while !out.is_empty() {
             let piece = &self.pieces[at];

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Parser;
 use protoquic::crypto::ClientTls;
-use protoquic::readers::Waker;
+use protoquic::readers::{BusyPoll, Waker};
 use protoquic::{Config, MemorySessionCache, Session};
 use protoquic_tools::endpoint::{ClientEndpoint, ClientOptions, resolve};
 use protoquic_tools::qchat::client::{ChatClient, ChatPlan, ChatReport, Show};
@@ -104,7 +104,14 @@ fn options(arguments: &Arguments) -> Result<ClientOptions, String> {
         .map_err(|error| format!("{} is no name of a server: {error}", arguments.host))?;
     let address = resolve(&arguments.host, arguments.port)?;
     let (config, tls) = (Arc::new(config), Arc::new(tls));
-    Ok(ClientOptions { server_name, address, config, tls, qlog: None, busy_poll: Duration::ZERO })
+    Ok(ClientOptions {
+        server_name,
+        address,
+        config,
+        tls,
+        qlog: None,
+        busy_poll: BusyPoll::default(),
+    })
 }
 
 fn say(arguments: &Arguments) -> Say {

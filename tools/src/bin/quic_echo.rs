@@ -14,6 +14,7 @@ use clap::{Parser, Subcommand};
 use protoquic::ServerConfig;
 use protoquic::crypto::ClientTls;
 use protoquic::dispatcher::DispatcherConfig;
+use protoquic::readers::BusyPoll;
 use protoquic_tools::endpoint::{ClientOptions, ServerEndpoint, resolve, server_tls};
 use protoquic_tools::qchat::Say;
 use protoquic_tools::qchat::server::echo_factory;
@@ -172,7 +173,7 @@ fn ask(arguments: &ClientArguments) -> Result<(), String> {
         config: Arc::new(transport(0, Duration::from_secs(30))),
         tls: Arc::new(tls),
         qlog: None,
-        busy_poll: Duration::ZERO,
+        busy_poll: BusyPoll::default(),
     };
     let plan = EchoPlan {
         server,

@@ -13,6 +13,7 @@ use std::time::Duration;
 use clap::Parser;
 use protoquic::Config;
 use protoquic::crypto::ClientTls;
+use protoquic::readers::BusyPoll;
 use protoquic_tools::endpoint::{ClientOptions, resolve};
 use protoquic_tools::known_certificate::trust_known;
 use protoquic_tools::live::{
@@ -290,7 +291,7 @@ fn options(arguments: &Arguments) -> Result<ClientOptions, String> {
         config,
         tls: Arc::new(tls),
         qlog: arguments.qlog.folder()?,
-        busy_poll: Duration::ZERO,
+        busy_poll: BusyPoll::default(),
     })
 }
 

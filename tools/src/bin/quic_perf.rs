@@ -130,7 +130,7 @@ fn main() -> ExitCode {
                 steering: Steering::default(),
                 limits: DispatcherConfig::default(),
                 qlog: qlog.folder()?,
-                busy_poll: busy_poll.time(),
+                busy_poll: busy_poll.rule(),
             };
             serve(setup, files, transport(congestion))
         }
@@ -191,7 +191,7 @@ fn measure(arguments: &ClientArguments) -> Result<(), String> {
         config: transport(arguments.congestion),
         tls: Arc::new(tls),
         qlog: arguments.qlog.folder()?,
-        busy_poll: arguments.busy_poll.time(),
+        busy_poll: arguments.busy_poll.rule(),
     };
     let time = Duration::try_from_secs_f64(arguments.secs)
         .map_err(|error| format!("--secs {}: {error}", arguments.secs))?;

@@ -148,7 +148,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let mut address = arguments.listen;
     address.set_port(arguments.port.unwrap_or(address.port()));
     let (workers, qlog) = (arguments.workers.count(), arguments.qlog.folder()?);
-    let (steering, busy_poll) = (Steering::default(), arguments.busy_poll.time());
+    let (steering, busy_poll) = (Steering::default(), arguments.busy_poll.rule());
     let setup = WorkersSetup { address, workers, steering, limits, qlog, busy_poll };
     let workers = Workers::start(setup, factory)?;
     introduce(workers.address(), &fingerprints);

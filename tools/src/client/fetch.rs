@@ -13,6 +13,7 @@ use protoquic::http::Http3ClientSession;
 use protoquic::http::{
     ALPN, ClientExchange, Http3Code, Http3Config, RequestFailure, ResponseHandler,
 };
+use protoquic::readers::BusyPoll;
 use protoquic::{ApplicationError, CloseReason, Config, Connection, EarlyData};
 use protoquic_qlog::QlogDirectory;
 use rustls_pki_types::ServerName;
@@ -77,7 +78,7 @@ pub fn fetch_all(urls: &[Uri], options: &FetchOptions) -> Result<Vec<Outcome>, S
         config: options.config.clone(),
         tls: options.tls.clone(),
         qlog: options.qlog.clone(),
-        busy_poll: Duration::ZERO,
+        busy_poll: BusyPoll::default(),
     };
     let http = Http3Config {
         max_queued_requests: urls.len(),

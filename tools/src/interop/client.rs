@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Uri};
 use protoquic::crypto::{ClientTls, ring_provider};
+use protoquic::readers::BusyPoll;
 use protoquic::wire::Version;
 use protoquic::{ApplicationError, Config, MemorySessionCache, SessionCache};
 use protoquic_qlog::QlogDirectory;
@@ -119,7 +120,7 @@ impl<'a> Client<'a> {
             config: Arc::clone(&self.config),
             tls: Arc::clone(&self.tls),
             qlog: self.plan.qlog.clone(),
-            busy_poll: Duration::ZERO,
+            busy_poll: BusyPoll::default(),
         };
         let mut endpoint = ClientEndpoint::connect(options, session)?;
         let outcome = loop {

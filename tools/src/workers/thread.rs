@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use protoquic::ApplicationError;
 use protoquic::dispatcher::{DispatcherConfig, WorkerPlace};
-use protoquic::readers::Waker;
+use protoquic::readers::{BusyPoll, Waker};
 use protoquic_qlog::QlogDirectory;
 
 use super::counters::Counters;
@@ -21,7 +21,7 @@ pub(super) struct Worker {
     pub(super) place: WorkerPlace,
     pub(super) limits: DispatcherConfig,
     pub(super) qlog: Option<QlogDirectory>,
-    pub(super) busy_poll: Duration,
+    pub(super) busy_poll: BusyPoll,
     pub(super) factories: Arc<MakeFactories>,
     pub(super) orders: Arc<AtomicU8>,
     pub(super) counters: Arc<[Counters]>,

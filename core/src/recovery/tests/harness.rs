@@ -1,6 +1,6 @@
 //! A [`Recovery`] with a clock, whose packets' frames are their own numbers.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use crate::congestion::{FixedWindow, NewReno, SendAlgorithm};
@@ -23,13 +23,14 @@ pub(super) struct Fates {
 }
 
 impl FrameSink<u64> for Fates {
-    fn on_packet_acked(&mut self, _: Space, number: u64, packet: SentPacket<u64>) {
-        assert_eq!(packet.frames, number);
-        self.acked.push(number);
+    fn on_packets_acked(&mut self, _: Space, numbers: Range<u64>, packet: &SentPacket<u64>) {
+        assert_eq!(packet.frames + packet.place(numbers.start), numbers.start);
+        assert!(!numbers.is_empty());
+        self.acked.extend(numbers);
     }
 
-    fn on_packet_lost(&mut self, _: Space, number: u64, packet: SentPacket<u64>) {
-        assert_eq!(packet.frames, number);
+    fn on_packet_lost(&mut self, _: Space, number: u64, packet: &SentPacket<u64>) {
+        assert_eq!(packet.frames + packet.place(number), number);
         self.lost.push(number);
     }
 }
@@ -79,6 +80,13 @@ impl Peer {
         for _ in 0..count {
             self.send();
         }
+    }
+
+    /// Sends as many as a train.
+    pub(super) fn send_train(&mut self, count: u32) {
+        let first = self.recovery.next_packet_number(APP);
+        let packet = SentPacket::ack_eliciting(1200, self.recovery.ecn_codepoint(), first);
+        self.recovery.on_train_sent(self.now, APP, first, packet, count);
     }
 
     pub(super) fn send_in(&mut self, space: Space) -> u64 {

@@ -2,7 +2,7 @@
 //! a queue, random loss and CE marks, and get the acknowledgements that our own receiver would send.
 
 use std::collections::VecDeque;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use crate::congestion::SendAlgorithm;
@@ -93,9 +93,9 @@ pub(super) struct World {
 struct Ignore;
 
 impl FrameSink<()> for Ignore {
-    fn on_packet_acked(&mut self, _: Space, _: u64, _: SentPacket<()>) {}
+    fn on_packets_acked(&mut self, _: Space, _: Range<u64>, _: &SentPacket<()>) {}
 
-    fn on_packet_lost(&mut self, _: Space, _: u64, _: SentPacket<()>) {}
+    fn on_packet_lost(&mut self, _: Space, _: u64, _: &SentPacket<()>) {}
 }
 
 impl World {

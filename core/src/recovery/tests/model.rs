@@ -77,7 +77,14 @@ fn run(seed: u64) {
     let mut random = SeededRandom::new(seed);
     let (mut peer, mut model) = (Peer::new(), Model::default());
     for step in 0..400 {
-        let newly = match random.next_u64() % 8 {
+        let newly = match random.next_u64() % 10 {
+            8.. => {
+                let count = 1 + random.next_u64() % 64;
+                let first = peer.recovery.next_packet_number(APP);
+                model.open.extend((first..first + count).map(|number| (number, peer.now)));
+                peer.send_train(count as u32);
+                0
+            }
             0..4 => {
                 for _ in 0..random.next_u64() % 12 {
                     model.open.insert(peer.recovery.next_packet_number(APP), peer.now);

@@ -333,7 +333,7 @@ fn probes_find_the_oldest_open_packets_first() {
     peer.send_ack_only();
     peer.send();
     peer.ack(&[1..=1]);
-    let open = peer.recovery.oldest_unacked_frames(APP);
+    let open = peer.recovery.oldest_unacked(APP);
     assert_eq!(open.map(|(_, packet)| packet.frames).collect::<Vec<_>>(), [0, 2, 4]);
     assert_eq!(peer.fates, Fates { acked: vec![1], lost: vec![] });
 }
