@@ -16,7 +16,7 @@ fn cubic() -> Arc<dyn SendAlgorithmFactory> {
 }
 
 fn tolerant() -> Arc<dyn SendAlgorithmFactory> {
-    let tolerance = LossTolerance::from_percent(5).unwrap();
+    let tolerance = LossTolerance::from_percent(5).expect("in range");
     Arc::new(LossTolerantFactory { inner: cubic(), tolerance })
 }
 
