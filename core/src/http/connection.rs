@@ -150,6 +150,10 @@ impl Http3Connection {
         self.early.release_if(EarlySettings::is_blank);
         self.wakes.shrink_to_fit();
         self.awaiting_head.shrink_to_fit();
+        // A tree that was used keeps its root.
+        if self.wake_times.is_empty() {
+            self.wake_times = BTreeSet::new();
+        }
     }
 }
 

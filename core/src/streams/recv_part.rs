@@ -80,6 +80,14 @@ impl RecvPart {
         Ok(more)
     }
 
+    /// Whether data at this offset is all new, and the next to read.
+    pub(super) fn awaits(&self, offset: u64) -> bool {
+        self.sequencer.contiguous() == offset
+            && self.sequencer.gaps() == 0
+            && self.state == RecvState::Recv
+            && self.abort.stopped.is_none()
+    }
+
     /// Takes in data that was admitted.
     pub(super) fn insert(&mut self, offset: u64, data: Bytes) -> Inserted {
         self.sequencer.insert(offset, data)
