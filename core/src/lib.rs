@@ -14,6 +14,7 @@ pub mod error;
 pub mod event_loop;
 pub mod helper;
 pub mod http;
+pub mod packet_batch;
 pub mod packet_reader;
 pub mod packet_writer;
 pub mod qpack;
@@ -35,6 +36,7 @@ pub use connection::{
 pub use error::{ApplicationError, CloseReason, StreamError, TransportError, TransportErrorCode};
 pub use event_loop::EventLoopVisitor;
 pub use helper::{Clock, ConnectionHelper, RandomGenerator, SeededRandom, SystemRandom};
+pub use packet_batch::PacketBatch;
 pub use packet_reader::{PacketReader, PacketSink, ReadBudget, ReadOutcome, ReceivedPacket};
 pub use packet_writer::{OutgoingPacket, PacketWriter, Payload, WriteResult};
 pub use session::{

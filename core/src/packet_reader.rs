@@ -7,6 +7,7 @@ use std::io;
 use bytes::BytesMut;
 
 use crate::helper::Clock;
+use crate::packet_batch::PacketBatch;
 use crate::time::Time;
 use crate::types::{Ecn, PathAddress};
 
@@ -29,8 +30,16 @@ pub struct ReceivedPacket {
 
 /// Takes datagrams from a reader. A dispatcher is one; so is a client's single session.
 pub trait PacketSink {
-    /// Called once for each datagram, in the order of arrival.
+    /// Called once for each datagram that comes by itself, in the order of arrival.
     fn on_packet(&mut self, packet: ReceivedPacket);
+
+    /// Called for datagrams that came together, instead of once for each: who can do more with them
+    /// than take them apart saves work.
+    fn on_batch(&mut self, batch: PacketBatch) {
+        for packet in batch {
+            self.on_packet(packet);
+        }
+    }
 }
 
 /// How much a reader reads before others get their turn: so many datagrams, and, if it is given

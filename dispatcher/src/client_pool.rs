@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use protoquic_core::wire::destination_bytes;
 use protoquic_core::{
     Alarm, AlarmFactory, AlarmOwner, CloseReason, ConnectionId, EventLoopVisitor, Host, Notice,
-    PacketSink, PacketWriter, ReceivedPacket, Session, SessionContext, SessionHost, Time,
+    PacketBatch, PacketSink, PacketWriter, ReceivedPacket, Session, SessionContext, SessionHost,
+    Time,
 };
 use slab::Slab;
 
@@ -109,6 +110,23 @@ impl<S: Session> ClientPool<S> {
 }
 
 impl<S: Session> ClientPool<S> {
+    /// Whose a datagram is.
+    fn route(&self, datagram: &[u8]) -> Option<usize> {
+        let id = destination_bytes(datagram, self.id_length).and_then(ConnectionId::new)?;
+        self.routes.get(&id).copied()
+    }
+
+    /// Lets a connection process what came for it.
+    fn deliver(&mut self, key: usize, now: Time, process: impl FnOnce(&mut SessionHost<S>)) {
+        let host = &mut self.members[key].host;
+        let was_established = host.connection().is_established();
+        process(host);
+        if !was_established && host.connection().is_established() {
+            write_ahead(host, now, &mut *self.writer);
+        }
+        self.touch(key);
+    }
+
     /// Short IDs of many connections may meet: the first keeps the route, and loses it alone.
     fn remove_route(&mut self, id: &ConnectionId, key: usize) {
         if self.routes.get(id) == Some(&key) {
@@ -165,15 +183,17 @@ impl<S: Session> InTurns for ClientPool<S> {
 
 impl<S: Session> PacketSink for ClientPool<S> {
     fn on_packet(&mut self, packet: ReceivedPacket) {
-        let id = destination_bytes(&packet.data, self.id_length).and_then(ConnectionId::new);
-        if let Some(key) = id.and_then(|id| self.routes.get(&id).copied()) {
-            let (host, now) = (&mut self.members[key].host, packet.received);
-            let was_established = host.connection().is_established();
-            host.process_packet(packet);
-            if !was_established && host.connection().is_established() {
-                write_ahead(host, now, &mut *self.writer);
+        if let Some(key) = self.route(&packet.data) {
+            self.deliver(key, packet.received, |host| host.process_packet(packet));
+        }
+    }
+
+    fn on_batch(&mut self, mut batch: PacketBatch) {
+        while !batch.is_empty() {
+            let part = batch.take_same_destination(self.id_length);
+            if let Some(key) = self.route(part.first()) {
+                self.deliver(key, part.received, |host| host.process_batch(part));
             }
-            self.touch(key);
         }
     }
 }

@@ -10,7 +10,9 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use protoquic_core::{PacketReader, PacketSink, ReadBudget, ReadOutcome, ReceivedPacket, Time};
+use protoquic_core::{
+    PacketBatch, PacketReader, PacketSink, ReadBudget, ReadOutcome, ReceivedPacket, Time,
+};
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
 
 use crate::arrival::{self, Brought};
@@ -45,18 +47,15 @@ impl BatchReader {
         let received = self.state.recv(UdpSockRef::from(&*self.socket), &mut slices, &mut meta)?;
         let (mut count, mut bytes) = (0, 0);
         for (buffer, meta) in self.buffers.iter_mut().zip(&meta[..received]) {
-            let mut data = buffer.split_to(meta.len);
+            let data = buffer.split_to(meta.len);
             bytes += meta.len;
             let (path, ecn) = (arrival::path(self.local, meta), arrival::ecn(meta));
             let stride = meta.stride.max(1);
             // An empty datagram counts as one, so that a flood of them cannot hold the loop.
-            loop {
-                count += 1;
-                if data.len() <= stride {
-                    sink.on_packet(ReceivedPacket { path, ecn, received: now, data });
-                    break;
-                }
-                let data = data.split_to(stride);
+            count += meta.len.div_ceil(stride).max(1);
+            if meta.len > stride {
+                sink.on_batch(PacketBatch::new(path, ecn, now, data, stride));
+            } else {
                 sink.on_packet(ReceivedPacket { path, ecn, received: now, data });
             }
         }

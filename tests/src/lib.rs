@@ -9,6 +9,7 @@ pub mod datagrams;
 pub mod evil;
 pub mod evil_hello;
 pub mod filter;
+pub mod gro;
 pub mod http3;
 pub mod limited_suite;
 pub mod mangle;

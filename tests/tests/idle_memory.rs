@@ -52,6 +52,7 @@ fn an_idle_connection_gives_memory_back() {
     let _counting = Profiler::builder().testing().build();
     let (busy, idle) = (after(SECOND / 20), after(3 * SECOND));
     println!("a session takes {busy} bytes after a request, {idle} when it is idle");
+    assert!(busy <= 20 * 1024, "{busy} bytes: the handshake's go when it is over");
     assert!(idle <= 8 * 1024, "{idle} bytes");
     assert!(idle * 3 < busy * 2, "{idle} of {busy} bytes");
 }

@@ -184,6 +184,7 @@ fn status_goes_from_handshake_over_nothing_to_send_to_closed() {
     assert_eq!(recorder.last(), Some(SendStatus::NothingToSend));
     let now = net.now;
     net.clients[0].close(now, ApplicationError(7), "enough");
+    net.kick();
     net.run_for(SECOND * 10);
     assert_eq!(recorder.last(), Some(SendStatus::Closed));
     let told = recorder.0.borrow();

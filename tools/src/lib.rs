@@ -4,6 +4,7 @@
 pub mod arguments;
 pub mod certificate;
 pub mod client;
+pub mod congestion;
 pub mod ending;
 pub mod endpoint;
 pub mod interop;

@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 
-use protoquic_core::{OutgoingPacket, PacketWriter, PathAddress, WriteResult};
+use protoquic_core::{Ecn, OutgoingPacket, PacketWriter, PathAddress, WriteResult};
 
 /// A writer for most packets, and another for those of one local port.
 #[derive(Debug)]
@@ -39,6 +39,28 @@ impl<A: PacketWriter, B: PacketWriter> PacketWriter for ByPortWriter<A, B> {
             self.other.next_write_location(path, size)
         } else {
             self.usual.next_write_location(path, size)
+        }
+    }
+
+    fn next_train_location(
+        &mut self,
+        path: &PathAddress,
+        ecn: Ecn,
+        size: usize,
+        most: usize,
+    ) -> Option<&mut [u8]> {
+        if self.is_others(path) {
+            self.other.next_train_location(path, ecn, size, most)
+        } else {
+            self.usual.next_train_location(path, ecn, size, most)
+        }
+    }
+
+    fn write_train(&mut self, train: &OutgoingPacket<'_>, size: usize) -> WriteResult {
+        if self.is_others(train.path) {
+            self.other.write_train(train, size)
+        } else {
+            self.usual.write_train(train, size)
         }
     }
 
@@ -78,30 +100,65 @@ impl<A: PacketWriter, B: PacketWriter> PacketWriter for ByPortWriter<A, B> {
 
 #[cfg(test)]
 mod tests {
-    use protoquic_core::{Ecn, Payload};
+    use protoquic_core::Payload;
 
     use super::*;
 
+    /// How many packets came, and a batch with room for ten.
     #[derive(Default)]
-    struct Counter(usize);
+    struct Counter(usize, [u8; 10]);
 
     impl PacketWriter for Counter {
         fn write_packet(&mut self, _packet: &OutgoingPacket<'_>) -> WriteResult {
             self.0 += 1;
             WriteResult::Ok
         }
+
+        fn next_train_location(
+            &mut self,
+            _path: &PathAddress,
+            _ecn: Ecn,
+            size: usize,
+            most: usize,
+        ) -> Option<&mut [u8]> {
+            self.1.get_mut(..size * most)
+        }
+
+        fn write_train(&mut self, train: &OutgoingPacket<'_>, size: usize) -> WriteResult {
+            let Payload::InPlace(len) = train.payload else { return self.write_packet(train) };
+            self.0 += len / size;
+            WriteResult::Ok
+        }
+    }
+
+    fn path(local: &str) -> PathAddress {
+        PathAddress::new(local.parse().unwrap(), "10.0.0.2:5".parse().unwrap())
     }
 
     #[test]
     fn packets_leave_by_the_port_of_their_path() {
         let mut writer = ByPortWriter::new(Counter::default(), Counter::default(), 4443);
         for local in ["10.0.0.1:443", "10.0.0.1:4443", "[::1]:4443"] {
-            let path = PathAddress::new(local.parse().unwrap(), "10.0.0.2:5".parse().unwrap());
+            let path = path(local);
             let payload = Payload::Borrowed(b"packet");
             let packet =
                 OutgoingPacket { path: &path, payload, ecn: Ecn::NotEct, release_time: None };
             let _ = writer.write_packet(&packet);
         }
         assert_eq!((writer.usual.0, writer.other.0), (1, 2));
+    }
+    #[test]
+    fn trains_stay_whole_and_leave_by_the_port_of_their_path() {
+        let mut writer = ByPortWriter::new(Counter::default(), Counter::default(), 4443);
+        for (local, packets) in [("10.0.0.1:443", 2), ("10.0.0.1:4443", 3)] {
+            let path = path(local);
+            let room =
+                writer.next_train_location(&path, Ecn::Ect0, 3, packets).map(|room| room.len());
+            assert_eq!(room, Some(3 * packets));
+            let payload = Payload::InPlace(3 * packets);
+            let train = OutgoingPacket { path: &path, payload, ecn: Ecn::Ect0, release_time: None };
+            assert!(matches!(writer.write_train(&train, 3), WriteResult::Ok));
+        }
+        assert_eq!((writer.usual.0, writer.other.0), (2, 3));
     }
 }

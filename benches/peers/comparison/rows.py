@@ -123,11 +123,13 @@ def active(connections):
     return run
 
 
-def lossy(congestion, share, loss=1.0):
-    """A download through the relay; the round's number is the relay's seed, the same for every stack."""
+def lossy(congestion, share, loss=1.0, ours=()):
+    """A download through the relay; the round's number is the relay's seed, the same for every stack.
+    `ours` are options of our two programs only.
+    """
 
     def run(bench, name, number):
-        control = ["--congestion_control", congestion]
+        control = ["--congestion_control", congestion, *(ours if name == "protoquic" else ())]
         relay = ["--loss", str(loss), "--delay", "10", "--seed", str(number), *bench.link]
         options = ["--mode", "down", "--bytes", str(int(bench.bytes * share)), *control]
         return {**pair(bench, name, options, control, relay), "seed": number}
@@ -204,6 +206,10 @@ ROWS = {
     ),
     "cubic": Row(
         "download, 1 % loss, 20 ms, CUBIC", "gbps", "Gbit/s", lossy("cubic", 0.004), seconds=9, goal=1.0,
+    ),
+    "cubic_tolerant": Row(
+        "the same, ours with --loss_tolerance 5", "gbps", "Gbit/s",
+        lossy("cubic", 0.004, ours=("--loss_tolerance", "5")), seconds=9, goal=1.0, needs="--loss_tolerance",
     ),
     "bbr": Row("download, 1 % loss, 20 ms, BBR", "gbps", "Gbit/s", lossy("bbr", 0.025), seconds=4, goal=1.0),
     "http3_small": Row(

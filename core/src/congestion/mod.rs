@@ -1,8 +1,9 @@
 //! The congestion room: how much may be in flight, and how fast it may leave.
 //!
 //! [`SendAlgorithm`] is the plug; [`NewReno`], [`Cubic`] and [`Bbr`] are the real ones,
-//! [`FixedWindow`] is for tests. Nothing here knows packets' contents, streams, timers or packet number spaces: the
-//! recovery room tells an algorithm what was sent, acknowledged and lost.
+//! [`FixedWindow`] is for tests, [`CarefulResume`] and [`LossTolerant`] wrap any of them. Nothing here
+//! knows packets' contents, streams, timers or packet number spaces: the recovery room tells an
+//! algorithm what was sent, acknowledged and lost.
 
 mod bandwidth;
 mod bbr;
@@ -12,6 +13,7 @@ mod delivery;
 mod factory;
 mod fixed;
 mod hystart;
+mod loss_tolerant;
 mod new_reno;
 mod prague;
 mod prr;
@@ -26,6 +28,7 @@ pub use delivery::{DeliveryState, DeliveryTracker, RateSample};
 pub use factory::{AlgorithmParams, CongestionControl, SendAlgorithmFactory, UnknownAlgorithm};
 pub use fixed::FixedWindow;
 pub use hystart::HystartPlusPlus;
+pub use loss_tolerant::{InvalidLossTolerance, LossTolerance, LossTolerant, LossTolerantFactory};
 pub use new_reno::NewReno;
 pub use prague::Prague;
 pub use prr::Prr;

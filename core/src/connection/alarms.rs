@@ -33,7 +33,7 @@ impl Connection {
                 self.recovery.deadline(),
                 self.idle.deadline(self.recovery.pto()),
                 self.idle.keep_alive_deadline().filter(|_| self.handshake_confirmed),
-                self.idle.idle_deadline().filter(|_| self.handshake_confirmed),
+                self.idle.idle_deadline(self.recovery.pto()).filter(|_| self.handshake_confirmed),
                 self.handshake.deadline(),
                 self.paths.deadline(),
                 self.quiet.deadline(self.recovery.pto()),
@@ -67,7 +67,7 @@ impl Connection {
             self.idle.on_keep_alive();
             self.pending.ping = true;
         }
-        if due(self.idle.idle_deadline()) && self.handshake_confirmed {
+        if due(self.idle.idle_deadline(self.recovery.pto())) && self.handshake_confirmed {
             self.idle.on_idle();
             self.release_memory();
         }

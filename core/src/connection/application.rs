@@ -238,6 +238,18 @@ impl Connection {
         self.streams.write_all(id, data)
     }
 
+    /// Takes a whole message and ends the sending part behind it, if there is room for all of that;
+    /// otherwise takes nothing and returns false. What it takes is not copied until it is sent.
+    pub fn stream_write_message(
+        &mut self,
+        id: StreamId,
+        head: Bytes,
+        body: Bytes,
+    ) -> Result<bool, StreamError> {
+        self.check_open()?;
+        self.streams.write_message(id, head, body)
+    }
+
     /// How many bytes there is room for.
     pub fn stream_writable(&mut self, id: StreamId) -> Result<usize, StreamError> {
         self.check_open()?;

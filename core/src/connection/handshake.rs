@@ -36,6 +36,8 @@ pub(super) struct Handshake {
     deadline: Time,
     /// Anything authentic was received: too late for Retry and Version Negotiation.
     heard_peer: bool,
+    /// It is confirmed, and what it needed is still there.
+    lingers: bool,
 }
 
 /// What a handshake starts from.
@@ -64,6 +66,7 @@ impl Handshake {
             complete: false,
             deadline: start.deadline,
             heard_peer: false,
+            lingers: false,
         }
     }
 
@@ -95,6 +98,11 @@ impl Handshake {
 
     pub(super) fn deadline(&self) -> Option<Time> {
         (!self.complete).then_some(self.deadline)
+    }
+
+    /// Whether it is confirmed and memory of it can be given back. Says so once.
+    pub(super) fn take_lingering(&mut self) -> bool {
+        std::mem::take(&mut self.lingers)
     }
 
     /// Gives back what only the handshake needed.
@@ -302,6 +310,7 @@ impl Connection {
 
     fn on_handshake_confirmed(&mut self, now: Time) {
         self.handshake_confirmed = true;
+        self.handshake.lingers = true;
         self.keys.on_handshake_confirmed();
         let mut state = self.recovery.handshake_state();
         state.confirmed = true;
@@ -312,7 +321,6 @@ impl Connection {
         self.mtu.enable();
         self.events.push_back(Event::HandshakeConfirmed);
         self.follow_preferred_address(now);
-        self.early_packets = Vec::new();
     }
 
     /// A client's last handshake messages were lost. They do not wait for a window that is full of

@@ -50,9 +50,10 @@ impl IdleTimer {
         self.is_idle = false;
     }
 
-    /// When the connection counts as idle: nothing has come for a while.
-    pub(super) fn idle_deadline(&self) -> Option<Time> {
-        (!self.is_idle).then_some(self.received + IDLE_AFTER)
+    /// When the connection counts as idle: nothing has come for a while, and no answer to what was
+    /// sent last would still be under way.
+    pub(super) fn idle_deadline(&self, pto: Duration) -> Option<Time> {
+        (!self.is_idle).then_some(self.received + IDLE_AFTER.max(2 * pto))
     }
 
     pub(super) fn on_idle(&mut self) {
@@ -87,7 +88,7 @@ impl IdleTimer {
 }
 
 /// After how long a silence memory is given back: longer than a busy connection's pauses.
-const IDLE_AFTER: Duration = Duration::from_secs(1);
+const IDLE_AFTER: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
 mod tests {
@@ -118,11 +119,11 @@ mod tests {
     #[test]
     fn a_connection_falls_idle_once_for_each_silence() {
         let mut timer = IdleTimer::new(Time::ZERO, 30 * SECOND, None);
-        assert_eq!(timer.idle_deadline(), Some(Time::ZERO + IDLE_AFTER));
+        assert_eq!(timer.idle_deadline(SECOND / 10), Some(Time::ZERO + IDLE_AFTER));
         timer.on_idle();
-        assert_eq!(timer.idle_deadline(), None);
+        assert_eq!(timer.idle_deadline(SECOND / 10), None);
         timer.on_packet_received(Time::ZERO + 6 * SECOND);
-        assert_eq!(timer.idle_deadline(), Some(Time::ZERO + 6 * SECOND + IDLE_AFTER));
+        assert_eq!(timer.idle_deadline(SECOND), Some(Time::ZERO + 8 * SECOND), "two PTOs");
     }
 
     #[test]

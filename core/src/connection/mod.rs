@@ -52,6 +52,7 @@ mod preferred_address;
 mod receive;
 mod release;
 mod resumption;
+mod runs;
 mod send;
 mod send_status;
 mod sent;

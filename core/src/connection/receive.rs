@@ -69,31 +69,45 @@ impl Connection {
     pub fn process_packet(&mut self, packet: ReceivedPacket) {
         let ReceivedPacket { path, ecn, received: now, data } = packet;
         let arrival = Arrival { now, path, ecn, datagram_len: data.len() };
-        self.stats.datagrams_received += 1;
-        self.stats.bytes_received += data.len() as u64;
-        if self.life.state() != State::Open {
-            self.life.on_packet_while_closing();
-            self.note_drop(now, data.len(), DropReason::Closing);
+        if !self.takes_datagram(&arrival) {
             return;
         }
-        if !self.admits(&path, data.len()) {
-            self.note_drop(now, data.len(), DropReason::Header);
-            return;
+        let token = reset_token(&data);
+        let authentic = match self.destination_of_sole(&data) {
+            Some(destination) => self.process_sole(&arrival, destination, data),
+            None => self.process_packets(&arrival, data),
+        };
+        self.finish_datagram(&arrival, authentic, token);
+    }
+
+    /// A datagram came. Whether it is to be looked at.
+    pub(super) fn takes_datagram(&mut self, arrival: &Arrival) -> bool {
+        let Arrival { now, path, datagram_len: len, .. } = *arrival;
+        self.stats.datagrams_received += 1;
+        self.stats.bytes_received += len as u64;
+        if self.life.state() != State::Open {
+            self.life.on_packet_while_closing();
+            self.note_drop(now, len, DropReason::Closing);
+            return false;
+        }
+        if !self.admits(&path, len) {
+            self.note_drop(now, len, DropReason::Header);
+            return false;
         }
         if !self.keys.is_at(now) {
             self.keys.on_datagram(now, self.recovery.pto());
         }
-        self.process_datagram(&arrival, data);
-        self.watch(now);
+        true
     }
 
-    fn process_datagram(&mut self, arrival: &Arrival, data: BytesMut) {
-        // Removing protection destroys the bytes, so the token is set aside (RFC 9000 §10.3.1).
-        let token = data.last_chunk::<{ ResetToken::LEN }>().map(|bytes| ResetToken(*bytes));
-        let authentic = match self.destination_of_sole(&data) {
-            Some(destination) => self.process_sole(arrival, destination, data),
-            None => self.process_packets(arrival, data),
-        };
+    /// All packets of a datagram were processed. `authentic`: one of them at least; `token`: what the
+    /// datagram ended with.
+    pub(super) fn finish_datagram(
+        &mut self,
+        arrival: &Arrival,
+        authentic: bool,
+        token: Option<ResetToken>,
+    ) {
         let long_enough = arrival.datagram_len >= MIN_STATELESS_RESET;
         if !authentic
             && long_enough
@@ -110,6 +124,7 @@ impl Connection {
             self.process_early_packets();
         }
         self.note_amplification_limit(arrival.now);
+        self.watch(arrival.now);
     }
 
     /// Processes a datagram of any packets. Returns whether one of them was authentic.
@@ -130,7 +145,7 @@ impl Connection {
 
     /// Where a datagram is destined that is one packet with a short header, for one of our IDs, to
     /// be opened with keys that are here: nearly all are. `None` for others, sound or not.
-    fn destination_of_sole(&self, data: &[u8]) -> Option<ConnectionId> {
+    pub(super) fn destination_of_sole(&self, data: &[u8]) -> Option<ConnectionId> {
         if data.first()? & (LONG_FORM_BIT | FIXED_BIT) != FIXED_BIT {
             return None;
         }
@@ -224,7 +239,7 @@ impl Connection {
 
     /// Processes a packet whose protection was removed, or could not be. Returns whether it was
     /// authentic.
-    fn process_opened(
+    pub(super) fn process_opened(
         &mut self,
         arrival: &Arrival,
         size: usize,
@@ -293,8 +308,14 @@ impl Connection {
     }
 }
 
+/// What may be a stateless reset's token. Removing protection destroys the bytes, so it is set aside
+/// before (RFC 9000 §10.3.1).
+pub(super) fn reset_token(datagram: &[u8]) -> Option<ResetToken> {
+    datagram.last_chunk::<{ ResetToken::LEN }>().map(|bytes| ResetToken(*bytes))
+}
+
 /// A packet without its protection, of which nothing but the payload is kept.
-fn bare(
+pub(super) fn bare(
     ty: PacketType,
     version: Version,
     destination: ConnectionId,

@@ -63,6 +63,9 @@ impl Connection {
     pub fn end_turn(&mut self) {
         self.streams.end_turn();
         self.datagrams.end_turn();
+        if self.handshake.take_lingering() {
+            self.release_handshake();
+        }
     }
 
     /// Writes what there is to send and may be sent now. Returns whether anything was written.

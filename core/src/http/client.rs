@@ -1,7 +1,8 @@
 //! [`Http3ClientSession`]: HTTP/3 for clients as a [`Session`]. Requests wait here for a stream; the
 //! exchanges themselves are in `response_stream`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -24,6 +25,7 @@ use super::uni_stream::{IncomingUni, UniKind, UniStream};
 use super::webtransport::WebTransportStream;
 use crate::error::{ApplicationError, CloseReason};
 use crate::session::{Refuse, Session, SessionContext, Stream, StreamContext};
+use crate::streams::IdHasher;
 use crate::types::{Direction, Role, StreamId};
 
 /// Names a request of one session.
@@ -43,7 +45,7 @@ pub struct Http3ClientSession {
     /// Some of the queue can only be sent when the server's settings are known.
     pub(super) waits_for_settings: bool,
     /// The streams of requests that are under way.
-    pub(super) streams: BTreeMap<RequestId, StreamId>,
+    pub(super) streams: HashMap<RequestId, StreamId, BuildHasherDefault<IdHasher>>,
     cancelled: Vec<StreamId>,
     next_id: u64,
     is_closed: bool,
@@ -68,7 +70,7 @@ impl Http3ClientSession {
             http: Http3Connection::new(Role::Client, config),
             queue: VecDeque::new(),
             waits_for_settings: false,
-            streams: BTreeMap::new(),
+            streams: HashMap::default(),
             cancelled: Vec::new(),
             next_id: 0,
             is_closed: false,
@@ -201,9 +203,9 @@ impl Http3ClientSession {
 
     /// Whether the application gives up this stream's request. True once.
     pub(super) fn take_cancelled(&mut self, id: StreamId) -> bool {
-        let is_cancelled = self.cancelled.contains(&id);
+        let before = self.cancelled.len();
         self.cancelled.retain(|wish| *wish != id);
-        is_cancelled
+        self.cancelled.len() < before
     }
 
     /// RFC 8470 §5.2: what was too early is asked again, after the handshake.
@@ -310,6 +312,8 @@ impl Session for Http3ClientSession {
 
     fn on_idle(&mut self, _cx: &mut SessionContext<'_, Self>) {
         self.http.release_memory();
+        self.streams.shrink_to_fit();
+        self.queue.shrink_to_fit();
     }
 
     fn on_shutdown(&mut self, cx: &mut SessionContext<'_, Self>) {
@@ -349,8 +353,11 @@ impl Http3Session for Http3ClientSession {
         let is_gone = |stream: &&StreamId| {
             stream.direction() == Direction::Bidirectional && stream.as_u64() >= id
         };
-        let gone = self.streams.values().filter(is_gone);
-        gone.for_each(|stream| cx.wake_stream(*stream));
+        let mut gone: Vec<_> = self.streams.values().filter(is_gone).collect();
+        gone.sort_unstable();
+        for stream in gone {
+            cx.wake_stream(*stream);
+        }
     }
 }
 
@@ -399,6 +406,10 @@ impl Stream<Http3ClientSession> for Http3ClientStream {
             Kind::Request(request, stream) => {
                 let id = cx.id();
                 let is_cancelled = cx.session().take_cancelled(id);
+                let is_gone = cx.session().http.peer_goaway().is_some();
+                if stream.is_unsent() && !is_cancelled && !is_gone {
+                    return; // it was opened just now; `on_can_write` follows
+                }
                 with_parts(cx, |http, io| {
                     if is_cancelled {
                         stream.cancel(http, io);
@@ -418,7 +429,7 @@ impl Stream<Http3ClientSession> for Http3ClientStream {
 
     fn on_can_write(&mut self, cx: &mut StreamContext<'_, Http3ClientSession>) {
         match &mut self.0 {
-            Kind::Uni(_) => UniStream::on_can_write(cx),
+            Kind::Uni(stream) => stream.on_can_write(cx),
             Kind::Push(_) => {}
             Kind::WebTransport(_) => WebTransportStream::on_can_write(cx),
             Kind::Request(_, stream) => with_parts(cx, |http, io| stream.on_can_write(http, io)),

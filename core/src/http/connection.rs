@@ -1,20 +1,20 @@
 //! [`Http3Connection`]: what all streams of an HTTP/3 session share, in either role: settings,
-//! QPACK's two machines, the critical streams, GOAWAY, budgets and deadlines. It must not know
+//! the critical streams, GOAWAY, budgets and deadlines. It must not know
 //! requests, handlers or the session above it: it leaves wishes (`wakes`, a failure) which
 //! `plumbing` carries out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::BytesMut;
 
+use super::compression::Compression;
 use super::config::Http3Config;
 use super::control_stream::ControlFrame;
 use super::datagrams::Datagrams;
 use super::early::EarlySettings;
-use super::error::{ExchangeError, Fault, Http3Code, Http3Error};
+use super::error::{Fault, Http3Code, Http3Error};
 use super::frame::{emit, frame_type};
-use super::headers::FieldList;
 use super::limits::{CancelBudget, GlitchBudget};
 use super::prioritize::Priorities;
 use super::push::{PromiseInbox, ServerPushes};
@@ -24,7 +24,6 @@ use super::stored_response::ResponseStore;
 use super::transport::Transport;
 use super::uni_stream::UniKind;
 use super::webtransport::{self, LazyWebTransports};
-use crate::qpack::{Decoded, Decoder, Encoder, QpackError};
 use crate::rare::Rare;
 use crate::streams::Priority;
 use crate::time::Time;
@@ -37,8 +36,7 @@ pub(super) struct Http3Connection {
     config: Arc<Http3Config>,
     /// The time of this turn.
     pub(super) now: Time,
-    pub(super) decoder: Decoder,
-    encoder: Encoder,
+    pub(super) compression: Compression,
     peer_settings: Option<Settings>,
     pub(super) early: Rare<EarlySettings>,
     /// Our control, encoder and decoder streams, in the order of [`UniKind`].
@@ -46,9 +44,6 @@ pub(super) struct Http3Connection {
     /// The peer's.
     incoming: [Option<StreamId>; 3],
     grease_stream_sent: bool,
-    /// Instructions that our encoder and decoder stream had no room for.
-    encoder_backlog: BytesMut,
-    decoder_backlog: BytesMut,
     /// The last GOAWAY of the peer.
     pub(super) peer_goaway: Option<u64>,
     /// Of a server, and of a client.
@@ -60,16 +55,14 @@ pub(super) struct Http3Connection {
     pub(super) priorities: Priorities,
     glitches: GlitchBudget,
     cancels: CancelBudget,
-    /// Sum of incomplete and blocked field sections.
-    section_bytes: usize,
     /// Where small frames are built, a few hundred in one allocation.
-    scratch: BytesMut,
+    pub(super) scratch: BytesMut,
     /// Streams that want a call.
     pub(super) wakes: Vec<StreamId>,
     wake_times: BTreeSet<(Time, StreamId)>,
-    /// Request streams whose header section is incomplete, with their deadlines. Later streams have
-    /// later deadlines.
-    awaiting_head: BTreeMap<StreamId, Time>,
+    /// Request streams whose header section is incomplete, with their deadlines, in order of both.
+    /// Most leave in the order in which they came.
+    awaiting_head: VecDeque<(StreamId, Time)>,
     failure: Option<Box<Http3Error>>,
     /// What a client keeps of responses, once it is asked to.
     pub(super) responses: Option<Box<ResponseStore>>,
@@ -87,20 +80,13 @@ impl Http3Connection {
         Self {
             role,
             now: Time::ZERO,
-            decoder: Decoder::new(
-                config.qpack_max_table_capacity,
-                config.qpack_blocked_streams,
-                config.max_field_section_size,
-            ),
-            encoder: Encoder::new(),
+            compression: Compression::new(&config),
             config,
             peer_settings: None,
             early: Rare::NONE,
             outgoing: [None; 3],
             incoming: [None; 3],
             grease_stream_sent: false,
-            encoder_backlog: BytesMut::new(),
-            decoder_backlog: BytesMut::new(),
             peer_goaway: None,
             pushes: Rare::NONE,
             promises,
@@ -110,11 +96,10 @@ impl Http3Connection {
             priorities: Priorities::default(),
             glitches: GlitchBudget::default(),
             cancels: CancelBudget::default(),
-            section_bytes: 0,
             scratch: BytesMut::new(),
             wakes: Vec::new(),
             wake_times: BTreeSet::new(),
-            awaiting_head: BTreeMap::new(),
+            awaiting_head: VecDeque::new(),
             failure: None,
             responses: None,
             active: 0,
@@ -154,119 +139,20 @@ impl Http3Connection {
 
     /// Gives back what only a busy connection needs.
     pub(super) fn release_memory(&mut self) {
-        for buffer in [&mut self.scratch, &mut self.encoder_backlog, &mut self.decoder_backlog] {
-            if buffer.is_empty() {
-                *buffer = BytesMut::new();
-            }
+        if self.scratch.is_empty() {
+            self.scratch = BytesMut::new();
         }
+        self.compression.release_memory();
         if let Some(datagrams) = self.datagrams.get_mut() {
             datagrams.release_memory();
         }
         self.datagrams.release_if(Datagrams::is_blank);
         self.early.release_if(EarlySettings::is_blank);
-        self.encoder.release_memory();
         self.wakes.shrink_to_fit();
-    }
-
-    /// A frame, or a few, in few bytes.
-    pub(super) fn small(&mut self, write: impl FnOnce(&mut BytesMut)) -> Bytes {
-        if self.scratch.capacity() < 64 {
-            self.scratch.reserve(SCRATCH);
-        }
-        write(&mut self.scratch);
-        self.scratch.split().freeze()
-    }
-}
-
-/// Field sections.
-impl Http3Connection {
-    /// A HEADERS frame with these fields.
-    pub(super) fn encode(
-        &mut self,
-        id: StreamId,
-        fields: FieldList<'_>,
-    ) -> Result<Bytes, ExchangeError> {
-        let section = self.encode_section(id, fields)?;
-        Ok(self.small(|out| emit::frame(out, frame_type::HEADERS, &section)))
-    }
-
-    /// These fields, encoded.
-    pub(super) fn encode_section(
-        &mut self,
-        id: StreamId,
-        fields: FieldList<'_>,
-    ) -> Result<BytesMut, ExchangeError> {
-        // RFC 9114 §4.2.2
-        let size = fields
-            .iter()
-            .map(|field| field.name.len() as u64 + field.value.len() as u64 + 32)
-            .sum();
-        let limit = self.peer_settings.map(|settings| settings.max_field_section_size);
-        let limit = limit.or_else(|| self.early.max_field_section_size()).unwrap_or(u64::MAX);
-        if size > limit {
-            return Err(ExchangeError::TooLarge { size, limit });
-        }
-        let mut section = BytesMut::with_capacity(256);
-        self.encoder.encode(id.as_u64(), fields.into_iter(), &mut section);
-        Ok(section)
-    }
-
-    pub(super) fn decode(&mut self, id: StreamId, section: Bytes) -> Result<Decoded, Fault> {
-        self.decoder
-            .decode(id.as_u64(), section)
-            .map_err(|error| Fault::Connection(from_qpack(error)))
-    }
-
-    /// A stream keeps `after` bytes of incomplete sections where it kept `before`. False if that is
-    /// more than all streams may keep.
-    pub(super) fn account_sections(&mut self, before: usize, after: usize) -> bool {
-        self.section_bytes = self.section_bytes.saturating_sub(before) + after;
-        after <= before || self.section_bytes <= self.config.max_buffered_sections
-    }
-
-    /// Instructions of the peer's encoder have come.
-    pub(super) fn on_encoder_stream(&mut self, data: &[u8]) -> Result<(), Http3Error> {
-        self.decoder.on_encoder_stream(data).map_err(from_qpack)?;
-        while let Some(id) = self.decoder.poll_unblocked() {
-            self.wakes.push(StreamId::from_raw(id));
-        }
-        Ok(())
-    }
-
-    /// Instructions of the peer's decoder have come.
-    pub(super) fn on_decoder_stream(&mut self, data: &[u8]) -> Result<(), Http3Error> {
-        self.encoder.on_decoder_stream(data).map_err(from_qpack)
-    }
-
-    /// Writes what QPACK wants to tell the peer, as far as there is room.
-    pub(super) fn flush(&mut self, io: &mut dyn Transport) {
-        while let Some(data) = self.encoder.take_encoder_stream() {
-            self.encoder_backlog.put(data);
-        }
-        while let Some(data) = self.decoder.take_decoder_stream() {
-            self.decoder_backlog.put(data);
-        }
-        for (kind, backlog) in [
-            (UniKind::QpackEncoder, &mut self.encoder_backlog),
-            (UniKind::QpackDecoder, &mut self.decoder_backlog),
-        ] {
-            if backlog.is_empty() {
-                continue;
-            }
-            let mut data = backlog.split().freeze();
-            if let Some(id) = self.outgoing[kind.slot()] {
-                // An error: the connection is ending.
-                let _ = io.write(id, &mut data);
-            }
-            if data.len() > MAX_BACKLOG {
-                self.failure.get_or_insert_with(|| {
-                    Box::new(Http3Error::new(
-                        Http3Code::EXCESSIVE_LOAD,
-                        format!("{} bytes for a QPACK stream that is not read", data.len()),
-                    ))
-                });
-            }
-            backlog.put(data);
+        self.awaiting_head.shrink_to_fit();
+        // A tree that was used keeps its root.
+        if self.wake_times.is_empty() {
+            self.wake_times = BTreeSet::new();
         }
     }
 }
@@ -280,6 +166,11 @@ impl Http3Connection {
             let wanted = !self.grease_stream_sent && self.config.grease.is_some();
             wanted.then_some(UniKind::Reserved)
         })
+    }
+
+    /// Our stream of this kind, if it is open.
+    pub(super) fn outgoing(&self, kind: UniKind) -> Option<StreamId> {
+        self.outgoing[kind.slot()]
     }
 
     /// Whether all that a connection cannot do without are open.
@@ -380,7 +271,7 @@ impl Http3Connection {
         if let (Some(settings), Some(_)) =
             (self.peer_settings, self.outgoing[UniKind::QpackEncoder.slot()])
         {
-            self.encoder.set_peer_settings(
+            self.compression.set_peer_settings(
                 settings.qpack_max_table_capacity,
                 settings.qpack_blocked_streams,
             );
@@ -398,7 +289,7 @@ impl Http3Connection {
             self.expect_datagrams(id);
         } else {
             self.cancels.on_request(self.now);
-            self.awaiting_head.insert(id, self.now + self.config.header_deadline);
+            self.awaiting_head.push_back((id, self.now + self.config.header_deadline));
         }
     }
 
@@ -414,17 +305,26 @@ impl Http3Connection {
 
     /// Its header section has come, or never will.
     pub(super) fn on_head(&mut self, id: StreamId) {
-        self.awaiting_head.remove(&id);
+        if let Some(place) = self.place_awaiting(id) {
+            self.awaiting_head.remove(place);
+        }
     }
 
     /// Whether its header section has not come.
     pub(super) fn awaits_head(&self, id: StreamId) -> bool {
-        self.awaiting_head.contains_key(&id)
+        self.place_awaiting(id).is_some()
     }
 
     /// Whether its header section should have come by now.
     pub(super) fn is_head_late(&self, id: StreamId) -> bool {
-        self.awaiting_head.get(&id).is_some_and(|deadline| *deadline <= self.now)
+        self.place_awaiting(id).is_some_and(|place| self.awaiting_head[place].1 <= self.now)
+    }
+
+    fn place_awaiting(&self, id: StreamId) -> Option<usize> {
+        match self.awaiting_head.front()? {
+            (first, _) if *first >= id => (*first == id).then_some(0),
+            _ => self.awaiting_head.binary_search_by_key(&id, |(known, _)| *known).ok(),
+        }
     }
 
     /// A request is over in either way.
@@ -479,31 +379,21 @@ impl Http3Connection {
             self.wake_times.pop_first();
             self.wakes.push(id);
         }
-        let late = self.awaiting_head.iter().take_while(|(_, at)| **at <= now);
+        let late = self.awaiting_head.iter().take_while(|(_, at)| *at <= now);
         self.wakes.extend(late.map(|(id, _)| *id));
     }
 
     /// When [`on_time`](Self::on_time) has something to do next.
     pub(super) fn deadline(&self) -> Option<Time> {
         let wake = self.wake_times.first().map(|(at, _)| *at);
-        let head = self.awaiting_head.first_key_value().map(|(_, at)| *at);
+        let head = self.awaiting_head.front().map(|(_, at)| *at);
         let shutdown = self.shutdown.deadline();
         [wake, head, shutdown, self.promises.deadline].into_iter().flatten().min()
     }
 }
 
-fn from_qpack(error: QpackError) -> Http3Error {
-    Http3Error::new(Http3Code(error.code), error.reason)
-}
-
 /// The streams that a connection cannot do without, in the order in which we open them.
 const CRITICAL: [UniKind; 3] = [UniKind::Control, UniKind::QpackEncoder, UniKind::QpackDecoder];
 
-/// How much waits for a QPACK stream that the peer gives no credit for, in bytes.
-const MAX_BACKLOG: usize = 64 * 1024;
-
 /// How many wake-ups are remembered: far more than a connection has streams.
 const MAX_WAKE_TIMES: usize = 100_000;
-
-/// How much is allocated at a time for small frames, in bytes.
-const SCRATCH: usize = 4096;

@@ -1,8 +1,9 @@
 //! HTTP Datagrams in QUIC DATAGRAM frames (RFC 9297 §2.1): which exchange one belongs to, and what
 //! waits there to be handed on. Must not know handlers.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::hash::BuildHasherDefault;
 
 use bytes::{Bytes, BytesMut};
 
@@ -13,6 +14,7 @@ use super::frame::emit;
 use super::transport::Transport;
 use crate::connection::{DatagramError, DatagramOptions};
 use crate::rare::Blank;
+use crate::streams::IdHasher;
 use crate::types::StreamId;
 use crate::wire::{Reader, varint_len};
 
@@ -43,11 +45,13 @@ impl fmt::Display for HttpDatagramError {
 
 impl std::error::Error for HttpDatagramError {}
 
+type Queues = HashMap<StreamId, VecDeque<Bytes>, BuildHasherDefault<IdHasher>>;
+
 /// Datagrams that came and were not handed on.
 #[derive(Debug, Default)]
 pub(super) struct Datagrams {
     /// Of every exchange that has begun and can still take some.
-    open: BTreeMap<StreamId, VecDeque<Bytes>>,
+    open: Queues,
     /// Of requests that have not come, or not whole, oldest first.
     early: VecDeque<(StreamId, Bytes)>,
     /// Our settings have said that we take datagrams.
@@ -57,8 +61,12 @@ pub(super) struct Datagrams {
 }
 
 impl Blank for Datagrams {
-    const BLANK: &'static Self =
-        &Self { open: BTreeMap::new(), early: VecDeque::new(), announced: false, scratch: None };
+    const BLANK: &'static Self = &Self {
+        open: Queues::with_hasher(BuildHasherDefault::new()),
+        early: VecDeque::new(),
+        announced: false,
+        scratch: None,
+    };
 }
 
 impl Datagrams {
@@ -92,6 +100,7 @@ impl Datagrams {
     pub(super) fn release_memory(&mut self) {
         self.early = VecDeque::new();
         self.scratch = None;
+        self.open.shrink_to_fit();
     }
 
     /// The next datagram for an exchange.

@@ -50,7 +50,7 @@ pub(super) struct ExchangeState {
     pub(super) method: Method,
     pub(super) reader: MessageReader,
     pub(super) writer: MessageWriter,
-    pub(super) trailers: Option<HeaderMap>,
+    pub(super) trailers: Option<Box<HeaderMap>>,
     /// The peer's message has been read to its end.
     pub(super) is_received: bool,
     /// A CONNECT that succeeded: each side ends on its own.
@@ -108,7 +108,7 @@ impl<'a, R> Exchange<'a, R> {
 
     /// The peer's trailers, once the body is finished; `None` if it sent none.
     pub fn trailers(&self) -> Option<&HeaderMap> {
-        self.state.trailers.as_ref()
+        self.state.trailers.as_deref()
     }
 
     /// How urgent what we send on this stream is among all streams. On a server: as the client asked
@@ -184,17 +184,53 @@ impl ServerExchange<'_> {
         let mut head = Response::from_parts(parts, ());
         let body = body.into();
         add_content_length(&self.state.method, &mut head, body.content_length());
-        let sent = self.send_response(&head).and_then(|()| {
-            let writer = &mut self.state.writer;
-            writer.send_body(body, self.http, self.io)
-        });
-        match sent {
+        self.respond_with(&head, body);
+    }
+
+    /// Answers as [`respond`](Self::respond) does, with a head that is only lent: for what is said to
+    /// many. Adds nothing to it.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http::{Response, header};
+    /// use protoquic_core::http::ServerExchange;
+    ///
+    /// /// A page, made once.
+    /// struct Page {
+    ///     head: Response<()>,
+    ///     text: Bytes,
+    /// }
+    ///
+    /// impl Page {
+    ///     fn new(text: &'static str) -> Self {
+    ///         let head = Response::builder().header(header::CONTENT_LENGTH, text.len());
+    ///         let head = head.body(()).expect("the head is well formed");
+    ///         Self { head, text: Bytes::from_static(text.as_bytes()) }
+    ///     }
+    ///
+    ///     fn serve(&self, exchange: &mut ServerExchange<'_>) {
+    ///         exchange.respond_with(&self.head, self.text.clone());
+    ///     }
+    /// }
+    /// # let _ = Page::new("hello").text;
+    /// ```
+    pub fn respond_with(&mut self, head: &Response<()>, body: impl Into<Body>) {
+        match self.try_respond(head, body.into()) {
             Ok(()) | Err(ExchangeError::StreamClosed) => {}
             Err(error) => {
                 log::warn!("the response on {} cannot be sent: {error}", self.state.id);
                 self.cancel(Http3Code::INTERNAL_ERROR);
             }
         }
+    }
+
+    fn try_respond(&mut self, head: &Response<()>, body: Body) -> Result<(), ExchangeError> {
+        let length = self.begin_response(head)?;
+        let status = head.status();
+        let fields = response_fields(&status, head.headers())?;
+        let has_body = has_body(&self.state.method, status);
+        let writer = &mut self.state.writer;
+        writer.message((&fields, has_body), length, body, self.http, self.io)
     }
 
     /// Sends an interim response: 100 to 199, but not 101 (RFC 9114 §4.1).
@@ -204,31 +240,35 @@ impl ServerExchange<'_> {
             return Err(ExchangeError::Invalid("not an interim status of HTTP/3"));
         }
         let fields = response_fields(&status, response.headers())?;
-        self.state.writer.interim(fields, self.http, self.io)
+        self.state.writer.interim(&fields, self.http, self.io)
     }
 
     /// Sends the head of the final response, to be followed by [`write_body`](Self::write_body) and
     /// [`finish`](Self::finish). With a content-length, exactly as many bytes must follow; nothing
     /// needs to be written, and nothing is sent, for HEAD, 204 and 304.
     pub fn send_response(&mut self, response: &Response<()>) -> Result<(), ExchangeError> {
+        let length = self.begin_response(response)?;
+        let status = response.status();
+        let fields = response_fields(&status, response.headers())?;
+        let has_body = has_body(&self.state.method, status);
+        let writer = &mut self.state.writer;
+        writer.head(&fields, has_body, length, self.http, self.io)
+    }
+
+    /// Looks at the head of the final response. Returns its content-length.
+    fn begin_response(&mut self, response: &Response<()>) -> Result<Option<u64>, ExchangeError> {
         let status = response.status();
         if status.is_informational() {
             return Err(ExchangeError::Invalid("not a final status"));
         }
         let is_tunnel = is_tunnel(&self.state.method, status);
+        let length = response.headers().get(header::CONTENT_LENGTH);
         // RFC 9110 §9.3.6
-        if is_tunnel && response.headers().contains_key(header::CONTENT_LENGTH) {
+        if is_tunnel && length.is_some() {
             return Err(ExchangeError::Invalid("a CONNECT that succeeds has no content-length"));
         }
         self.state.is_tunnel = is_tunnel;
-        let length = match response.headers().get(header::CONTENT_LENGTH) {
-            Some(value) => Some(parse_length(value)?),
-            None => None,
-        };
-        let fields = response_fields(&status, response.headers())?;
-        let has_body = has_body(&self.state.method, status);
-        let writer = &mut self.state.writer;
-        writer.head(fields, has_body, length, self.http, self.io)
+        length.map(parse_length).transpose()
     }
 
     /// Whether the response was begun.
@@ -283,7 +323,7 @@ impl ExchangeState {
                     return Some(data);
                 }
                 Ok(Some(Incoming::Fields(fields))) => match parse_trailers(fields) {
-                    Ok(trailers) => self.trailers = Some(trailers),
+                    Ok(trailers) => self.trailers = Some(Box::new(trailers)),
                     Err(fault) => self.fault = Some(fault),
                 },
                 Ok(Some(Incoming::TooLarge)) => {

@@ -107,6 +107,11 @@ impl FrameParser {
         matches!(self.state, State::Header) && self.head_len == 0
     }
 
+    /// Whether the front of a frame's header was read, and its type has no second byte.
+    pub(super) const fn is_in_short_type(&self) -> bool {
+        self.head_len > 0 && self.head[0] < 0x40
+    }
+
     /// How many bytes of payload are kept here.
     pub(super) fn buffered(&self) -> usize {
         self.partial.len()
@@ -165,6 +170,9 @@ pub(super) mod emit {
 
     /// Appends a varint.
     pub(crate) fn varint(out: &mut BytesMut, v: u64) {
+        if v < 0x40 {
+            return out.put_u8(v as u8);
+        }
         let mut bytes = [0; 8];
         let mut writer = Writer::new(&mut bytes);
         writer.varint(v);

@@ -126,7 +126,7 @@ impl MessageReader {
         if self.phase != Phase::Over {
             self.phase = Phase::Over;
             // RFC 9204 §2.2.2.2
-            http.decoder.cancel_stream(self.id.as_u64());
+            http.compression.cancel_stream(self.id);
         }
         self.parser = FrameParser::default();
         self.chunk = Bytes::new();
@@ -170,7 +170,11 @@ impl MessageReader {
 
     /// Whether the stream may turn out to be a WebTransport session's.
     fn is_undecided(&self, http: &Http3Connection) -> bool {
-        !self.has_begun && http.role().is_server() && http.offers_webtransport()
+        !self.has_begun
+            && http.role().is_server()
+            && http.offers_webtransport()
+            // The first byte of another type tells.
+            && !self.parser.is_in_short_type()
     }
 
     fn refill(&mut self, http: &Http3Connection, io: &mut dyn Transport) -> Result<bool, Fault> {
@@ -229,7 +233,7 @@ impl MessageReader {
     }
 
     fn decode(&mut self, section: Section, http: &mut Http3Connection) -> Result<Decoding, Fault> {
-        Ok(Decoding::Done(match (http.decode(self.id, section.bytes.clone())?, section.push) {
+        Ok(Decoding::Done(match (http.decode(self.id, &section.bytes)?, section.push) {
             (Decoded::Fields(fields), Some(push)) => {
                 http.promises.on_promise(Promise { push, fields })?;
                 return Ok(Decoding::Promised);

@@ -9,9 +9,10 @@ use super::body::{Body, BodyChunk, BodySource};
 use super::connection::Http3Connection;
 use super::error::{ExchangeError, Http3Code};
 use super::frame::{emit, frame_type};
-use super::headers::{FieldList, trailer_fields};
+use super::headers::trailer_fields;
 use super::transport::Transport;
 use crate::error::StreamError;
+use crate::qpack::FieldRef;
 use crate::types::StreamId;
 
 /// Writes one message.
@@ -80,7 +81,7 @@ impl MessageWriter {
     pub(super) fn promise(
         &mut self,
         push: u64,
-        fields: FieldList<'_>,
+        fields: &[FieldRef<'_>],
         http: &mut Http3Connection,
         io: &mut dyn Transport,
     ) -> Result<(), ExchangeError> {
@@ -96,7 +97,7 @@ impl MessageWriter {
     /// Sends an interim header section.
     pub(super) fn interim(
         &mut self,
-        fields: FieldList<'_>,
+        fields: &[FieldRef<'_>],
         http: &mut Http3Connection,
         io: &mut dyn Transport,
     ) -> Result<(), ExchangeError> {
@@ -108,7 +109,7 @@ impl MessageWriter {
     /// all without `has_body`.
     pub(super) fn head(
         &mut self,
-        fields: FieldList<'_>,
+        fields: &[FieldRef<'_>],
         has_body: bool,
         content_length: Option<u64>,
         http: &mut Http3Connection,
@@ -120,6 +121,53 @@ impl MessageWriter {
         self.has_body = has_body;
         self.left = content_length.filter(|_| has_body);
         Ok(())
+    }
+
+    /// Sends the final header section as [`head`](Self::head) does, and this body as far as there is
+    /// room now; [`pump`](Self::pump) sends more.
+    pub(super) fn message(
+        &mut self,
+        (fields, has_body): (&[FieldRef<'_>], bool),
+        content_length: Option<u64>,
+        body: Body,
+        http: &mut Http3Connection,
+        io: &mut dyn Transport,
+    ) -> Result<(), ExchangeError> {
+        let whole = match &body {
+            _ if !has_body => Some(Bytes::new()),
+            Body::Empty => Some(Bytes::new()),
+            Body::Full(bytes) => Some(bytes.clone()),
+            Body::Source(_) | Body::Written => None,
+        };
+        let fits = |len: u64| !has_body || content_length.is_none_or(|said| said == len);
+        if let Some(whole) = whole.filter(|whole| fits(whole.len() as u64))
+            && self.phase == Phase::Head
+            && io.writable(self.id) > whole.len()
+        {
+            return self.whole(fields, whole, http, io);
+        }
+        self.head(fields, has_body, content_length, http, io)?;
+        self.send_body(body, http, io)
+    }
+
+    /// Sends a message that is all at hand, in one piece if there is room.
+    fn whole(
+        &mut self,
+        fields: &[FieldRef<'_>],
+        body: Bytes,
+        http: &mut Http3Connection,
+        io: &mut dyn Transport,
+    ) -> Result<(), ExchangeError> {
+        let front = http.encode_with_data(self.id, fields, body.len() as u64)?;
+        let len = body.len() as u64;
+        if self.check_io(io.write_message(self.id, front.clone(), body.clone()))? {
+            self.drop_body();
+            return Ok(());
+        }
+        self.phase = Phase::Body;
+        self.check_io(io.write_all(self.id, front))?;
+        (self.left, self.frame_left) = (Some(len), len);
+        self.send_body(Body::Full(body), http, io)
     }
 
     /// Takes the front of `data` as far as there is room. What it leaves must be offered again
@@ -174,7 +222,7 @@ impl MessageWriter {
         self.check_complete(io)?;
         let fields = trailer_fields(trailers)?;
         if !fields.is_empty() {
-            self.section(fields, http, io)?;
+            self.section(&fields, http, io)?;
         }
         self.finish(io)
     }
@@ -258,7 +306,7 @@ impl MessageWriter {
 
     fn section(
         &mut self,
-        fields: FieldList<'_>,
+        fields: &[FieldRef<'_>],
         http: &mut Http3Connection,
         io: &mut dyn Transport,
     ) -> Result<(), ExchangeError> {

@@ -17,6 +17,7 @@ mod backend;
 mod body;
 mod capsule;
 mod client;
+mod compression;
 mod config;
 mod connect;
 mod connection;

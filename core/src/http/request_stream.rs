@@ -154,7 +154,7 @@ impl RequestStream {
         io: &mut dyn Transport,
     ) {
         if let Some(head) = self.held.take() {
-            return self.start_or_wait(head, http, backend, io);
+            return self.start_or_wait(*head, http, backend, io);
         }
         match self.state.reader.poll(http, io) {
             Ok(Some(Incoming::WebTransport(session))) => {
@@ -163,7 +163,7 @@ impl RequestStream {
                 self.uncount(http);
             }
             Ok(Some(Incoming::Fields(fields))) => match parse_request(fields) {
-                Ok(head) => self.start_or_wait(Box::new(head), http, backend, io),
+                Ok(head) => self.start_or_wait(head, http, backend, io),
                 Err(fault) => self.state.fault = Some(fault),
             },
             Ok(Some(Incoming::TooLarge)) => {
@@ -180,7 +180,7 @@ impl RequestStream {
     /// Starts, unless it depends on settings that have not come.
     fn start_or_wait(
         &mut self,
-        head: Box<RequestHead>,
+        head: RequestHead,
         http: &mut Http3Connection,
         backend: &dyn Backend,
         io: &mut dyn Transport,
@@ -189,12 +189,12 @@ impl RequestStream {
             let reason = "a request after the last one that is served";
             self.state.fault = Some(Fault::stream(Http3Code::REQUEST_REJECTED, reason));
         } else if !webtransport::must_wait(&head.request, http) {
-            self.start(*head, http, backend, io);
+            self.start(head, http, backend, io);
         } else if http.is_head_late(self.state.id) {
             self.state.fault = Some(late());
         } else {
             http.webtransport.await_settings(self.state.id);
-            self.held = Some(head);
+            self.held = Some(Box::new(head));
         }
     }
 

@@ -38,11 +38,11 @@ pub(super) struct ResponseStream {
     handler: Option<Box<dyn ResponseHandler>>,
     /// The head of a request without a body that may be sent (again): it was sent early, or not at
     /// all because of a push.
-    fallback: Option<Request<()>>,
+    fallback: Option<Box<Request<()>>>,
     /// The headers of the promised request, in whose place `fallback` was asked.
-    promised: Option<HeaderMap>,
+    promised: Option<Box<HeaderMap>>,
     /// It is to be sent again.
-    refused: Option<PendingRequest>,
+    refused: Option<Box<PendingRequest>>,
     has_head: bool,
     /// Whether the connection still counts this request.
     is_counted: bool,
@@ -87,10 +87,15 @@ impl ResponseStream {
     pub(super) fn instead(mut pushed: Pushed, request: PendingRequest) -> Self {
         let promised = std::mem::take(&mut pushed.promised);
         Self {
-            fallback: Some(request.head),
-            promised: Some(promised),
+            fallback: Some(Box::new(request.head)),
+            promised: Some(Box::new(promised)),
             ..Self::pushed(pushed, request.handler)
         }
+    }
+
+    /// Whether the request is still to be sent: there can be nothing to read.
+    pub(super) fn is_unsent(&self) -> bool {
+        self.unsent.is_some()
     }
 
     /// Whether the handler has been told the end, or has none.
@@ -103,7 +108,7 @@ impl ResponseStream {
         let sent = match self.unsent.take() {
             Some((head, body)) => {
                 let sent = self.send(&head, body, http, io);
-                self.fallback = io.is_early().then_some(head);
+                self.fallback = io.is_early().then(|| Box::new(head));
                 sent
             }
             None if self.state.writer.is_over() => return,
@@ -184,7 +189,7 @@ impl ResponseStream {
 
     /// A request that was too early for the server, to be sent again after the handshake.
     pub(super) fn take_refused(&mut self) -> Option<PendingRequest> {
-        self.refused.take()
+        self.refused.take().map(|pending| *pending)
     }
 
     /// Whether there is more to hand on although the stream itself is over.
@@ -218,8 +223,7 @@ impl ResponseStream {
         }
         let fields = request_fields(head)?;
         let writer = &mut self.state.writer;
-        writer.head(fields, true, length, http, io)?;
-        writer.send_body(body, http, io)
+        writer.message((&fields, true), length, body, http, io)
     }
 
     /// Reads one header section. False if there is no more to read for now.
@@ -274,16 +278,17 @@ impl ResponseStream {
     /// Whether this is no answer and the request is to be sent (again).
     fn must_be_asked(&self, response: &Response<()>) -> bool {
         let Some(asked) = &self.fallback else { return false };
-        let is_other = |promised| !serves(response, promised, asked.headers());
+        let is_other = |promised: &HeaderMap| !serves(response, promised, asked.headers());
         // RFC 8470 §5.2, RFC 9111 §4.1
-        response.status() == StatusCode::TOO_EARLY || self.promised.as_ref().is_some_and(is_other)
+        response.status() == StatusCode::TOO_EARLY || self.promised.as_deref().is_some_and(is_other)
     }
 
     /// RFC 8470 §5.2: the handler hears of the second answer only.
     fn refuse(&mut self) {
         if let (Some(head), Some(handler)) = (self.fallback.take(), self.handler.take()) {
             let body = Body::Empty;
-            self.refused = Some(PendingRequest { head, body, handler, was_too_early: true });
+            let pending = PendingRequest { head: *head, body, handler, was_too_early: true };
+            self.refused = Some(Box::new(pending));
         }
         self.state.cancelled.get_or_insert(Http3Code::REQUEST_CANCELLED);
     }
@@ -355,7 +360,7 @@ impl ResponseStream {
             let _ = self.state.writer.finish(io);
         }
         if let (Some(record), Some(store)) = (self.state.record.take(), &mut http.responses) {
-            store.complete(*record, self.state.trailers.clone());
+            store.complete(*record, self.state.trailers.as_deref().cloned());
         }
         self.uncount(http);
     }

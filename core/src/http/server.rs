@@ -206,7 +206,7 @@ impl<B: Backend + 'static> Stream<Http3ServerSession<B>> for Http3ServerStream {
 
     fn on_can_write(&mut self, cx: &mut StreamContext<'_, Http3ServerSession<B>>) {
         match &mut self.0 {
-            Kind::Uni(_) => UniStream::on_can_write(cx),
+            Kind::Uni(stream) => stream.on_can_write(cx),
             Kind::Request(stream) => with_parts(cx, |http, _, io| stream.on_can_write(http, io)),
             Kind::Push(stream) => with_parts(cx, |http, _, io| stream.on_can_write(http, io)),
             Kind::WebTransport(_) => WebTransportStream::on_can_write(cx),

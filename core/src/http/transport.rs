@@ -27,6 +27,14 @@ pub(super) trait Transport {
     fn write(&mut self, id: StreamId, data: &mut Bytes) -> Result<usize, StreamError>;
     /// Takes all of `data`.
     fn write_all(&mut self, id: StreamId, data: Bytes) -> Result<(), StreamError>;
+    /// Takes a whole message and ends the sending part, if there is room for all of it; otherwise
+    /// takes nothing and returns false.
+    fn write_message(
+        &mut self,
+        id: StreamId,
+        head: Bytes,
+        body: Bytes,
+    ) -> Result<bool, StreamError>;
     /// The room for `write`; 0 for a stream that cannot be written to.
     fn writable(&mut self, id: StreamId) -> usize;
     /// Ends the sending part in order.
@@ -81,6 +89,15 @@ impl Transport for Connection {
 
     fn write_all(&mut self, id: StreamId, data: Bytes) -> Result<(), StreamError> {
         self.stream_write_all(id, data)
+    }
+
+    fn write_message(
+        &mut self,
+        id: StreamId,
+        head: Bytes,
+        body: Bytes,
+    ) -> Result<bool, StreamError> {
+        self.stream_write_message(id, head, body)
     }
 
     fn writable(&mut self, id: StreamId) -> usize {

@@ -99,9 +99,12 @@ impl UniStream {
         matches!(self, Self::Incoming(IncomingUni { state: State::WebTransport }))
     }
 
-    /// There is room on a stream of ours: for what QPACK could not write before.
-    pub(super) fn on_can_write<S: Http3Session>(cx: &mut StreamContext<'_, S>) {
+    /// There is room on a stream of ours, or QPACK has something for it.
+    pub(super) fn on_can_write<S: Http3Session>(&self, cx: &mut StreamContext<'_, S>) {
         let (session, scx) = cx.split();
+        if matches!(self, Self::Outgoing(UniKind::QpackDecoder)) {
+            session.http().flush_decoder(scx.connection());
+        }
         plumbing::settle(session, scx);
     }
 

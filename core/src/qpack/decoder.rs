@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::dynamic_table::{DynamicTable, ENTRY_OVERHEAD, entry_size};
 use super::prefix_int::{Cursor, Unreadable, put_integer};
@@ -37,6 +37,8 @@ pub struct Decoder {
     /// How many inserts the peer's encoder knows that we have.
     acknowledged: u64,
     out: Vec<u8>,
+    /// Where the strings of sections are put, those of many sections in one allocation.
+    text: BytesMut,
 }
 
 impl Decoder {
@@ -52,7 +54,14 @@ impl Decoder {
             blocked: BTreeMap::new(),
             acknowledged: 0,
             out: Vec::new(),
+            text: BytesMut::new(),
         }
+    }
+
+    /// Gives back what only a busy connection needs.
+    pub(crate) fn release_memory(&mut self) {
+        self.text = BytesMut::new();
+        self.out.shrink_to_fit();
     }
 
     /// Takes bytes of the peer's encoder stream.
@@ -88,7 +97,7 @@ impl Decoder {
         if first & 0x80 != 0 {
             // Insert with Name Reference (§4.3.2)
             let index = cursor.integer(6)?;
-            let value = cursor.string(7, max)?;
+            let value = self.kept(cursor, 7, max)?;
             let name = if first & 0x40 != 0 {
                 let (name, _) = static_table::get(index).ok_or_else(|| no_static(index))?;
                 Bytes::from_static(name.as_bytes())
@@ -98,8 +107,8 @@ impl Decoder {
             self.insert(name, value)
         } else if first & 0x40 != 0 {
             // Insert with Literal Name (§4.3.3)
-            let name = cursor.string(5, max)?;
-            let value = cursor.string(7, max)?;
+            let name = self.kept(cursor, 5, max)?;
+            let value = self.kept(cursor, 7, max)?;
             self.insert(name, value)
         } else if first & 0x20 != 0 {
             // Set Dynamic Table Capacity (§4.3.1)
@@ -118,6 +127,12 @@ impl Decoder {
             let entry = self.relative(index)?;
             self.insert(entry.name, entry.value)
         }
+    }
+
+    /// A string for the table, in no more memory than it needs.
+    fn kept(&mut self, cursor: &mut Cursor<'_>, bits: u8, max: usize) -> Result<Bytes, Unreadable> {
+        let text = cursor.string(bits, max, &mut self.text)?;
+        Ok(Bytes::copy_from_slice(&text))
     }
 
     /// No string of an entry can be longer than this, Huffman-coded or not: a code has at least
@@ -148,7 +163,16 @@ impl Decoder {
 
     /// Decodes a field section of this stream.
     pub fn decode(&mut self, stream: u64, section: Bytes) -> Result<Decoded, QpackError> {
-        let mut cursor = Cursor::new(&section);
+        self.decode_section(stream, &section)
+    }
+
+    /// The same, of a section that is only lent.
+    pub(crate) fn decode_section(
+        &mut self,
+        stream: u64,
+        section: &[u8],
+    ) -> Result<Decoded, QpackError> {
+        let mut cursor = Cursor::new(section);
         let (required, base) = self.prefix(&mut cursor)?;
         if required > self.table.inserted() {
             self.blocked.insert(stream, required);
@@ -163,7 +187,8 @@ impl Decoder {
             return Ok(Decoded::Blocked);
         }
         self.blocked.remove(&stream);
-        let mut fields = Vec::new();
+        // A field line has at least a byte.
+        let mut fields = Vec::with_capacity(section.len().min(USUAL_FIELDS));
         let (mut size, mut highest) = (0_u64, 0);
         while cursor.position() < section.len() {
             let line = self.line(&mut cursor, base, required, &mut highest);
@@ -233,7 +258,7 @@ impl Decoder {
 
     /// One field line (RFC 9204 §4.5.2 to §4.5.6).
     fn line(
-        &self,
+        &mut self,
         cursor: &mut Cursor<'_>,
         base: u64,
         required: u64,
@@ -241,11 +266,15 @@ impl Decoder {
     ) -> Result<Field, Failure> {
         let first = cursor.peek().ok_or(Unreadable::Short)?;
         let max = usize::try_from(self.max_section.saturating_mul(4)).unwrap_or(usize::MAX);
+        let Self { table, text, .. } = self;
+        if text.capacity() == 0 {
+            text.reserve(TEXT);
+        }
         let mut dynamic = |index: Option<u64>| {
             let index = index.filter(|index| *index < required);
             let entry = index.and_then(|index| {
                 *highest = (*highest).max(index + 1);
-                self.table.get(index)
+                table.get(index)
             });
             entry.ok_or_else(|| Failure::Rule("a reference to no entry of the table".into()))
         };
@@ -270,13 +299,13 @@ impl Decoder {
             } else {
                 dynamic(before_base(index))?.name.clone()
             };
-            return Ok(field(name, cursor.string(7, max)?, sensitive));
+            return Ok(field(name, cursor.string(7, max, text)?, sensitive));
         }
         if first & 0x20 != 0 {
             // Literal with Literal Name (§4.5.6)
             let sensitive = first & 0x10 != 0;
-            let name = cursor.string(3, max)?;
-            return Ok(field(name, cursor.string(7, max)?, sensitive));
+            let name = cursor.string(3, max, text)?;
+            return Ok(field(name, cursor.string(7, max, text)?, sensitive));
         }
         if first & 0x10 != 0 {
             // Indexed with Post-Base Index (§4.5.3)
@@ -288,7 +317,7 @@ impl Decoder {
         let sensitive = first & 0x08 != 0;
         let index = cursor.integer(3)?;
         let name = dynamic(base.checked_add(index))?.name.clone();
-        Ok(field(name, cursor.string(7, max)?, sensitive))
+        Ok(field(name, cursor.string(7, max, text)?, sensitive))
     }
 
     /// A stream whose section can be decoded now, each once.
@@ -309,17 +338,39 @@ impl Decoder {
         }
     }
 
+    /// Whether there is something to write on the decoder stream.
+    pub(crate) fn has_output(&self) -> bool {
+        !self.out.is_empty() || self.table.inserted() > self.acknowledged
+    }
+
+    /// Moves it to `to`.
+    pub(crate) fn drain_output(&mut self, to: &mut BytesMut) {
+        self.note_inserts();
+        to.extend_from_slice(&self.out);
+        self.out.clear();
+    }
+
     /// What to write on the decoder stream.
     pub fn take_decoder_stream(&mut self) -> Option<Bytes> {
+        self.note_inserts();
+        (!self.out.is_empty()).then(|| Bytes::from(std::mem::take(&mut self.out)))
+    }
+
+    /// Insert Count Increment (RFC 9204 §4.4.3)
+    fn note_inserts(&mut self) {
         if self.table.inserted() > self.acknowledged {
-            // Insert Count Increment (§4.4.3)
             let increment = self.table.inserted() - self.acknowledged;
             put_integer(&mut self.out, 0, 6, increment);
             self.acknowledged = self.table.inserted();
         }
-        (!self.out.is_empty()).then(|| Bytes::from(std::mem::take(&mut self.out)))
     }
 }
+
+/// For how many fields there is room at first.
+const USUAL_FIELDS: usize = 8;
+
+/// How much is allocated at a time for strings, in bytes. One that is kept holds as much.
+const TEXT: usize = 1024;
 
 fn field(name: Bytes, value: Bytes, sensitive: bool) -> Field {
     Field { name, value, sensitive }

@@ -86,30 +86,54 @@ impl Encoder {
         fields: impl Iterator<Item = FieldRef<'a>>,
         out: &mut BytesMut,
     ) {
-        let known = self.known_received;
-        let blocked = self.outstanding.is_blocked(stream, known);
-        let may_block = blocked || self.outstanding.blocked_streams(known) < self.max_blocked;
+        self.encode_with(stream, fields, |prefix, lines| {
+            out.put_slice(prefix);
+            out.put_slice(lines);
+        });
+    }
+
+    /// Encodes a field section of this stream and lends its two parts, so that what must be said
+    /// before it can count them.
+    pub(crate) fn encode_with<'a, R>(
+        &mut self,
+        stream: u64,
+        fields: impl Iterator<Item = FieldRef<'a>>,
+        take: impl FnOnce(&[u8], &[u8]) -> R,
+    ) -> R {
         let mut references = References {
             base: self.table.inserted(),
             required: 0,
             lowest: u64::MAX,
-            may_block,
+            may_block: self.may_block(stream),
             may_refer: self.table.capacity() > 0 && self.outstanding.has_room(),
         };
-        let mut lines = std::mem::take(&mut self.lines);
-        lines.clear();
+        let mut section = std::mem::take(&mut self.lines);
+        section.clear();
         for field in fields {
-            self.line(&field, &mut references, &mut lines);
+            self.line(&field, &mut references, &mut section);
         }
         let References { base, required, lowest, .. } = references;
-        let mut prefix = Vec::with_capacity(12);
-        self.prefix(required, base, &mut prefix);
-        out.put_slice(&prefix);
-        out.put_slice(&lines);
-        self.lines = lines;
+        // The prefix is known last, and is kept behind the lines.
+        let end = section.len();
+        self.prefix(required, base, &mut section);
+        let (lines, prefix) = section.split_at(end);
+        let taken = take(prefix, lines);
+        self.lines = section;
         if required > 0 {
             self.outstanding.add(stream, Section { required, lowest });
         }
+        taken
+    }
+
+    /// Whether a section of this stream may refer to what the peer may not have received
+    /// (RFC 9204 §2.1.2).
+    fn may_block(&self, stream: u64) -> bool {
+        let known = self.known_received;
+        if known == self.table.inserted() {
+            return self.max_blocked > 0; // nobody can be waiting
+        }
+        self.outstanding.is_blocked(stream, known)
+            || self.outstanding.blocked_streams(known) < self.max_blocked
     }
 
     /// RFC 9204 §4.5.1
@@ -133,10 +157,9 @@ impl Encoder {
             return put_integer(out, 0xc0, 6, index);
         }
         let mut in_table = InTable::Nothing;
-        if references.may_refer {
+        if references.may_refer && is_worth_keeping(in_static) {
             in_table = self.find(field, references.may_block);
-            if !field.sensitive && !matches!(in_table, InTable::Exact(_)) && is_worth_keeping(field)
-            {
+            if !field.sensitive && !matches!(in_table, InTable::Exact(_)) {
                 let inserted = self.insert(field, in_static, in_table, references.lowest);
                 if let Some(index) = inserted.filter(|_| references.may_block) {
                     in_table = InTable::Exact(index);
@@ -291,10 +314,30 @@ impl Encoder {
 }
 
 /// Whether a field is likely to come again as it is. Values that differ with every message would
-/// only drive out those that do not.
-fn is_worth_keeping(field: &FieldRef<'_>) -> bool {
-    !VARYING.iter().any(|name| name.as_bytes() == field.name)
+/// only drive out those that do not. The names of such fields are all in the static table, so that
+/// none of them is looked for in the dynamic one.
+fn is_worth_keeping(in_static: Found) -> bool {
+    match in_static {
+        Found::Exact(index) | Found::Name(index) => !VARIES[index as usize],
+        Found::Nothing => true,
+    }
 }
+
+/// Which entries of the static table have a name of [`VARYING`].
+static VARIES: [bool; static_table::ENTRY_COUNT] = {
+    let mut varies = [false; static_table::ENTRY_COUNT];
+    let mut at = 0;
+    while at < varies.len() {
+        let name = static_table::ENTRIES[at].0.as_bytes();
+        let mut varying = 0;
+        while varying < VARYING.len() {
+            varies[at] |= static_table::is_same(name, VARYING[varying].as_bytes());
+            varying += 1;
+        }
+        at += 1;
+    }
+    varies
+};
 
 const VARYING: [&str; 12] = [
     ":path",

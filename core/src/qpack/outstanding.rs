@@ -2,7 +2,9 @@
 //! to: those entries must stay (RFC 9204 §2.1.1), and only so many streams may wait for inserts
 //! (§2.1.2). Bounded: a peer that acknowledges nothing gets sections without references.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
+
+use smallvec::SmallVec;
 
 use crate::rare::Blank;
 
@@ -15,9 +17,12 @@ pub(super) struct Section {
     pub(super) lowest: u64,
 }
 
+/// Of one stream, oldest first: seldom more than one.
+type Sections = SmallVec<[Section; 1]>;
+
 #[derive(Debug, Default)]
 pub(super) struct Outstanding {
-    streams: BTreeMap<u64, VecDeque<Section>>,
+    streams: BTreeMap<u64, Sections>,
     /// How many sections have each index as their lowest.
     lowest: BTreeMap<u64, u32>,
     count: usize,
@@ -47,7 +52,7 @@ impl Outstanding {
     /// How many streams may be blocked, by what the peer is known to have received.
     pub(super) fn blocked_streams(&self, known: u64) -> u64 {
         let is_blocked =
-            |sections: &&VecDeque<Section>| sections.iter().any(|section| section.required > known);
+            |sections: &&Sections| sections.iter().any(|section| section.required > known);
         self.streams.values().filter(is_blocked).count() as u64
     }
 
@@ -57,7 +62,7 @@ impl Outstanding {
     }
 
     pub(super) fn add(&mut self, stream: u64, section: Section) {
-        self.streams.entry(stream).or_default().push_back(section);
+        self.streams.entry(stream).or_default().push(section);
         *self.lowest.entry(section.lowest).or_default() += 1;
         self.count += 1;
     }
@@ -65,7 +70,8 @@ impl Outstanding {
     /// The oldest section of a stream was acknowledged.
     pub(super) fn acknowledge(&mut self, stream: u64) -> Option<Section> {
         let sections = self.streams.get_mut(&stream)?;
-        let section = sections.pop_front()?;
+        // Never empty.
+        let section = sections.remove(0);
         if sections.is_empty() {
             self.streams.remove(&stream);
         }

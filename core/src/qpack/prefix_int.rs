@@ -1,6 +1,6 @@
 //! Integers with a prefix of a few bits (RFC 7541 §5.1), and strings by them (§5.2, RFC 9204 §4.1).
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::huffman;
 
@@ -57,8 +57,14 @@ impl<'a> Cursor<'a> {
     }
 
     /// A string whose length begins with `bits` bits of the next byte, the bit before which tells
-    /// whether it is Huffman-coded. At most `max` bytes as it is encoded.
-    pub(super) fn string(&mut self, bits: u8, max: usize) -> Result<Bytes, Unreadable> {
+    /// whether it is Huffman-coded. At most `max` bytes as it is encoded. It is put into `memory`,
+    /// and split off.
+    pub(super) fn string(
+        &mut self,
+        bits: u8,
+        max: usize,
+        memory: &mut BytesMut,
+    ) -> Result<Bytes, Unreadable> {
         let is_huffman = self.peek().ok_or(Unreadable::Short)? & (1 << bits) != 0;
         let len = self.integer(bits)?;
         // The declared length is judged before its bytes are waited for.
@@ -67,11 +73,12 @@ impl<'a> Cursor<'a> {
         let text = self.bytes.get(self.at..self.at + len).ok_or(Unreadable::Short)?;
         self.at += len;
         if is_huffman {
-            let decoded = huffman::decode(text);
-            decoded.map(Bytes::from).ok_or(Unreadable::Bad("a string's Huffman code is wrong"))
+            let decoded = huffman::decode(text, memory);
+            decoded.ok_or(Unreadable::Bad("a string's Huffman code is wrong"))?;
         } else {
-            Ok(Bytes::copy_from_slice(text))
+            memory.extend_from_slice(text);
         }
+        Ok(memory.split().freeze())
     }
 
     fn byte(&mut self) -> Result<u8, Unreadable> {
@@ -137,6 +144,9 @@ mod tests {
     fn an_absurd_length_is_refused_before_its_bytes_come() {
         let mut declared = Vec::new();
         put_integer(&mut declared, 0, 7, 1 << 50);
-        assert!(matches!(Cursor::new(&declared).string(7, 4096), Err(Unreadable::Bad(_))));
+        assert!(matches!(
+            Cursor::new(&declared).string(7, 4096, &mut BytesMut::new()),
+            Err(Unreadable::Bad(_))
+        ));
     }
 }

@@ -1,7 +1,8 @@
-//! The static table (RFC 9204 App. A) and finding things in it.
+//! The static table (RFC 9204 App. A) and finding things in it: by a hash of the name, worked out
+//! when this is compiled.
 
 /// Name and value of every entry.
-pub(super) const ENTRIES: [(&str, &str); 99] = [
+pub(super) static ENTRIES: [(&str, &str); ENTRY_COUNT] = [
     (":authority", ""),
     (":path", "/"),
     ("age", "0"),
@@ -113,22 +114,80 @@ pub(super) enum Found {
     Nothing,
 }
 
-/// Looks a field up. Entries of one name lie in at most three runs, so the first name that matches
-/// is near its values; a length that no name has is turned away at once.
+/// Looks a field up. Names are compared until one is found; then only values, of its namesakes.
 pub(super) fn find(name: &[u8], value: &[u8]) -> Found {
-    let mut found = Found::Nothing;
-    for (index, (known, known_value)) in ENTRIES.iter().enumerate() {
-        if known.as_bytes() != name {
-            continue;
-        }
-        if known_value.as_bytes() == value {
-            return Found::Exact(index as u64);
-        }
-        if found == Found::Nothing {
-            found = Found::Name(index as u64);
-        }
+    let mut at = INDEX.heads[hash(name)];
+    while at != END && ENTRIES[usize::from(at)].0.as_bytes() != name {
+        at = INDEX.next[usize::from(at)];
     }
-    found
+    if at == END {
+        return Found::Nothing;
+    }
+    let first = at;
+    while at != END {
+        // Names that share a hash are told apart by where each was seen first.
+        if INDEX.first[usize::from(at)] == first && ENTRIES[usize::from(at)].1.as_bytes() == value {
+            return Found::Exact(u64::from(at));
+        }
+        at = INDEX.next[usize::from(at)];
+    }
+    Found::Name(u64::from(first))
+}
+
+/// The entries by their names.
+struct Index {
+    /// The first entry of each hash.
+    heads: [u8; HASHES],
+    /// The next entry of the same hash.
+    next: [u8; ENTRY_COUNT],
+    /// The first entry of the same name.
+    first: [u8; ENTRY_COUNT],
+}
+
+/// How many there are.
+pub(super) const ENTRY_COUNT: usize = 99;
+const HASHES: usize = 256;
+/// No entry.
+const END: u8 = u8::MAX;
+
+static INDEX: Index = index();
+
+const fn index() -> Index {
+    let mut index =
+        Index { heads: [END; HASHES], next: [END; ENTRY_COUNT], first: [END; ENTRY_COUNT] };
+    // From the last to the first: what is linked in front ends up in order.
+    let mut at = ENTRY_COUNT;
+    while at > 0 {
+        at -= 1;
+        let head = &mut index.heads[hash(ENTRIES[at].0.as_bytes())];
+        index.next[at] = *head;
+        *head = at as u8;
+    }
+    while at < ENTRY_COUNT {
+        let mut first = 0;
+        while !is_same(ENTRIES[first].0.as_bytes(), ENTRIES[at].0.as_bytes()) {
+            first += 1;
+        }
+        index.first[at] = first as u8;
+        at += 1;
+    }
+    index
+}
+
+/// Of a name's length, its middle and its end: that tells most of the table's names apart.
+const fn hash(name: &[u8]) -> usize {
+    let Some(last) = name.last() else { return 0 };
+    let middle = name[name.len() / 2] as usize;
+    (name.len() * 5 + middle * 17 + *last as usize * 3) % HASHES
+}
+
+/// Whether two names are one.
+pub(super) const fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let mut at = 0;
+    while at < a.len() && at < b.len() && a[at] == b[at] {
+        at += 1;
+    }
+    at == a.len() && at == b.len()
 }
 
 /// The entry of this index.
@@ -147,5 +206,15 @@ mod tests {
         assert_eq!(find(b":status", b"418"), Found::Name(24));
         assert_eq!(find(b"x-frame-options", b"sameorigin"), Found::Exact(98));
         assert_eq!(find(b"x-unknown", b""), Found::Nothing);
+        assert_eq!(find(b"", b""), Found::Nothing);
+    }
+
+    #[test]
+    fn every_entry_is_found_and_names_by_their_first() {
+        for (index, (name, value)) in ENTRIES.iter().enumerate() {
+            assert_eq!(find(name.as_bytes(), value.as_bytes()), Found::Exact(index as u64));
+            let first = ENTRIES.iter().position(|(known, _)| known == name).unwrap();
+            assert_eq!(find(name.as_bytes(), b"?"), Found::Name(first as u64), "{name}");
+        }
     }
 }

@@ -40,6 +40,14 @@ impl AckRanges {
         true
     }
 
+    /// Enters so many numbers above the largest, of which there is one.
+    pub fn extend_newest(&mut self, numbers: u64) {
+        debug_assert!(!self.ranges.is_empty(), "there is a largest number");
+        if let Some((_, end)) = self.ranges.last_mut() {
+            *end += numbers;
+        }
+    }
+
     /// Whether a number was entered, or is too old to tell.
     pub fn contains(&self, number: u64) -> bool {
         number < self.floor

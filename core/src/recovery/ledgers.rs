@@ -35,12 +35,13 @@ impl<F> Ledgers<F> {
         }
     }
 
-    /// Gives memory back that a silent connection does not need; all of the handshake's if that is
-    /// over.
-    pub(super) fn release_memory(&mut self, handshake_is_over: bool) {
+    /// Gives memory back that a silent connection does not need.
+    pub(super) fn release_memory(&mut self) {
         self.application.release_memory();
-        if handshake_is_over {
-            self.handshake = [None, None];
-        }
+    }
+
+    /// The handshake is over.
+    pub(super) fn forget_handshake(&mut self) {
+        self.handshake = [None, None];
     }
 }

@@ -316,10 +316,16 @@ impl<F> Recovery<F> {
 
     /// Gives memory back that bursts needed; to be called when the connection falls idle.
     pub fn release_memory(&mut self) {
-        self.ledgers.release_memory(self.handshake.confirmed);
+        self.forget_handshake();
+        self.ledgers.release_memory();
         self.ranges.shrink_to(0);
         self.tally.release_if(|_| true);
+    }
+
+    /// Gives memory back that the handshake needed, if that is confirmed.
+    pub fn forget_handshake(&mut self) {
         if self.handshake.confirmed {
+            self.ledgers.forget_handshake();
             self.ecn.forget_handshake();
         }
     }

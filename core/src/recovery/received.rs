@@ -83,16 +83,30 @@ impl AckTracker {
         if largest_before.is_none_or(|largest| number > largest) {
             self.largest_time = now;
         }
-        match ecn {
-            Ecn::Ect0 => self.ecn.ect0 += 1,
-            Ecn::Ect1 => self.ecn.ect1 += 1,
-            Ecn::Ce => self.ecn.ce += 1,
-            Ecn::NotEct => {}
-        }
+        self.count_marks(ecn, 1);
         if ack_eliciting {
-            self.on_ack_eliciting(now, number, ecn);
+            self.on_ack_eliciting(now, number, 1, ecn);
         }
         self.was_ce = ecn == Ecn::Ce;
+    }
+
+    /// As many calls of [`Self::on_packet_received`] for ack-eliciting packets with consecutive
+    /// numbers, of which the first is above all that were received, at one time.
+    pub fn on_run_received(&mut self, now: Time, first: u64, packets: u64, ecn: Ecn) {
+        self.on_packet_received(now, first, true, ecn);
+        let more = packets.saturating_sub(1);
+        if more == 0 {
+            return;
+        }
+        self.ranges.extend_newest(more);
+        self.count_marks(ecn, more);
+        // The threshold is another for the first packets of all.
+        let early = self.policy.initial_packets.saturating_sub(self.eliciting_received).min(more);
+        for (number, packets) in [(first + early, early), (first + more, more - early)] {
+            if packets > 0 {
+                self.on_ack_eliciting(now, number, packets, ecn);
+            }
+        }
     }
 
     /// Whether an ACK frame should be sent without waiting. To be asked once the packets at hand
@@ -179,12 +193,23 @@ impl AckTracker {
         self.asked_now = true;
     }
 
-    fn on_ack_eliciting(&mut self, now: Time, number: u64, ecn: Ecn) {
+    fn count_marks(&mut self, ecn: Ecn, packets: u64) {
+        match ecn {
+            Ecn::Ect0 => self.ecn.ect0 += packets,
+            Ecn::Ect1 => self.ecn.ect1 += packets,
+            Ecn::Ce => self.ecn.ce += packets,
+            Ecn::NotEct => {}
+        }
+    }
+
+    /// So many packets that follow on each other came, the last of them with this number.
+    fn on_ack_eliciting(&mut self, now: Time, number: u64, packets: u64, ecn: Ecn) {
         if self.unacked_eliciting == 0 {
             self.first_unacked = now;
         }
-        self.unacked_eliciting += 1;
-        self.eliciting_received += 1;
+        self.unacked_eliciting =
+            self.unacked_eliciting.saturating_add(u32::try_from(packets).unwrap_or(u32::MAX));
+        self.eliciting_received += packets;
         let asked = std::mem::take(&mut self.asked_now);
         self.ack_now |= self.immediate || asked || self.is_due(number, ecn);
         self.largest_eliciting = self.largest_eliciting.max(Some(number));
@@ -223,6 +248,7 @@ impl AckTracker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::helper::{RandomGenerator, SeededRandom};
 
     const fn ms(millis: u64) -> Time {
         Time::from_millis(millis)
@@ -251,6 +277,37 @@ mod tests {
         let acks = acks(&mut tracker(), 0..200);
         assert_eq!(acks[..3], [1, 3, 5]);
         assert_eq!(acks[50..], [109, 119, 129, 139, 149, 159, 169, 179, 189, 199]);
+    }
+
+    #[test]
+    fn a_run_counts_as_its_packets_one_by_one() {
+        for seed in 0..300 {
+            let mut random = SeededRandom::new(seed);
+            let policy = AckPolicy { initial_packets: 40, ..AckPolicy::default() };
+            let mut one_by_one = AckTracker::new(Space::Application, &policy);
+            if seed % 2 == 1 {
+                let max_ack_delay = Duration::from_millis(5);
+                let (threshold, reordering) = (random.next_u64() % 8, random.next_u64() % 4);
+                one_by_one.set_request(AckRequest { threshold, max_ack_delay, reordering });
+            }
+            one_by_one.on_packet_received(ms(0), 0, true, Ecn::NotEct);
+            let mut together = one_by_one.clone();
+            for round in 1..40 {
+                let gap = (random.next_u64() % 4).saturating_sub(2);
+                let first = together.largest().unwrap() + 1 + gap;
+                let (packets, ecn) =
+                    (1 + random.next_u64() % 12, Ecn::from_bits(random.next_u64() as u8));
+                together.on_run_received(ms(round), first, packets, ecn);
+                for number in first..first + packets {
+                    one_by_one.on_packet_received(ms(round), number, true, ecn);
+                }
+                assert_eq!(format!("{together:?}"), format!("{one_by_one:?}"), "seed {seed}");
+                if random.next_u64().is_multiple_of(2) {
+                    together.on_ack_sent(false);
+                    one_by_one.on_ack_sent(false);
+                }
+            }
+        }
     }
 
     #[test]

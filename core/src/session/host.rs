@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::{Session, SessionContext, Stream, StreamContext, StreamMap};
 use crate::connection::{Connection, Event};
 use crate::error::{ApplicationError, CloseReason};
+use crate::packet_batch::PacketBatch;
 use crate::packet_reader::ReceivedPacket;
 use crate::packet_writer::PacketWriter;
 use crate::time::Time;
@@ -39,6 +40,13 @@ pub enum Notice {
 pub trait Host: std::any::Any {
     /// Takes one datagram. No callback runs yet.
     fn process_packet(&mut self, packet: ReceivedPacket);
+
+    /// Takes datagrams that came together. No callback runs yet.
+    fn process_batch(&mut self, batch: PacketBatch) {
+        for packet in batch {
+            self.process_packet(packet);
+        }
+    }
 
     /// The deadline has come. No callback runs yet.
     fn on_alarm(&mut self, now: Time);
@@ -183,6 +191,7 @@ impl<S: Session> SessionHost<S> {
             self.lingering.push(id);
             self.streams.insert(id, stream);
         } else {
+            self.streams.forget(id);
             stream.on_close(&mut self.session);
         }
     }
@@ -330,6 +339,7 @@ impl<S: Session> SessionHost<S> {
         self.closed = true;
         for id in self.streams.ids() {
             if let Some(mut stream) = self.streams.take(id) {
+                self.streams.forget(id);
                 stream.on_close(&mut self.session);
             }
         }
@@ -342,6 +352,10 @@ impl<S: Session> SessionHost<S> {
 impl<S: Session> Host for SessionHost<S> {
     fn process_packet(&mut self, packet: ReceivedPacket) {
         self.connection.process_packet(packet);
+    }
+
+    fn process_batch(&mut self, batch: PacketBatch) {
+        self.connection.process_batch(batch);
     }
 
     fn on_alarm(&mut self, now: Time) {

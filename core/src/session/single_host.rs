@@ -5,6 +5,7 @@ use super::{Host, Notice, Session, SessionContext, SessionHost};
 use crate::alarm::{Alarm, AlarmFactory, AlarmOwner};
 use crate::error::{ApplicationError, CloseReason};
 use crate::event_loop::EventLoopVisitor;
+use crate::packet_batch::PacketBatch;
 use crate::packet_reader::{PacketSink, ReceivedPacket};
 use crate::packet_writer::PacketWriter;
 use crate::time::Time;
@@ -81,6 +82,10 @@ impl<S: Session> SingleHost<S> {
 impl<S: Session> PacketSink for SingleHost<S> {
     fn on_packet(&mut self, packet: ReceivedPacket) {
         self.host.process_packet(packet);
+    }
+
+    fn on_batch(&mut self, batch: PacketBatch) {
+        self.host.process_batch(batch);
     }
 }
 

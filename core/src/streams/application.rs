@@ -62,6 +62,26 @@ impl Streams {
         Ok(())
     }
 
+    /// Takes a whole message, and the end of the stream behind it, if there is room for it. If there
+    /// is not, takes nothing and returns false.
+    pub fn write_message(
+        &mut self,
+        id: StreamId,
+        head: Bytes,
+        body: Bytes,
+    ) -> Result<bool, StreamError> {
+        let limit = self.config.send_buffer;
+        let key = self.writable_stream(id)?;
+        let part = self.send_part(key);
+        if part.room(limit) < head.len() + body.len() {
+            return Ok(false);
+        }
+        part.buffer.push_message(head, body);
+        part.finish();
+        self.reschedule(key);
+        Ok(true)
+    }
+
     /// How many bytes `write` would take now. After a 0, a [`StreamEvent::Writable`] comes when half
     /// the buffer is free.
     pub fn writable(&mut self, id: StreamId) -> Result<usize, StreamError> {
@@ -190,9 +210,12 @@ impl Streams {
     /// Ranks a stream's new data against that of others. Lost data always goes first.
     pub fn set_priority(&mut self, id: StreamId, priority: Priority) -> Result<(), StreamError> {
         let key = self.sending_stream(id)?;
-        let urgency = priority.urgency.min(LEVELS as u8 - 1);
+        let priority = Priority { urgency: priority.urgency.min(LEVELS as u8 - 1), ..priority };
+        if self.table.slab[key].priority == priority {
+            return Ok(());
+        }
         self.scheduler.place(&mut self.table.slab, key, None);
-        self.table.slab[key].priority = Priority { urgency, ..priority };
+        self.table.slab[key].priority = priority;
         self.reschedule(key);
         Ok(())
     }

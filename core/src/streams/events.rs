@@ -80,17 +80,19 @@ impl Pending {
 
     /// Takes the first.
     pub(super) fn take(&mut self) -> Option<Wake> {
-        let order = [
-            Wake::Reset,
-            Wake::StopSending,
-            Wake::Expired,
-            Wake::Readable,
-            Wake::Writable,
-            Wake::SendComplete,
-            Wake::Closed,
-        ];
-        let first = order.into_iter().find(|wake| self.0 & 1 << *wake as u8 != 0)?;
+        let first = *ORDER.get(self.0.trailing_zeros() as usize)?;
         self.cancel(first);
         Some(first)
     }
 }
+
+/// The order in which events of one stream are told, which is that of their bits.
+const ORDER: [Wake; 7] = [
+    Wake::Reset,
+    Wake::StopSending,
+    Wake::Expired,
+    Wake::Readable,
+    Wake::Writable,
+    Wake::SendComplete,
+    Wake::Closed,
+];

@@ -45,7 +45,8 @@ impl StreamTable {
 
     /// As `find`, without remembering.
     pub(super) fn peek(&self, id: StreamId) -> Option<&Stream> {
-        self.slab.get(self.key(id)? as usize)
+        let key = if self.last.0 == id.as_u64() { self.last.1 } else { self.key(id)? };
+        self.slab.get(key as usize)
     }
 
     fn key(&self, id: StreamId) -> Option<u32> {
@@ -72,12 +73,13 @@ impl StreamTable {
     }
 
     /// Forgets a stream, which must be in no list.
-    pub(super) fn remove(&mut self, key: usize) {
+    pub(super) fn remove(&mut self, key: usize) -> Stream {
         let stream = self.slab.remove(key);
         if let Some(keys) = &mut self.keys {
             keys.remove(&stream.id.as_u64());
         }
         self.last = NONE;
+        stream
     }
 
     /// Gives unused memory back.

@@ -50,6 +50,14 @@ impl Streams {
         }
     }
 
+    /// Whether data at this offset is what the stream waits for: new, wanted, and with no gap in what
+    /// was received. A frame of it could neither be useless nor wrong but for its end.
+    pub fn is_next(&mut self, id: StreamId, offset: u64) -> bool {
+        let Some(key) = self.table.find(id) else { return false };
+        let part = self.table.slab[key].recv.as_ref();
+        part.is_some_and(|part| part.awaits(offset))
+    }
+
     /// RESET_STREAM (RFC 9000 §19.4).
     pub fn on_reset_stream(
         &mut self,

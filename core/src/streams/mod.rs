@@ -36,6 +36,7 @@ mod send_buffer;
 mod send_part;
 mod send_state;
 mod sequencer;
+mod spares;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -53,6 +54,7 @@ pub use scheduler::Priority;
 pub use sequencer::{BYTES_PER_GAP, MAX_GAPS_PER_CONNECTION, MAX_GAPS_PER_STREAM};
 pub use train::Train;
 
+use crate::rare::Rare;
 use crate::time::Time;
 use crate::types::{Direction, Role, StreamId};
 use events::Wake;
@@ -66,6 +68,7 @@ use recv_part::RecvPart;
 use recv_state::RecvState;
 use scheduler::{Place, Scheduler};
 use send_part::{Outlook, SendPart};
+use spares::Spares;
 use stream::Controls;
 
 /// All streams of a connection.
@@ -95,6 +98,7 @@ pub struct Streams {
     touched: List,
     /// Streams whose own flow control holds data back.
     blocked: List,
+    spares: Rare<Spares>,
     stats: StreamsStats,
 }
 
@@ -127,6 +131,7 @@ impl Streams {
             events: List::new(Lane::Event),
             touched: List::new(Lane::Touched),
             blocked: List::new(Lane::Blocked),
+            spares: Rare::NONE,
             stats: StreamsStats::default(),
         }
     }
@@ -205,6 +210,7 @@ impl Streams {
         self.remote.iter_mut().for_each(RemoteStreams::shrink);
         self.scheduler.shrink();
         self.table.shrink();
+        self.spares = Rare::NONE;
     }
 
     /// What the streams did so far.
@@ -258,7 +264,8 @@ impl Streams {
     fn send_part(&mut self, key: usize) -> &mut SendPart {
         let stream = &mut self.table.slab[key];
         let max = self.peer.stream_data(stream.id, self.role);
-        stream.send.get_or_insert_with(|| Box::new(SendPart::new(max)))
+        let spares = &mut self.spares;
+        stream.send.get_or_insert_with(|| Spares::send_part(spares, max))
     }
 
     /// The receiving part, made on first use.
@@ -266,9 +273,11 @@ impl Streams {
     fn recv_part(&mut self, key: usize) -> &mut RecvPart {
         let stream = &mut self.table.slab[key];
         let (config, role, now) = (&self.config, self.role, self.now);
+        let spares = &mut self.spares;
         stream.recv.get_or_insert_with(|| {
             let size = config.stream_data(stream.id, role);
-            Box::new(RecvPart::new(RecvWindow::new(size, config.max_stream_window, now)))
+            let window = RecvWindow::new(size, config.max_stream_window, now);
+            Spares::recv_part(spares, window)
         })
     }
 
@@ -353,7 +362,8 @@ impl Streams {
         ] {
             list.remove(slab, key);
         }
-        self.table.remove(key);
+        let stream = self.table.remove(key);
+        self.spares.keep(stream.send, stream.recv);
         self.stats.streams_closed += 1;
         if id.initiator() != self.role && self.remote[slot(id.direction())].release() {
             self.owe(ControlKind::MaxStreams(id.direction()));

@@ -50,6 +50,13 @@ impl RecvPart {
         }
     }
 
+    /// Makes it as new, but for a little memory and its window.
+    pub(super) fn retire(&mut self) {
+        self.sequencer.retire();
+        let sequencer = std::mem::replace(&mut self.sequencer, Sequencer::EMPTY);
+        *self = Self { sequencer, ..Self::new(self.window) };
+    }
+
     /// Checks that the peer may use the stream up to `end`, which is its final size if `is_final`.
     /// Returns how many bytes of flow control that takes.
     pub(super) fn admit(
@@ -71,6 +78,14 @@ impl RecvPart {
             self.final_size = Some(end);
         }
         Ok(more)
+    }
+
+    /// Whether data at this offset is all new, and the next to read.
+    pub(super) fn awaits(&self, offset: u64) -> bool {
+        self.sequencer.contiguous() == offset
+            && self.sequencer.gaps() == 0
+            && self.state == RecvState::Recv
+            && self.abort.stopped.is_none()
     }
 
     /// Takes in data that was admitted.

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::range_set::{RangeSet, Span};
+use super::spares::MAX_SPARE_QUEUE;
 
 /// The unacknowledged bytes of one stream.
 #[derive(Debug, Default)]
@@ -64,6 +65,17 @@ impl SendBuffer {
             self.pieces.push_back(Piece { start, data: Data::new(data) });
         }
         self.end += len;
+    }
+
+    /// Appends the last there is, none of it copied.
+    pub(super) fn push_message(&mut self, head: Bytes, body: Bytes) {
+        for data in [head, body] {
+            let (start, len) = (self.end, data.len() as u64);
+            if len > 0 {
+                self.pieces.push_back(Piece { start, data: Data::Lent(data) });
+                self.end += len;
+            }
+        }
     }
 
     /// Copies the bytes from `offset` on into `out`; they must be in the buffer.
@@ -174,6 +186,14 @@ impl SendBuffer {
             self.on_acked(size, end - size);
         }
         self.cursor = 0;
+    }
+
+    /// Makes it as new, but for a little memory.
+    pub(super) fn retire(&mut self) {
+        let mut pieces = std::mem::take(&mut self.pieces);
+        pieces.clear();
+        pieces.shrink_to(MAX_SPARE_QUEUE);
+        *self = Self { pieces, ..Self::default() };
     }
 
     /// Gives unused memory back.

@@ -63,6 +63,13 @@ impl SendPart {
         }
     }
 
+    /// Makes it as new, but for a little memory and its window.
+    pub(super) fn retire(&mut self) {
+        self.buffer.retire();
+        let buffer = std::mem::take(&mut self.buffer);
+        *self = Self { buffer, ..Self::new(0) };
+    }
+
     /// Whether the application may write.
     pub(super) fn check_writable(&self) -> Result<(), StreamError> {
         if let Some(code) = self.abort.stopped {

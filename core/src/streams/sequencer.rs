@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::{Buf, Bytes};
 
 use super::range_set::RangeSet;
+use super::spares::MAX_SPARE_QUEUE;
 use crate::rare::{Blank, Rare};
 
 /// The unread bytes of one stream. They are read in this order: `settled`, `tail`, `fresh`; then
@@ -135,6 +136,14 @@ impl Sequencer {
     /// Drops everything.
     pub(super) fn clear(&mut self) {
         *self = Self { contiguous: self.contiguous, ..Self::EMPTY };
+    }
+
+    /// Makes it as new, but for a little memory.
+    pub(super) fn retire(&mut self) {
+        let mut fresh = std::mem::take(&mut self.fresh);
+        fresh.clear();
+        fresh.shrink_to(MAX_SPARE_QUEUE);
+        *self = Self { fresh, ..Self::EMPTY };
     }
 
     /// Gives unused memory back.

@@ -13,9 +13,10 @@ use bytes::Bytes;
 use protoquic_core::connection::ConnectionIdGenerator;
 use protoquic_core::crypto::ring_provider;
 use protoquic_core::session::{Host, Notice, SessionFactory};
+use protoquic_core::wire::destination_bytes;
 use protoquic_core::{
     AlarmFactory, AlarmOwner, ApplicationError, ConnectionHelper, ConnectionId, EventLoopVisitor,
-    ObserverFactory, PacketSink, PacketWriter, RandomGenerator, ReceivedPacket, Time,
+    ObserverFactory, PacketBatch, PacketSink, PacketWriter, RandomGenerator, ReceivedPacket, Time,
 };
 use rustls::crypto::CryptoProvider;
 
@@ -244,24 +245,44 @@ impl PacketSink for Dispatcher {
             return;
         }
         let length = self.ids.connection_id_length();
-        let id = protoquic_core::wire::destination_bytes(&packet.data, length)
-            .and_then(ConnectionId::new);
+        let id = destination_bytes(&packet.data, length).and_then(ConnectionId::new);
         let Some(id) = id else {
             // Longer than ours can be: only Version Negotiation is possible.
             return self.on_unrouted(packet);
         };
         match self.sessions.route(&id) {
             Some(key) => {
-                if let Some(entry) = self.sessions.get_mut(key) {
-                    let now = packet.received;
-                    entry.host.process_packet(packet);
-                    if entry.handshaking && entry.host.connection().is_established() {
-                        write_ahead(&mut *entry.host, now, &mut *self.writer);
-                    }
-                    self.turns.touch(key, &mut entry.listed);
-                }
+                self.deliver(key, packet.received, |host| host.process_packet(packet));
             }
             None => self.on_unclaimed(packet),
+        }
+    }
+
+    fn on_batch(&mut self, mut batch: PacketBatch) {
+        let length = self.ids.connection_id_length();
+        let blocked = is_blocked_port(batch.path.peer);
+        while !batch.is_empty() {
+            let part = batch.take_same_destination(length);
+            let id = destination_bytes(part.first(), length).and_then(ConnectionId::new);
+            match id.and_then(|id| self.sessions.route(&id)) {
+                Some(key) if !blocked => {
+                    self.deliver(key, part.received, |host| host.process_batch(part));
+                }
+                _ => part.for_each(|packet| self.on_packet(packet)),
+            }
+        }
+    }
+}
+
+impl Dispatcher {
+    /// Lets a session process what came for it.
+    fn deliver(&mut self, key: SessionKey, now: Time, process: impl FnOnce(&mut dyn Host)) {
+        if let Some(entry) = self.sessions.get_mut(key) {
+            process(&mut *entry.host);
+            if entry.handshaking && entry.host.connection().is_established() {
+                write_ahead(&mut *entry.host, now, &mut *self.writer);
+            }
+            self.turns.touch(key, &mut entry.listed);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use protoquic_core::{
     AlarmFactory, AlarmOwner, ClientSetup, Config, Connection, EventLoopVisitor, Host as _,
-    PacketSink, PathAddress, ReceivedPacket, Session as _, SessionHost, Time,
+    PacketBatch, PacketSink, PathAddress, ReceivedPacket, Session as _, SessionHost, Time,
 };
 use protoquic_dispatcher::ClientPool;
 use protoquic_readers::BufferedRandom;
@@ -105,6 +105,10 @@ impl ClientPort {
 impl PacketSink for ClientPort {
     fn on_packet(&mut self, packet: ReceivedPacket) {
         self.pool.on_packet(packet);
+    }
+
+    fn on_batch(&mut self, batch: PacketBatch) {
+        self.pool.on_batch(batch);
     }
 }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use protoquic_core::{
     AlarmFactory, AlarmOwner, ClientHelloInfo, Connection, ConnectionId, EventLoopVisitor, Host,
-    PacketSink, ReceivedPacket, Reject, ServerConfig, SessionFactory, SessionHost, Time,
+    PacketBatch, PacketSink, ReceivedPacket, Reject, ServerConfig, SessionFactory, SessionHost,
+    Time,
 };
 use protoquic_dispatcher::{
     Dispatcher, DispatcherConfig, DispatcherSetup, RandomConnectionIds, SessionKey,
@@ -135,6 +136,10 @@ impl SessionFactory for Factory {
 impl PacketSink for ServerPort {
     fn on_packet(&mut self, packet: ReceivedPacket) {
         self.dispatcher.on_packet(packet);
+    }
+
+    fn on_batch(&mut self, batch: PacketBatch) {
+        self.dispatcher.on_batch(batch);
     }
 }
 

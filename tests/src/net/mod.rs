@@ -19,6 +19,7 @@ use protoquic::{
 
 pub use self::doubles::{Alarms, TestHelper, WireWriter};
 use self::doubles::{Datagram, Wire};
+use crate::gro::Coalescer;
 
 /// What a link does to packets, each way alike.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +92,8 @@ pub struct Net<S: Session> {
     pub clients: Vec<SingleHost<S>>,
     /// Datagrams delivered so far.
     pub delivered: u64,
+    /// Whether those that arrive together are delivered in batches. They are by default.
+    pub coalesces: bool,
     /// Datagrams to addresses where nobody is: answers to what was injected.
     pub strays: Vec<(SocketAddr, Vec<u8>)>,
     /// What was sent, lost or not, while this is not `None`.
@@ -147,6 +150,7 @@ impl<S: Session> Net<S> {
             server,
             clients: Vec::new(),
             delivered: 0,
+            coalesces: true,
             strays: Vec::new(),
             tap: None,
             next_observer: None,
@@ -329,11 +333,15 @@ impl<S: Session> Net<S> {
     /// Delivers what is due now, then lets everybody concerned have a turn.
     fn step(&mut self) {
         let mut concerned = Vec::new();
+        let mut arrived = BTreeMap::new();
         while let Some(entry) = self.flying.first_entry()
             && entry.key().0 <= self.now
         {
             let datagram = entry.remove();
-            concerned.extend(self.deliver(&datagram));
+            concerned.extend(self.deliver(&datagram, &mut arrived));
+        }
+        for (visitor, mut arrived) in arrived {
+            arrived.flush(self.visitor(visitor));
         }
         for visitor in 0..self.alarms.len() {
             while let Some(owner) = self.alarms[visitor].pop_expired(self.now) {
@@ -349,7 +357,11 @@ impl<S: Session> Net<S> {
         }
     }
 
-    fn deliver(&mut self, datagram: &Datagram) -> Option<usize> {
+    fn deliver(
+        &mut self,
+        datagram: &Datagram,
+        arrived: &mut BTreeMap<usize, Coalescer>,
+    ) -> Option<usize> {
         if let Some(mailbox) = self.mailboxes.get_mut(&datagram.to) {
             let Datagram { from, ecn, ref data, .. } = *datagram;
             mailbox.push(Mail { at: self.now, from, ecn, data: data.clone() });
@@ -367,7 +379,13 @@ impl<S: Session> Net<S> {
             received: self.now,
             data: BytesMut::from(&datagram.data[..]),
         };
-        self.visitor(visitor).on_packet(packet);
+        let arrived = arrived.entry(visitor).or_default();
+        let coalesces = self.coalesces;
+        let receiver = self.visitor(visitor);
+        arrived.take(packet, receiver);
+        if !coalesces {
+            arrived.flush(receiver);
+        }
         Some(visitor)
     }
 

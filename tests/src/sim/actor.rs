@@ -13,6 +13,7 @@ use protoquic::{
 };
 
 use super::alarms::Alarms;
+use crate::gro::Coalescer;
 
 /// Lives on a host of the simulator.
 pub trait Actor: Any {
@@ -88,12 +89,13 @@ impl PacketWriter for SimWriter {
 pub struct Endpoint<V> {
     visitor: V,
     alarms: Alarms,
+    arrived: Coalescer,
 }
 
 impl<V: EventLoopVisitor> Endpoint<V> {
     /// An endpoint without alarms yet.
     pub fn new(visitor: V) -> Self {
-        Self { visitor, alarms: Alarms::default() }
+        Self { visitor, alarms: Alarms::default(), arrived: Coalescer::default() }
     }
 
     /// What is driven.
@@ -110,10 +112,11 @@ impl<V: EventLoopVisitor> Endpoint<V> {
 
 impl<V: EventLoopVisitor + 'static> Actor for Endpoint<V> {
     fn on_datagram(&mut self, packet: ReceivedPacket) {
-        self.visitor.on_packet(packet);
+        self.arrived.take(packet, &mut self.visitor);
     }
 
     fn on_turn(&mut self, now: Time) {
+        self.arrived.flush(&mut self.visitor);
         while let Some(owner) = self.alarms.pop_expired(now) {
             self.visitor.on_alarm(owner, now);
         }

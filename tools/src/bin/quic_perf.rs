@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
 use protoquic::crypto::{ClientTls, ServerTrust};
 use protoquic::dispatcher::DispatcherConfig;
 use protoquic::{ConnectionStats, ServerConfig};
 use protoquic_tools::arguments;
 use protoquic_tools::arguments::{BusyPollArguments, QlogArguments};
+use protoquic_tools::congestion::CongestionArguments;
 use protoquic_tools::endpoint::{ClientOptions, server_tls};
 use protoquic_tools::interrupt::{self, FirstInterrupt};
 use protoquic_tools::perf::{self, ALPN, Http3Work, PerfWork, Usage, perf_factory};
@@ -46,9 +46,8 @@ enum Role {
         /// The private key in PEM.
         #[arg(long, requires = "certificate_file")]
         key_file: Option<PathBuf>,
-        /// The congestion control algorithm: reno, cubic, bbr or prague.
-        #[arg(long, default_value = "cubic")]
-        congestion_control: CongestionControl,
+        #[command(flatten)]
+        congestion: CongestionArguments,
         #[command(flatten)]
         workers: WorkersArgument,
         #[command(flatten)]
@@ -96,9 +95,8 @@ struct ClientArguments {
     /// file is, for each stream.
     #[arg(long, requires = "bytes", conflicts_with_all = ["resume", "connections"])]
     http3: Option<String>,
-    /// The congestion control algorithm: reno, cubic, bbr or prague.
-    #[arg(long, default_value = "cubic")]
-    congestion_control: CongestionControl,
+    #[command(flatten)]
+    congestion: CongestionArguments,
     /// Prints one line of JSON instead of words.
     #[arg(long)]
     json: bool,
@@ -121,7 +119,7 @@ fn main() -> ExitCode {
             listen,
             certificate_file,
             key_file,
-            congestion_control,
+            congestion,
             workers,
             busy_poll,
         } => {
@@ -134,7 +132,7 @@ fn main() -> ExitCode {
                 qlog: qlog.folder()?,
                 busy_poll: busy_poll.rule(),
             };
-            serve(setup, files, transport(congestion_control))
+            serve(setup, files, transport(congestion))
         }
         Role::Client(client) => measure(&client),
     })
@@ -165,8 +163,8 @@ fn serve(
 }
 
 /// Windows that a fast local path can fill.
-fn transport(congestion_control: CongestionControl) -> Arc<Config> {
-    let mut config = Config { congestion: Arc::new(congestion_control), ..Config::default() };
+fn transport(congestion: CongestionArguments) -> Arc<Config> {
+    let mut config = Config { congestion: congestion.factory(), ..Config::default() };
     config.streams.max_data = 24 << 20;
     config.streams.max_stream_data_bidi_local = 16 << 20;
     config.streams.max_stream_data_bidi_remote = 16 << 20;
@@ -190,7 +188,7 @@ fn measure(arguments: &ClientArguments) -> Result<(), String> {
     let options = ClientOptions {
         server_name: "localhost".try_into().map_err(|error| format!("localhost: {error}"))?,
         address: arguments.connect,
-        config: transport(arguments.congestion_control),
+        config: transport(arguments.congestion),
         tls: Arc::new(tls),
         qlog: arguments.qlog.folder()?,
         busy_poll: arguments.busy_poll.rule(),

@@ -12,7 +12,6 @@ use clap::Parser;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Uri};
 use protoquic::MemorySessionCache;
-use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
 use protoquic::crypto::ClientTls;
 use protoquic::http::ALPN;
@@ -22,6 +21,7 @@ use protoquic_tools::arguments::{self, QlogArguments};
 use protoquic_tools::client::{
     Destination, FetchOptions, Outcome, PushLimits, RequestBody, SessionFile, fetch_all,
 };
+use protoquic_tools::congestion::CongestionArguments;
 use protoquic_tools::endpoint::resolve;
 use protoquic_tools::trust::server_trust;
 use rustls_pki_types::ServerName;
@@ -89,9 +89,8 @@ struct Arguments {
     /// The UDP payload size to start with.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1200..=65527))]
     initial_mtu: Option<u16>,
-    /// The congestion control algorithm: reno, cubic, bbr or prague.
-    #[arg(long, default_value = "cubic")]
-    congestion_control: CongestionControl,
+    #[command(flatten)]
+    congestion: CongestionArguments,
     /// How much the server may send before it is read: adaptive (windows grow with use),
     /// chrome-client (15 MB a connection, 6 MB a stream) or simple-server (1 MB, 64 KB at first).
     #[arg(long, default_value_t)]
@@ -217,7 +216,7 @@ fn common_options(
     responses: usize,
     cache: Arc<MemorySessionCache>,
 ) -> Result<Common, String> {
-    let congestion = Arc::new(arguments.congestion_control);
+    let congestion = arguments.congestion.factory();
     let (early_data, session_cache) = (arguments.early_data, Some(cache as Arc<_>));
     let mut config = Config { congestion, early_data, session_cache, ..Config::default() };
     config.streams = config.streams.with_windows(arguments.windows);

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Parser;
-use protoquic::congestion::CongestionControl;
 use protoquic::connection::Config;
 use protoquic::crypto::{ServerTls, offer_early_data, offer_early_data_from, tickets_from_secret};
 use protoquic::dispatcher::{AddressValidation, DispatcherConfig};
@@ -17,6 +16,7 @@ use protoquic::streams::WindowPreset;
 use protoquic::{ServerConfig, SessionFactory};
 use protoquic_tools::arguments::{self, BusyPollArguments, QlogArguments};
 use protoquic_tools::certificate::{self, Fingerprints};
+use protoquic_tools::congestion::CongestionArguments;
 use protoquic_tools::interrupt::{self, FirstInterrupt};
 use protoquic_tools::server::{
     ECHO_PATH, FileBackend, SessionDir, SiteBackend, WebTransportBackend, embedded_site,
@@ -61,9 +61,8 @@ struct Arguments {
     /// How long a silent connection is kept, in seconds; 0 is for ever.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=10_000_000))]
     idle_timeout: u64,
-    /// The congestion control algorithm: reno, cubic, bbr or prague.
-    #[arg(long, default_value = "cubic")]
-    congestion_control: CongestionControl,
+    #[command(flatten)]
+    congestion: CongestionArguments,
     /// How much a client may send before it is read: adaptive (windows grow with use),
     /// simple-server (1 MB a connection, 64 KB a stream at first) or chrome-client (15 MB, 6 MB).
     #[arg(long, default_value_t)]
@@ -116,7 +115,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         tickets_from_secret(&mut tls, secret);
     }
     let idle_timeout = Duration::from_secs(arguments.idle_timeout);
-    let congestion = Arc::new(arguments.congestion_control);
+    let congestion = arguments.congestion.factory();
     let early_data = arguments.early_data;
     let mut transport = Config { idle_timeout, congestion, early_data, ..Config::default() };
     transport.streams = transport.streams.with_windows(arguments.windows);

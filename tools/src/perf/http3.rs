@@ -107,11 +107,11 @@ fn ask(
     count: u64,
 ) -> Result<(), String> {
     let begun = client.now();
+    let request = Request::get(url.clone()).body(()).map_err(|error| error.to_string())?;
     client.enter(|session, cx| {
         for _ in 0..count {
-            let request = Request::get(url.clone()).body(()).map_err(|error| error.to_string())?;
             let handler = Download { board: Rc::clone(board), begun, received: 0 };
-            let sent = session.send_request(cx, request, Box::new(handler));
+            let sent = session.send_request(cx, request.clone(), Box::new(handler));
             sent.map_err(|error| format!("{url} cannot be asked for: {error}"))?;
         }
         Ok(())

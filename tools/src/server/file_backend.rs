@@ -3,10 +3,13 @@
 use std::fs::{File, Metadata};
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue, IF_MODIFIED_SINCE, LAST_MODIFIED, LOCATION};
+use http::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, IF_MODIFIED_SINCE, LAST_MODIFIED, LOCATION,
+};
 use http::{Method, Request, Response, StatusCode};
 use protoquic::Time;
 use protoquic::http::{Body, BodyChunk, BodySource, ServerExchange};
@@ -36,30 +39,33 @@ impl FileBackend {
 
     /// Answers a request if there is a file for it. Returns whether there was.
     pub fn serve(&self, request: &Request<()>, exchange: &mut ServerExchange<'_>) -> bool {
-        let Some(response) = self.response(request, exchange.now()) else { return false };
+        let Some(answer) = self.answer(request, exchange.now()) else { return false };
         let is_fetched = matches!(*request.method(), Method::GET | Method::HEAD);
-        exchange.respond(if is_fetched { response } else { not_allowed() });
+        match answer {
+            _ if !is_fetched => exchange.respond(not_allowed()),
+            Answer::Small(small) if is_fresh(request, small.modified) => {
+                exchange.respond(not_modified(small.head.clone().map(|()| Body::Empty)));
+            }
+            Answer::Small(small) => exchange.respond_with(&small.head, small.content.clone()),
+            Answer::Other(response) => exchange.respond(response),
+        }
         true
     }
 
-    fn response(&self, request: &Request<()>, now: Time) -> Option<Response<Body>> {
+    fn answer(&self, request: &Request<()>, now: Time) -> Option<Answer> {
         let path = request.uri().path();
         if let Some(small) = self.small.get(path, now) {
-            return Some(answer_small(small, request));
+            return Some(Answer::Small(small));
         }
-        let found = match self.find(path)? {
+        Some(match self.find(path)? {
             Found::File { file, metadata, path: full } if metadata.len() <= MAX_SMALL => {
                 match read_small(file, &metadata, &full) {
-                    Some(small) => {
-                        self.small.put(path, now, small.clone());
-                        return Some(answer_small(small, request));
-                    }
-                    None => return Some(failed()),
+                    Some(small) => Answer::Small(self.small.put(path, now, small)),
+                    None => Answer::Other(failed()),
                 }
             }
-            found => found,
-        };
-        Some(found.into_response(request))
+            found => Answer::Other(found.into_response(request)),
+        })
     }
 
     /// What is at a path: a file, a folder's index. Nothing outside of the root, whatever links say.
@@ -97,6 +103,13 @@ impl FileBackend {
         let path = relative.to_owned();
         metadata.is_file().then_some(Found::File { file, metadata, path })
     }
+}
+
+/// What is said to a request.
+enum Answer {
+    /// This file, unless the client has it.
+    Small(Arc<SmallFile>),
+    Other(Response<Body>),
 }
 
 /// What is at a path.
@@ -140,13 +153,9 @@ fn read_small(file: File, metadata: &Metadata, path: &Path) -> Option<SmallFile>
     let mut content = Vec::with_capacity(usize::try_from(metadata.len()).ok()?);
     file.take(MAX_SMALL).read_to_end(&mut content).ok()?;
     let modified = metadata.modified().ok();
-    let response = head(modified, path).map(|()| Bytes::from(content));
-    Some(SmallFile { response, modified })
-}
-
-fn answer_small(small: SmallFile, request: &Request<()>) -> Response<Body> {
-    let response = small.response.map(Body::from);
-    if is_fresh(request, small.modified) { not_modified(response) } else { response }
+    let mut head = head(modified, path);
+    head.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(content.len()));
+    Some(SmallFile { head, content: Bytes::from(content), modified })
 }
 
 /// What is said of a file besides its content.
@@ -168,6 +177,7 @@ fn not_modified(mut response: Response<Body>) -> Response<Body> {
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     *response.body_mut() = Body::Empty;
     response.headers_mut().remove(CONTENT_TYPE);
+    response.headers_mut().remove(CONTENT_LENGTH);
     response
 }
 

@@ -2,7 +2,7 @@
 //! costs no system calls. It must not know where files are.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -10,10 +10,11 @@ use http::Response;
 use protoquic::Time;
 
 /// A small file as it is served.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct SmallFile {
-    /// The response, whole.
-    pub(super) response: Response<Bytes>,
+    /// What is said of it, its length too.
+    pub(super) head: Response<()>,
+    pub(super) content: Bytes,
     /// When the file was changed.
     pub(super) modified: Option<SystemTime>,
 }
@@ -21,24 +22,26 @@ pub(super) struct SmallFile {
 /// Small files by the path of their request.
 #[derive(Debug, Default)]
 pub(super) struct SmallFiles {
-    kept: Mutex<HashMap<String, (Time, SmallFile)>>,
+    kept: Mutex<HashMap<String, (Time, Arc<SmallFile>)>>,
 }
 
 impl SmallFiles {
     /// What was kept for this path, if that is not long ago.
-    pub(super) fn get(&self, path: &str, now: Time) -> Option<SmallFile> {
+    pub(super) fn get(&self, path: &str, now: Time) -> Option<Arc<SmallFile>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, file) = kept.get(path)?;
-        (now - *since < FRESH).then(|| file.clone())
+        (now - *since < FRESH).then(|| Arc::clone(file))
     }
 
-    /// Keeps a file that was read just now.
-    pub(super) fn put(&self, path: &str, now: Time, file: SmallFile) {
+    /// Keeps a file that was read just now, and returns it.
+    pub(super) fn put(&self, path: &str, now: Time, file: SmallFile) -> Arc<SmallFile> {
+        let file = Arc::new(file);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= MAX_FILES {
             kept.clear();
         }
-        kept.insert(path.to_owned(), (now, file));
+        kept.insert(path.to_owned(), (now, Arc::clone(&file)));
+        file
     }
 }
 
@@ -56,14 +59,15 @@ mod tests {
     use super::*;
 
     fn file(content: &'static [u8]) -> SmallFile {
-        SmallFile { response: Response::new(Bytes::from_static(content)), modified: None }
+        let content = Bytes::from_static(content);
+        SmallFile { head: Response::new(()), content, modified: None }
     }
 
     #[test]
     fn what_is_kept_grows_old_and_is_bounded() {
         let (files, now) = (SmallFiles::default(), Time::ZERO);
         files.put("/a", now, file(b"a"));
-        assert_eq!(files.get("/a", now).unwrap().response.body(), "a");
+        assert_eq!(files.get("/a", now).unwrap().content, "a");
         assert!(files.get("/b", now).is_none());
         assert!(files.get("/a", now + FRESH).is_none());
         for number in 0..3 * MAX_FILES {

@@ -95,16 +95,25 @@ fn push_headers<'a>(
         if except == Some(name) {
             continue;
         }
-        let name = name.as_str().as_bytes();
-        if is_connection_specific(name) || (name == b"te" && value != "trailers") {
-            return Err(ExchangeError::Invalid("a header field of connections"));
-        }
+        check_header(name, value)?;
         fields.push(FieldRef {
-            name,
+            name: name.as_str().as_bytes(),
             // RFC 9110 §5.5: white space around a value is not part of it.
             value: value.as_bytes().trim_ascii(),
             sensitive: value.is_sensitive(),
         });
+    }
+    Ok(())
+}
+
+/// RFC 9114 §4.2
+fn check_header(
+    name: &header::HeaderName,
+    value: &header::HeaderValue,
+) -> Result<(), ExchangeError> {
+    let name = name.as_str().as_bytes();
+    if is_connection_specific(name) || (name == b"te" && value != "trailers") {
+        return Err(ExchangeError::Invalid("a header field of connections"));
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ mod section;
 #[cfg(test)]
 mod tests;
 
-pub(super) use emit::{FieldList, request_fields, response_fields, trailer_fields};
+pub(super) use emit::{request_fields, response_fields, trailer_fields};
 pub(super) use request::{RequestHead, parse_request};
 pub(super) use response::{has_body, is_tunnel, parse_response};
 pub(super) use section::parse_trailers;

@@ -45,8 +45,7 @@ impl Section {
             }
             pseudo_over = true;
             let name = check_name(&field.name)?;
-            let mut value = check_value(&field)?;
-            value.set_sensitive(field.sensitive);
+            let value = check_value(field)?;
             check_allowed(kind, &name, &value)?;
             match name {
                 // RFC 9114 §4.2.1: one field for whoever is not HTTP/2 or HTTP/3.
@@ -118,13 +117,15 @@ fn check_name(name: &[u8]) -> Result<HeaderName, Fault> {
 }
 
 /// RFC 9114 §10.3, RFC 9110 §5.5: no control characters, no white space at the ends.
-fn check_value(field: &Field) -> Result<HeaderValue, Fault> {
+fn check_value(field: Field) -> Result<HeaderValue, Fault> {
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     if is_space(field.value.first()) || is_space(field.value.last()) {
         return Err(malformed("white space around the value of", &field.name));
     }
-    HeaderValue::from_maybe_shared(field.value.clone())
-        .map_err(|_| malformed("an invalid value of", &field.name))
+    let mut value = HeaderValue::from_maybe_shared(field.value)
+        .map_err(|_| malformed("an invalid value of", &field.name))?;
+    value.set_sensitive(field.sensitive);
+    Ok(value)
 }
 
 /// RFC 9114 §4.2: nothing that concerns a connection; TE in requests, to say "trailers" only.
@@ -159,11 +160,21 @@ fn parse_length(value: &[u8]) -> Option<u64> {
 }
 
 /// RFC 9110 §5.6.2, without uppercase.
-const fn is_lowercase_token(byte: u8) -> bool {
-    matches!(byte,
-        b'a'..=b'z' | b'0'..=b'9' | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-'
-        | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
+fn is_lowercase_token(byte: u8) -> bool {
+    LOWERCASE_TOKEN[usize::from(byte)]
 }
+
+static LOWERCASE_TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = matches!(byte as u8,
+            b'a'..=b'z' | b'0'..=b'9' | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-'
+            | b'.' | b'^' | b'_' | b'`' | b'|' | b'~');
+        byte += 1;
+    }
+    table
+};
 
 /// A malformed message: what is wrong, and the name of the field that is.
 pub(super) fn malformed(what: &str, name: &[u8]) -> Fault {

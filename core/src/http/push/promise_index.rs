@@ -86,8 +86,7 @@ impl PromiseIndex {
 
     /// Somebody asks this origin, so whoever answers may speak for it.
     pub(in crate::http) fn trust(&mut self, uri: &Uri) {
-        let is_known = self.origins.iter().any(|known| rules::same_origin(known, uri));
-        if self.is_enabled() && !is_known && self.origins.len() < MAX_ORIGINS {
+        if self.is_enabled() && self.origins.len() < MAX_ORIGINS && !self.is_trusted(uri) {
             self.origins.push(uri.clone());
         }
     }

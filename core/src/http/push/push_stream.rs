@@ -81,7 +81,6 @@ impl PushStream {
         let fields = response_fields(&status, head.headers())?;
         let has_body = has_body(&method, status);
         let length = declared_length(head.headers())?;
-        self.writer.head(fields, has_body, length, http, io)?;
-        self.writer.send_body(body, http, io)
+        self.writer.message((&fields, has_body), length, body, http, io)
     }
 }

@@ -19,7 +19,6 @@ use crate::http::transport::Transport;
 use crate::rare::Blank;
 use crate::streams::Priority;
 use crate::types::StreamId;
-use crate::wire::varint_len;
 
 /// A response that the client did not ask for yet, and the request that it answers.
 #[derive(Debug)]
@@ -223,7 +222,7 @@ impl ServerExchange<'_> {
         check_response(&head)?;
         add_content_length(request.method(), &mut head, body.content_length());
         let id = self.http.pushes.next;
-        self.state.writer.promise(id, request_fields(&request)?, self.http, self.io)?;
+        self.state.writer.promise(id, &request_fields(&request)?, self.http, self.io)?;
         self.http.pushes.next += 1;
         let priority = priority.or_else(|| priority::of(request.headers()));
         self.http.pushes.waiting.push_back(WaitingPush {
@@ -243,22 +242,6 @@ impl ServerExchange<'_> {
 }
 
 impl Http3Connection {
-    /// Begins a PUSH_PROMISE frame (RFC 9114 §7.2.5).
-    pub(in crate::http) fn encode_promise(
-        &mut self,
-        id: StreamId,
-        push: u64,
-        fields: crate::http::headers::FieldList<'_>,
-    ) -> Result<bytes::Bytes, ExchangeError> {
-        let section = self.encode_section(id, fields)?;
-        let len = varint_len(push) + section.len();
-        Ok(self.small(|out| {
-            emit::header(out, frame_type::PUSH_PROMISE, len as u64);
-            emit::varint(out, push);
-            out.extend_from_slice(&section);
-        }))
-    }
-
     /// A push of ours will not come: the client is told (RFC 9114 §7.2.3).
     pub(super) fn take_push_back(&mut self, push: u64, io: &mut dyn Transport) {
         let was_waiting = self.pushes.waiting.iter().any(|waiting| waiting.id == push);

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use protoquic::congestion::{
-    CarefulResumeFactory, CongestionControl, SavedParameters, SendAlgorithmFactory,
+    CarefulResumeFactory, CongestionControl, LossTolerance, LossTolerantFactory, SavedParameters,
+    SendAlgorithmFactory,
 };
 use protoquic::connection::{Config, DatagramConfig, PreferredAddresses};
 use protoquic::crypto::AntiReplay;
@@ -55,9 +56,13 @@ pub(super) fn client_config(big: bool, rtt: Duration, dice: &mut Dice) -> Config
 }
 
 /// A congestion controller; one in four begins with what it claims to know of the path, which may
-/// have changed since.
+/// have changed since, and one in six takes some losses for none.
 fn congestion(rtt: Duration, dice: &mut Dice) -> Arc<dyn SendAlgorithmFactory> {
-    let inner: Arc<dyn SendAlgorithmFactory> = Arc::new(*dice.pick(&CONTROLLERS));
+    let mut inner: Arc<dyn SendAlgorithmFactory> = Arc::new(*dice.pick(&CONTROLLERS));
+    let percent = dice.between(1, 20) as u8;
+    if let Some(tolerance) = LossTolerance::from_percent(percent).filter(|_| dice.chance(0.17)) {
+        inner = Arc::new(LossTolerantFactory { inner, tolerance });
+    }
     if !dice.chance(0.25) {
         return inner;
     }
