@@ -155,9 +155,9 @@ impl MtuDiscovery {
         falls
     }
 
-    /// Whether a packet is of the current size, or as good as: less than a cipher's block below it.
+    /// Whether a packet is of the current size, or as good as.
     fn is_full(&self, size: usize) -> bool {
-        size + CIPHER_BLOCK > self.current
+        size + NEARLY_FULL > self.current
     }
 
     fn fall_back(&mut self) -> bool {
@@ -170,6 +170,9 @@ impl MtuDiscovery {
 
 /// Trains are filled in whole blocks of this size, in bytes.
 pub(super) const CIPHER_BLOCK: usize = 16;
+/// A packet that is less than this below the current size, in bytes, was not made smaller for want of
+/// data: trains leave a block out, and what is no whole block.
+pub(super) const NEARLY_FULL: usize = 2 * CIPHER_BLOCK;
 /// Gains below this are not worth a probe, in bytes.
 const MIN_STEP: usize = 20;
 /// RFC 8899 §5.1.1: how long after a size failed it is probed again.

@@ -39,3 +39,22 @@ impl SentFrame {
 /// The frames of a sent packet. Two fit without an allocation: in bulk there is a STREAM frame and
 /// now and then an ACK.
 pub(super) type SentFrames = SmallVec<[SentFrame; 2]>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::StreamId;
+
+    #[test]
+    fn each_packet_of_a_train_has_data_of_its_own() {
+        // RFC 9000 §13.3: what is lost is sent again, and not what the train began with
+        let data = |offset| {
+            let id = StreamId::MAX;
+            SentFrame::Stream(StreamRecord::Data { id, offset, len: 1408, fin: false })
+        };
+        assert_eq!(data(500).at_place(0), data(500));
+        assert_eq!(data(500).at_place(63), data(500 + 63 * 1408));
+        let other = SentFrame::Crypto { start: 1, end: 5 };
+        assert_eq!(other.at_place(0), other);
+    }
+}

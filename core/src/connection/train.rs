@@ -95,8 +95,7 @@ impl Connection {
         let acked = self.recovery.largest_acked(Space::Application);
         let number_len = packet_number::encoded_len(last, acked);
         let header = short_header_len(self.peer_cids.current(), number_len);
-        // What goes beyond the last whole block costs a cipher as much as several.
-        let plain = room.checked_sub(header + TAG_LEN)? / CIPHER_BLOCK * CIPHER_BLOCK;
+        let plain = whole_blocks(room.checked_sub(header + TAG_LEN)?, self.recovery.is_pacing());
         Some(Cars { size: header + plain + TAG_LEN, most: most as usize, number_len, ecn })
     }
 
@@ -158,5 +157,38 @@ impl Connection {
     }
 }
 
+/// The most bytes that fit in `room` and leave a cipher no leftovers: what goes beyond the last whole
+/// block costs it as much as several, and so does one block beyond a whole stride. That one is left
+/// out where the path is so short that nothing is paced: there the processor is what limits.
+const fn whole_blocks(room: usize, is_pacing: bool) -> usize {
+    let blocks = room / CIPHER_BLOCK;
+    let lone = !is_pacing && blocks > STRIDE_BLOCKS && blocks % STRIDE_BLOCKS == 1;
+    (blocks - lone as usize) * CIPHER_BLOCK
+}
+
+/// So many blocks are encrypted together.
+const STRIDE_BLOCKS: usize = 8;
 /// Less data than this is not worth the questions: two small packets.
 const WORTHWHILE: u64 = 2400;
+
+#[cfg(test)]
+mod tests {
+    use super::super::mtu::NEARLY_FULL;
+    use super::*;
+
+    #[test]
+    fn trains_leave_a_cipher_no_leftovers_and_are_as_good_as_full() {
+        for (room, short_path, long_path) in
+            [(1424, 1408, 1424), (1439, 1408, 1424), (1440, 1440, 1440), (1408, 1408, 1408)]
+        {
+            assert_eq!(
+                (whole_blocks(room, false), whole_blocks(room, true)),
+                (short_path, long_path)
+            );
+        }
+        for room in 0..10_000 {
+            let plain = whole_blocks(room, false);
+            assert!(plain <= room && plain + NEARLY_FULL > room, "{plain} of {room}");
+        }
+    }
+}

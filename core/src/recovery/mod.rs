@@ -211,6 +211,11 @@ impl<F> Recovery<F> {
         self.window_room().min(self.pacer.allowance(now))
     }
 
+    /// Whether packets are spread over the RTT: it is known, and not very short.
+    pub const fn is_pacing(&self) -> bool {
+        self.pacer.is_pacing()
+    }
+
     /// Packets may be planned so far ahead, because their writer holds them until their time: then
     /// [`Self::send_allowance`] counts them and [`Self::release_time`] says when they leave.
     pub fn set_pacing_horizon(&mut self, horizon: Duration) {

@@ -65,6 +65,11 @@ impl Pacer {
         self.tokens = if was_pacing { self.tokens.min(self.capacity) } else { self.capacity };
     }
 
+    /// Whether there is a rate.
+    pub const fn is_pacing(&self) -> bool {
+        self.rate.is_some()
+    }
+
     /// Datagrams may now be `size` bytes long.
     pub fn set_max_datagram_size(&mut self, size: u16) {
         self.max_datagram_size = u64::from(size);
