@@ -247,7 +247,7 @@ fn from_qpack(error: QpackError) -> Http3Error {
 const MAX_BACKLOG: usize = 64 * 1024;
 
 /// How much is allocated at a time for small frames, in bytes.
-const SCRATCH: usize = 4096;
+const SCRATCH: usize = 1024;
 
 /// More than frame headers take.
 const MAX_FRONT: usize = 64;

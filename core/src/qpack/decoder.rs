@@ -370,7 +370,7 @@ impl Decoder {
 const USUAL_FIELDS: usize = 8;
 
 /// How much is allocated at a time for strings, in bytes. One that is kept holds as much.
-const TEXT: usize = 1024;
+const TEXT: usize = 512;
 
 fn field(name: Bytes, value: Bytes, sensitive: bool) -> Field {
     Field { name, value, sensitive }
