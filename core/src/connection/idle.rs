@@ -88,7 +88,7 @@ impl IdleTimer {
 }
 
 /// After how long a silence memory is given back: longer than a busy connection's pauses.
-const IDLE_AFTER: Duration = Duration::from_millis(250);
+const IDLE_AFTER: Duration = Duration::from_millis(150);
 
 #[cfg(test)]
 mod tests {

@@ -161,8 +161,8 @@ pub trait Session: Sized + 'static {
         let _ = (path, cx);
     }
 
-    /// Nothing has come for a second: the session may give memory back that it does not need while
-    /// it waits. Once for each silence.
+    /// Nothing has come for 150 ms, nor for two probe timeouts: the session may give memory back that
+    /// it does not need while it waits. Once for each silence.
     fn on_idle(&mut self, cx: &mut SessionContext<'_, Self>) {
         let _ = cx;
     }

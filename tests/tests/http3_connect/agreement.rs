@@ -75,7 +75,7 @@ fn datagrams_for_requests_that_have_not_come_whole_wait_in_the_same_bounds() {
     });
     net.kick();
     // Less than makes a connection idle, which waits for no request.
-    net.run_for(Duration::from_millis(200));
+    net.run_for(Duration::from_millis(100));
     let now = net.now;
     net.clients[0].enter(now, |_, cx| {
         for index in [0, 1] {

@@ -46,7 +46,7 @@ pub(crate) fn against_tunnel(
     });
     net.kick();
     // Less than makes a connection idle, which waits for no request.
-    net.run_for(if is_early { Duration::from_millis(200) } else { Duration::from_secs(1) });
+    net.run_for(if is_early { Duration::from_millis(100) } else { Duration::from_secs(1) });
     if is_early {
         net.run_scripts(scripts);
     }
