@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn a_connection_falls_idle_once_for_each_silence() {
         let mut timer = IdleTimer::new(Time::ZERO, 30 * SECOND, None);
-        assert_eq!(timer.idle_deadline(SECOND / 10), Some(Time::ZERO + IDLE_AFTER));
+        assert_eq!(timer.idle_deadline(SECOND / 20), Some(Time::ZERO + IDLE_AFTER));
         timer.on_idle();
         assert_eq!(timer.idle_deadline(SECOND / 10), None);
         timer.on_packet_received(Time::ZERO + 6 * SECOND);
