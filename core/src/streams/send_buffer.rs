@@ -130,10 +130,12 @@ impl SendBuffer {
             return;
         }
         self.released = self.released.max(end);
+        // What is now below, and then what follows without a gap.
+        self.acked.remove_below(self.released);
         if let Some(next) = self.acked.first()
-            && next.start <= self.released
+            && next.start == self.released
         {
-            self.released = self.released.max(next.end);
+            self.released = next.end;
             self.acked.remove_below(self.released);
         }
         self.release();
@@ -320,6 +322,15 @@ mod tests {
         let mut buffer = SendBuffer::default();
         (0..10_000).for_each(|_| buffer.push(Bytes::from_static(b"x")));
         assert_eq!(buffer.pieces.len(), 10_000usize.div_ceil(GATHERED));
+    }
+
+    #[test]
+    fn an_acknowledgement_may_cover_a_range_and_reach_into_the_next() {
+        let mut buffer = buffer(&[&[1; 600], &[2; 600], &[3; 600]]);
+        buffer.on_acked(100, 200);
+        buffer.on_acked(600, 1200);
+        buffer.on_acked(0, 700);
+        assert!(buffer.pieces.is_empty() && buffer.is_acked());
     }
 
     #[test]
