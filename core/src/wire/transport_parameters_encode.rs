@@ -119,7 +119,10 @@ impl List {
     fn add_reserved(&mut self, random: &mut dyn RandomGenerator) {
         let n = random.next_u64() % ((VARINT_MAX - 27) / 31 + 1);
         let mut value = [0; MAX_GREASE_LEN as usize];
-        random.fill(&mut value);
+        for word in value.chunks_mut(size_of::<u64>()) {
+            // Words may be fetched in advance; bytes that must not be guessed are not.
+            word.copy_from_slice(&random.next_u64().to_le_bytes()[..word.len()]);
+        }
         let len = random.next_u64() % (MAX_GREASE_LEN + 1);
         self.add(31 * n + 27, &value[..len as usize]);
     }

@@ -87,7 +87,8 @@ struct ClientArguments {
     /// then begin together; they share one socket.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     connections: Option<u32>,
-    /// Resume sessions (hs): each handshake takes a ticket that one before it was given.
+    /// Resume sessions (hs): each handshake takes a ticket that one before it was given, and each
+    /// connection makes one request before it is closed.
     #[arg(long)]
     resume: bool,
     /// Fetches this path over HTTP/3, of a server such as quic_simple_server, instead of speaking the
@@ -322,7 +323,7 @@ fn handshakes(
     time: Duration,
 ) -> Result<(), String> {
     let parallel = arguments.connections.unwrap_or(16);
-    let done = perf::handshakes(options, parallel as usize, time)?;
+    let done = perf::handshakes(options, parallel as usize, arguments.resume, time)?;
     let (count, seconds) = (done.count, done.elapsed.as_secs_f64());
     let (per_second, resumed) = (count as f64 / seconds, done.resumed);
     if arguments.json {

@@ -89,7 +89,7 @@ pub(super) fn quantile(latency: &Latency, part: f64) -> Duration {
 /// What handshakes came to.
 #[derive(Clone, Copy, Debug)]
 pub struct Handshakes {
-    /// How many were confirmed.
+    /// How many were completed.
     pub count: u64,
     /// How many of them resumed a session.
     pub resumed: u64,
@@ -97,13 +97,16 @@ pub struct Handshakes {
     pub elapsed: Duration,
 }
 
-/// Makes connections, `parallel` at a time, and closes each once it is confirmed, for some time.
+/// Makes connections, `parallel` at a time, for some time. Each is closed as soon as its handshake is
+/// complete; if it asks first, once it has an answer of one byte, and then it has a ticket too.
 pub fn handshakes(
     options: &ClientOptions,
     parallel: usize,
+    asks: bool,
     time: Duration,
 ) -> Result<Handshakes, String> {
-    let work = LoopWork { loops: 0, response: 0, end: LoopEnd::Stay, held: false };
+    let (loops, end) = (u64::from(asks), LoopEnd::After(Duration::ZERO));
+    let work = LoopWork { loops, response: loops, end, held: false };
     let mut crowd: Crowd<'_, PerfLoops> = Crowd::open(options)?;
     let begin = crowd.event_loop.now();
     let (mut count, mut resumed) = (0, 0);
