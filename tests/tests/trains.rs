@@ -72,7 +72,7 @@ fn upload(streams: usize) -> Batches {
         (0..streams).for_each(|_| _ = open_bulk(cx, 6_000_000 / streams));
     });
     net.kick();
-    let done = net.run_until(Duration::from_secs(60), |net| {
+    let done = net.run_until(Duration::from_mins(1), |net| {
         net.clients[0].host().connection().stream_stats().streams_closed == streams as u64
     });
     assert!(done, "{:?}", batches.borrow());
