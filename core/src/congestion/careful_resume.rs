@@ -10,8 +10,8 @@ use crate::congestion::{
     AlgorithmParams, Bandwidth, CongestionEvent, SendAlgorithm, SendAlgorithmFactory,
     initial_window, minimum_window,
 };
+use crate::forward_send_algorithm;
 use crate::time::Time;
-use crate::types::Ecn;
 
 /// The share of the saved window that is jumped to, as a divisor (draft §3.2).
 const JUMP_DIVISOR: u64 = 2;
@@ -196,17 +196,14 @@ fn is_congested(event: &CongestionEvent<'_>) -> bool {
 }
 
 impl SendAlgorithm for CarefulResume {
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
-
-    fn ecn_codepoint(&self) -> Ecn {
-        self.inner.ecn_codepoint()
-    }
-
     fn on_packet_sent(&mut self, now: Time, bytes_in_flight: u64, bytes: u16) {
         self.latest_sent = now;
         self.inner.on_packet_sent(now, bytes_in_flight, bytes);
+    }
+
+    fn on_train_sent(&mut self, now: Time, bytes_in_flight: u64, bytes: u16, count: u32) {
+        self.latest_sent = now;
+        self.inner.on_train_sent(now, bytes_in_flight, bytes, count);
     }
 
     fn on_congestion_event(&mut self, event: &CongestionEvent<'_>) {
@@ -220,24 +217,12 @@ impl SendAlgorithm for CarefulResume {
         self.inner.on_persistent_congestion(now);
     }
 
-    fn on_spurious_loss(&mut self, now: Time) {
-        self.inner.on_spurious_loss(now);
-    }
-
-    fn on_retransmission_timeout(&mut self, now: Time) {
-        self.inner.on_retransmission_timeout(now);
-    }
-
     fn on_connection_migration(&mut self, now: Time) {
         // Another path, of which nothing was saved; but after a Retry the path is the same.
         if self.latest_sent > Time::ZERO && self.phase != Phase::Reconnaissance {
             self.phase = Phase::Normal;
         }
         self.inner.on_connection_migration(now);
-    }
-
-    fn on_application_limited(&mut self, bytes_in_flight: u64) {
-        self.inner.on_application_limited(bytes_in_flight);
     }
 
     fn on_max_datagram_size_changed(&mut self, size: u16) {
@@ -269,18 +254,6 @@ impl SendAlgorithm for CarefulResume {
         self.inner.pacing_rate()
     }
 
-    fn bandwidth_estimate(&self) -> Option<Bandwidth> {
-        self.inner.bandwidth_estimate()
-    }
-
-    fn in_slow_start(&self) -> bool {
-        self.inner.in_slow_start()
-    }
-
-    fn slow_start_threshold(&self) -> Option<u64> {
-        self.inner.slow_start_threshold()
-    }
-
     fn phase(&self) -> &'static str {
         match self.phase {
             Phase::Reconnaissance => "careful_resume_reconnaissance",
@@ -291,11 +264,7 @@ impl SendAlgorithm for CarefulResume {
         }
     }
 
-    fn recovery_start(&self) -> Option<Time> {
-        self.inner.recovery_start()
-    }
-
-    fn wants_packets(&self) -> bool {
-        self.inner.wants_packets()
-    }
+    forward_send_algorithm!(inner: name, ecn_codepoint, on_spurious_loss,
+        on_retransmission_timeout, on_application_limited, bandwidth_estimate, in_slow_start,
+        slow_start_threshold, recovery_start, in_recovery, wants_packets);
 }

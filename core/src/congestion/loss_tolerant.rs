@@ -6,11 +6,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::congestion::{
-    AlgorithmParams, Bandwidth, CongestionEvent, SendAlgorithm, SendAlgorithmFactory,
-};
+use crate::congestion::{AlgorithmParams, CongestionEvent, SendAlgorithm, SendAlgorithmFactory};
+use crate::forward_send_algorithm;
 use crate::time::Time;
-use crate::types::Ecn;
 
 /// An RTT that exceeds the shortest by less says nothing of a queue: the bounds that HyStart++ has
 /// for it (RFC 9406 §4.2).
@@ -156,18 +154,6 @@ fn is_queueing(event: &CongestionEvent<'_>) -> bool {
 }
 
 impl SendAlgorithm for LossTolerant {
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
-
-    fn ecn_codepoint(&self) -> Ecn {
-        self.inner.ecn_codepoint()
-    }
-
-    fn on_packet_sent(&mut self, now: Time, bytes_in_flight: u64, bytes: u16) {
-        self.inner.on_packet_sent(now, bytes_in_flight, bytes);
-    }
-
     fn on_congestion_event(&mut self, event: &CongestionEvent<'_>) {
         self.earn(event.acked_bytes);
         if event.lost_bytes > 0 && self.covers(event) {
@@ -188,21 +174,9 @@ impl SendAlgorithm for LossTolerant {
         self.inner.on_persistent_congestion(now);
     }
 
-    fn on_spurious_loss(&mut self, now: Time) {
-        self.inner.on_spurious_loss(now);
-    }
-
-    fn on_retransmission_timeout(&mut self, now: Time) {
-        self.inner.on_retransmission_timeout(now);
-    }
-
     fn on_connection_migration(&mut self, now: Time) {
         self.credit = LEAST_CREDIT * u64::from(self.max_datagram_size);
         self.inner.on_connection_migration(now);
-    }
-
-    fn on_application_limited(&mut self, bytes_in_flight: u64) {
-        self.inner.on_application_limited(bytes_in_flight);
     }
 
     fn on_max_datagram_size_changed(&mut self, size: u16) {
@@ -210,45 +184,10 @@ impl SendAlgorithm for LossTolerant {
         self.inner.on_max_datagram_size_changed(size);
     }
 
-    fn adopt_window(&mut self, window: u64, slow_start_threshold: Option<u64>) {
-        self.inner.adopt_window(window, slow_start_threshold);
-    }
-
-    fn congestion_window(&self) -> u64 {
-        self.inner.congestion_window()
-    }
-
-    fn can_send(&self, bytes_in_flight: u64) -> bool {
-        self.inner.can_send(bytes_in_flight)
-    }
-
-    fn pacing_rate(&self) -> Option<Bandwidth> {
-        self.inner.pacing_rate()
-    }
-
-    fn bandwidth_estimate(&self) -> Option<Bandwidth> {
-        self.inner.bandwidth_estimate()
-    }
-
-    fn in_slow_start(&self) -> bool {
-        self.inner.in_slow_start()
-    }
-
-    fn slow_start_threshold(&self) -> Option<u64> {
-        self.inner.slow_start_threshold()
-    }
-
-    fn phase(&self) -> &'static str {
-        self.inner.phase()
-    }
-
-    fn recovery_start(&self) -> Option<Time> {
-        self.inner.recovery_start()
-    }
-
-    fn wants_packets(&self) -> bool {
-        self.inner.wants_packets()
-    }
+    forward_send_algorithm!(inner: name, ecn_codepoint, on_packet_sent, on_train_sent,
+        on_spurious_loss, on_retransmission_timeout, on_application_limited, adopt_window,
+        congestion_window, can_send, pacing_rate, bandwidth_estimate, in_slow_start,
+        slow_start_threshold, phase, recovery_start, in_recovery, wants_packets);
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! The congestion room: how much may be in flight, and how fast it may leave.
 //!
 //! [`SendAlgorithm`] is the plug; [`NewReno`], [`Cubic`] and [`Bbr`] are the real ones,
-//! [`FixedWindow`] is for tests, [`CarefulResume`] and [`LossTolerant`] wrap any of them. Nothing here
-//! knows packets' contents, streams, timers or packet number spaces: the recovery room tells an
-//! algorithm what was sent, acknowledged and lost.
+//! [`FixedWindow`] is for tests, [`CarefulResume`] and [`LossTolerant`] wrap any of them, and so
+//! can yours ([`forward_send_algorithm!`](crate::forward_send_algorithm)). Nothing here knows
+//! packets' contents, streams, timers or packet number spaces: the recovery room tells an algorithm
+//! what was sent, acknowledged and lost.
 
 mod bandwidth;
 mod bbr;
@@ -12,6 +13,7 @@ mod cubic;
 mod delivery;
 mod factory;
 mod fixed;
+mod forward;
 mod hystart;
 mod loss_tolerant;
 mod new_reno;

@@ -289,6 +289,12 @@ impl<F> Recovery<F> {
         self.ledgers.get(space).is_some_and(SentLedger::has_ack_eliciting)
     }
 
+    /// When the latest ack-eliciting packet of a space was sent, if any is in flight there.
+    pub fn last_ack_eliciting_in_flight(&self, space: Space) -> Option<Time> {
+        let ledger = self.ledgers.get(space).filter(|ledger| ledger.has_ack_eliciting());
+        ledger.map(SentLedger::last_ack_eliciting_sent)
+    }
+
     /// Bytes in flight on the present path.
     pub const fn bytes_in_flight(&self) -> u64 {
         self.bytes_in_flight

@@ -4,10 +4,9 @@
 
 use std::sync::Arc;
 
-use protoquic::congestion::{
-    AlgorithmParams, Bandwidth, CongestionEvent, SendAlgorithm, SendAlgorithmFactory,
-};
-use protoquic::{Ecn, Time};
+use protoquic::Time;
+use protoquic::congestion::{AlgorithmParams, SendAlgorithm, SendAlgorithmFactory};
+use protoquic::forward_send_algorithm;
 
 /// Makes a controller of this kind, and has it watched.
 #[derive(Clone, Debug)]
@@ -29,18 +28,6 @@ struct Watchful {
 }
 
 impl SendAlgorithm for Watchful {
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
-
-    fn ecn_codepoint(&self) -> Ecn {
-        self.inner.ecn_codepoint()
-    }
-
-    fn adopt_window(&mut self, window: u64, slow_start_threshold: Option<u64>) {
-        self.inner.adopt_window(window, slow_start_threshold);
-    }
-
     fn on_packet_sent(&mut self, now: Time, bytes_in_flight: u64, bytes: u16) {
         let window = self.inner.congestion_window();
         if bytes_in_flight > window {
@@ -51,74 +38,16 @@ impl SendAlgorithm for Watchful {
         self.inner.on_packet_sent(now, bytes_in_flight, bytes);
     }
 
-    fn on_congestion_event(&mut self, event: &CongestionEvent<'_>) {
-        self.inner.on_congestion_event(event);
-    }
-
-    fn on_persistent_congestion(&mut self, now: Time) {
-        self.inner.on_persistent_congestion(now);
-    }
-
-    fn on_spurious_loss(&mut self, now: Time) {
-        self.inner.on_spurious_loss(now);
-    }
-
     fn on_retransmission_timeout(&mut self, now: Time) {
         self.probes = PROBES;
         self.inner.on_retransmission_timeout(now);
     }
 
-    fn on_connection_migration(&mut self, now: Time) {
-        self.inner.on_connection_migration(now);
-    }
-
-    fn on_application_limited(&mut self, bytes_in_flight: u64) {
-        self.inner.on_application_limited(bytes_in_flight);
-    }
-
-    fn on_max_datagram_size_changed(&mut self, size: u16) {
-        self.inner.on_max_datagram_size_changed(size);
-    }
-
-    fn congestion_window(&self) -> u64 {
-        self.inner.congestion_window()
-    }
-
-    fn can_send(&self, bytes_in_flight: u64) -> bool {
-        self.inner.can_send(bytes_in_flight)
-    }
-
-    fn pacing_rate(&self) -> Option<Bandwidth> {
-        self.inner.pacing_rate()
-    }
-
-    fn bandwidth_estimate(&self) -> Option<Bandwidth> {
-        self.inner.bandwidth_estimate()
-    }
-
-    fn in_slow_start(&self) -> bool {
-        self.inner.in_slow_start()
-    }
-
-    fn slow_start_threshold(&self) -> Option<u64> {
-        self.inner.slow_start_threshold()
-    }
-
-    fn phase(&self) -> &'static str {
-        self.inner.phase()
-    }
-
-    fn recovery_start(&self) -> Option<Time> {
-        self.inner.recovery_start()
-    }
-
-    fn in_recovery(&self, sent: Time) -> bool {
-        self.inner.in_recovery(sent)
-    }
-
-    fn wants_packets(&self) -> bool {
-        self.inner.wants_packets()
-    }
+    forward_send_algorithm!(inner: name, ecn_codepoint, on_congestion_event,
+        on_persistent_congestion, on_spurious_loss, on_connection_migration,
+        on_application_limited, on_max_datagram_size_changed, adopt_window, congestion_window,
+        can_send, pacing_rate, bandwidth_estimate, in_slow_start, slow_start_threshold, phase,
+        recovery_start, in_recovery, wants_packets);
 }
 
 /// Packets for each probe timeout: two datagrams (RFC 9002 §6.2.4), in the handshake with packets
