@@ -211,6 +211,13 @@ impl<F> Recovery<F> {
         self.window_room().min(self.pacer.allowance(now))
     }
 
+    /// How many bytes the path carries in `time`: its share of a window in each round trip.
+    pub fn bytes_in(&self, time: Duration) -> u64 {
+        let micros = |time: Duration| time.as_micros() as u64;
+        let window = self.algorithm.congestion_window();
+        window.saturating_mul(micros(time)) / micros(self.rtt.smoothed()).max(1)
+    }
+
     /// Whether packets are spread over the RTT: it is known, and not very short.
     pub const fn is_pacing(&self) -> bool {
         self.pacer.is_pacing()
