@@ -236,7 +236,7 @@ impl<F> Recovery<F> {
 
     /// When to try again, if pacing (and not the window) was what [`Self::send_allowance`] held a
     /// full datagram back for. At least 1 ms after that call.
-    pub fn pacing_deadline(&self) -> Option<Time> {
+    pub fn pacing_deadline(&mut self) -> Option<Time> {
         let room = self.window_room() >= u64::from(self.max_datagram_size);
         if room { self.pacer.next_release() } else { None }
     }
