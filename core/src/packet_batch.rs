@@ -46,6 +46,11 @@ impl PacketBatch {
         self.data.is_empty()
     }
 
+    /// Whether exactly one is left.
+    pub fn is_single(&self) -> bool {
+        (1..=self.size).contains(&self.data.len())
+    }
+
     /// The first datagram; empty if none is left.
     pub fn first(&self) -> &[u8] {
         &self.data[..self.size.min(self.data.len())]
@@ -130,8 +135,11 @@ mod tests {
         // Short headers with one-byte IDs: 7, 7, 8 and, cut off, none.
         let mut all = batch(&[0x40, 7, 1, 0x41, 7, 2, 0x40, 8, 3, 0x40], 3);
         assert_eq!(all.take_same_destination(1).count(), 2);
-        assert_eq!(datagrams(all.take_same_destination(1)), [[0x40, 8, 3]]);
+        assert!(!all.is_single());
+        let middle = all.take_same_destination(1);
+        assert!(middle.is_single() && all.is_single());
+        assert_eq!(datagrams(middle), [[0x40, 8, 3]]);
         assert_eq!(datagrams(all.take_same_destination(1)), [[0x40]]);
-        assert!(all.is_empty());
+        assert!(all.is_empty() && !all.is_single());
     }
 }

@@ -111,6 +111,14 @@ pub trait PacketWriter {
         self.write_packet(train)
     }
 
+    /// The size in bytes of the packets of the batch under way, if one more of that size for `path`
+    /// can join it. A packet that is larger ends the batch, and one that is smaller is its last: who
+    /// could fill a few bytes more does well to keep to this size. `None` without such a batch.
+    fn segment_size(&self, path: &PathAddress) -> Option<usize> {
+        let _ = path;
+        None
+    }
+
     /// Sends what is buffered. Called at the end of a turn, and by writers themselves when full.
     fn flush(&mut self) -> WriteResult {
         WriteResult::Ok
@@ -204,6 +212,10 @@ impl<W: PacketWriter + ?Sized> PacketWriter for Box<W> {
 
     fn write_train(&mut self, train: &OutgoingPacket<'_>, size: usize) -> WriteResult {
         (**self).write_train(train, size)
+    }
+
+    fn segment_size(&self, path: &PathAddress) -> Option<usize> {
+        (**self).segment_size(path)
     }
 
     fn flush(&mut self) -> WriteResult {

@@ -153,7 +153,9 @@ impl<S: Session> InTurns for ClientPool<S> {
 
     fn run(&mut self, now: Time, key: usize, alarms: &mut dyn AlarmFactory) {
         let Some(member) = self.members.get_mut(key) else { return };
-        member.listed.on_run();
+        if member.listed.on_run() {
+            member.host.on_alarm(now);
+        }
         member.host.run_turn(now, &mut *self.writer);
         if member.host.is_write_blocked() {
             self.turns.block(key, &mut member.listed);
@@ -199,12 +201,8 @@ impl<S: Session> PacketSink for ClientPool<S> {
 }
 
 impl<S: Session> EventLoopVisitor for ClientPool<S> {
-    fn on_alarm(&mut self, owner: AlarmOwner, now: Time) {
-        let key = owner.0 as usize;
-        if let Some(member) = self.members.get_mut(key) {
-            member.host.on_alarm(now);
-            self.touch(key);
-        }
+    fn on_alarm(&mut self, owner: AlarmOwner, _now: Time) {
+        self.touch_for_alarm(owner.0 as usize);
     }
 
     fn on_can_write(&mut self, _now: Time) {

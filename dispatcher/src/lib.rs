@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod address_validation;
+mod arrivals;
 mod buffered_packets;
 mod client_pool;
 mod config;

@@ -8,6 +8,7 @@ use protoquic_core::session::Host;
 use protoquic_core::{Alarm, AlarmOwner, ConnectionId};
 use slab::Slab;
 
+use crate::arrivals::Queue;
 use crate::turns::Listed;
 
 /// Names a session of a dispatcher; once that has ended, nothing.
@@ -33,6 +34,8 @@ pub(crate) struct Entry {
     pub(crate) ids: Vec<ConnectionId>,
     /// In which lists of sessions it is.
     pub(crate) listed: Listed,
+    /// What came for it in this turn.
+    pub(crate) waiting: Queue,
     pub(crate) handshaking: bool,
     generation: u32,
 }
@@ -67,6 +70,7 @@ impl SessionTable {
             alarm: make_alarm(key),
             ids: Vec::new(),
             listed: Listed::default(),
+            waiting: Queue::default(),
             handshaking: true,
             generation,
         });

@@ -25,13 +25,21 @@ pub(crate) trait InTurns {
         }
     }
 
+    /// The connection's alarm went off: it runs at the end of this turn, and hears of it then.
+    fn touch_for_alarm(&mut self, key: Self::Key) {
+        if let Some((turns, listed)) = self.listed(key) {
+            listed.add(ALARM);
+            turns.touch(key, listed);
+        }
+    }
+
     /// The writer can be written again: those that wait for it run at the end of this turn.
     fn unblock_all(&mut self) {
         self.writer().set_writable();
         let _ = self.writer().flush();
         for key in std::mem::take(&mut self.turns().blocked) {
             if let Some((turns, listed)) = self.listed(key) {
-                listed.blocked = false;
+                listed.remove(BLOCKED);
                 turns.touch(key, listed);
             }
         }
@@ -63,17 +71,34 @@ pub(crate) struct Turns<K> {
     blocked: Vec<K>,
 }
 
-/// Which lists a connection is on. The owner keeps it beside the connection.
+/// Which lists a connection is on, and why. The owner keeps it beside the connection.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Listed {
-    touched: bool,
-    blocked: bool,
-}
+pub(crate) struct Listed(u8);
+
+const TOUCHED: u8 = 1;
+const BLOCKED: u8 = 2;
+/// Its alarm went off.
+const ALARM: u8 = 4;
 
 impl Listed {
-    /// The connection runs now.
-    pub(crate) fn on_run(&mut self) {
-        self.touched = false;
+    /// The connection runs now. Whether its alarm went off before.
+    pub(crate) fn on_run(&mut self) -> bool {
+        self.remove(TOUCHED);
+        self.remove(ALARM)
+    }
+
+    /// Returns whether it is new.
+    fn add(&mut self, list: u8) -> bool {
+        let was = self.0;
+        self.0 |= list;
+        self.0 != was
+    }
+
+    /// Returns whether it was there.
+    fn remove(&mut self, list: u8) -> bool {
+        let was = self.0;
+        self.0 &= !list;
+        self.0 != was
     }
 }
 
@@ -86,14 +111,14 @@ impl<K> Default for Turns<K> {
 impl<K> Turns<K> {
     /// The connection runs at the end of this turn.
     pub(crate) fn touch(&mut self, key: K, listed: &mut Listed) {
-        if !std::mem::replace(&mut listed.touched, true) {
+        if listed.add(TOUCHED) {
             self.touched.push(key);
         }
     }
 
     /// The connection runs when the writer can be written again.
     pub(crate) fn block(&mut self, key: K, listed: &mut Listed) {
-        if !std::mem::replace(&mut listed.blocked, true) {
+        if listed.add(BLOCKED) {
             self.blocked.push(key);
         }
     }

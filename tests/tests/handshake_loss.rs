@@ -15,7 +15,11 @@ const CLEAR: u64 = 0;
 const CUT: u64 = 1000;
 
 fn net(seed: u64, link: Link) -> EchoNet {
-    let transport = Arc::new(Config::default());
+    net_with(seed, link, Config::default())
+}
+
+fn net_with(seed: u64, link: Link, server: Config) -> EchoNet {
+    let transport = Arc::new(server);
     let config = ServerConfig { transport, tls: tls::server(&[b"echo"]) };
     let mut net = Net::new(seed, link, echo_factory(config));
     net.tap = Some(Vec::new());
@@ -116,6 +120,27 @@ fn a_client_that_gets_handshake_packets_first_asks_at_once() {
     packet.extend([7; 100]);
     net.inject(server_address(), client, packet);
     assert!(net.run_until(Duration::from_millis(500), is_done), "it waited for the timeout");
+}
+
+#[test]
+fn a_client_that_is_sent_handshake_data_again_repeats_its_finished_before_the_timeout() {
+    // RFC 9002 §6.2.3: of an RTT of 1 s the client makes a probe timeout of 3 s; the server, which
+    // has no sample yet, repeats its flight after 1.8 s.
+    let slow = Duration::from_millis(500);
+    let server = Config { initial_rtt: Duration::from_millis(600), ..Config::default() };
+    let mut net = net_with(1, Link { delay: slow, ..Link::default() }, server);
+    connect(&mut net, Duration::from_secs(5));
+    let is_answered = |net: &EchoNet| {
+        let mut sent = net.tap.iter().flatten().filter(|tapped| tapped.to == server_address());
+        sent.any(|tapped| long_types(&tapped.data).contains(&LongType::Handshake))
+    };
+    net.run_for(slow + slow / 2);
+    net.link.loss = CUT; // the server's flight is under way, and the answer to it gets lost
+    assert!(net.run_until(Duration::from_secs(1), is_answered));
+    let lost = net.now;
+    net.link = Link::default();
+    assert!(net.run_until(Duration::from_millis(2900), is_done), "it waited for its timeout");
+    assert!(net.now > lost + 2 * slow, "a packet that may have left before is no sign");
 }
 
 #[test]

@@ -64,6 +64,14 @@ impl<A: PacketWriter, B: PacketWriter> PacketWriter for ByPortWriter<A, B> {
         }
     }
 
+    fn segment_size(&self, path: &PathAddress) -> Option<usize> {
+        if self.is_others(path) {
+            self.other.segment_size(path)
+        } else {
+            self.usual.segment_size(path)
+        }
+    }
+
     fn flush(&mut self) -> WriteResult {
         match (self.usual.flush(), self.other.flush()) {
             (WriteResult::Ok, other) => other,

@@ -231,6 +231,11 @@ impl<S: DatagramSocket> PacketWriter for GsoBatchWriter<S> {
         self.append(train, size, len / size)
     }
 
+    fn segment_size(&self, path: &PathAddress) -> Option<usize> {
+        let size = self.batch.as_ref()?.segment;
+        self.has_room(path, size).then_some(size)
+    }
+
     fn flush(&mut self) -> WriteResult {
         loop {
             let peer = self.batch.as_ref().map(|batch| batch.path.peer);
@@ -381,6 +386,23 @@ mod tests {
         assert_eq!(sends(&writer), expected);
         assert_eq!(write_train(&mut writer, 100, 100), 64, "as many as the kernel splits");
         assert_eq!(sends(&writer).last(), Some(&(6400, Some(100))), "they are sent at once");
+    }
+
+    #[test]
+    fn it_says_how_large_a_packet_is_that_joins_the_batch() {
+        let mut writer = GsoBatchWriter::with_socket(FakeSocket::default());
+        assert_eq!(writer.segment_size(&path(1)), None, "there is none");
+        let _ = write(&mut writer, 1, 1100);
+        assert_eq!(writer.segment_size(&path(1)), Some(1100));
+        assert_eq!(writer.segment_size(&path(2)), None, "it is for another peer");
+        let _ = write(&mut writer, 1, 1000);
+        assert_eq!(writer.segment_size(&path(1)), None, "its last was shorter");
+        for _ in 0..60 {
+            let _ = write(&mut writer, 1, 1000);
+            let segment = writer.segment_size(&path(1));
+            let fits = writer.batch.is_none_or(|batch| batch.len + 1000 <= MAX_UDP_PAYLOAD);
+            assert_eq!(segment.is_some(), fits && writer.batch.is_some());
+        }
     }
 
     #[test]

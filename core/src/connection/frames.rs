@@ -68,8 +68,8 @@ impl Connection {
         let newest = largest.is_none_or(|largest| packet.number > largest);
         let acks = &mut self.spaces[space as usize].acks;
         acks.on_packet_received(arrival.now, packet.number, seen.ack_eliciting, arrival.ecn);
-        if space == Space::Initial && seen.ack_eliciting {
-            self.on_eliciting_initial(arrival.now);
+        if space != Space::Application && seen.ack_eliciting {
+            self.on_eliciting_handshake_packet(arrival.now, space);
         }
         if newest && seen.ack_eliciting && self.role == Role::Client {
             self.quiet.on_data(arrival.now);

@@ -31,11 +31,21 @@ impl Hurry {
 }
 
 impl Connection {
-    /// An Initial packet that asks for an acknowledgement has come. If a server's own are under way
-    /// the client, which had nothing more to say, seems to miss them (RFC 9002 §6.2.3).
-    pub(super) fn on_eliciting_initial(&mut self, now: Time) {
-        if self.role == Role::Server && self.recovery.has_ack_eliciting_in_flight(Space::Initial) {
-            self.hurry(now);
+    /// An Initial or Handshake packet that asks for an acknowledgement has come: from a peer that had
+    /// nothing more to say, unless it misses what is under way to it (RFC 9002 §6.2.3).
+    pub(super) fn on_eliciting_handshake_packet(&mut self, now: Time, space: Space) {
+        let missed = match (self.role, space) {
+            (Role::Server, Space::Initial) => self.recovery.has_ack_eliciting_in_flight(space),
+            // A client has answered the whole flight of the server with its Finished. What comes
+            // sooner than a round trip after that may have left before it arrived.
+            (Role::Client, Space::Handshake) => {
+                let answered = self.recovery.last_ack_eliciting_in_flight(space);
+                answered.is_some_and(|sent| now >= sent + self.recovery.rtt().smoothed())
+            }
+            _ => false,
+        };
+        if missed {
+            self.hurry(now, space);
         }
     }
 
@@ -44,13 +54,13 @@ impl Connection {
     pub(super) fn on_packet_before_keys(&mut self, now: Time, ty: PacketType) {
         let late = matches!(ty, PacketType::Handshake | PacketType::OneRtt);
         if self.role == Role::Client && late && !self.keys.handshake_was_available() {
-            self.hurry(now);
+            self.hurry(now, Space::Initial);
         }
     }
 
-    fn hurry(&mut self, now: Time) {
+    fn hurry(&mut self, now: Time, space: Space) {
         if self.hurry.begin(now) {
-            self.probes[Space::Initial as usize] = 1;
+            self.probes[space as usize] = 1;
         }
     }
 

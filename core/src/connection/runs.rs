@@ -64,16 +64,24 @@ impl Connection {
         if usual { self.destination_of_sole(batch.first()) } else { None }
     }
 
-    /// Processes a run, if the batch begins with one, and the packet that ends it, if one does.
+    /// Processes the runs that the batch begins with, and the packet that ends the last of them, if
+    /// one does.
     fn process_run(&mut self, batch: &mut PacketBatch, destination: ConnectionId) {
         let PacketBatch { path, ecn, received: now, .. } = *batch;
         if !self.keys.is_at(now) {
             self.keys.on_datagram(now, self.recovery.pto());
         }
-        let (run, odd) = self.open_run(batch, &destination);
-        if let Some(run) = run {
+        let mut begun = None;
+        let odd = loop {
+            let (run, odd) = self.open_run(batch, &destination, begun);
+            let Some(run) = run else { break odd };
             self.take_run(now, ecn, destination, batch, run);
-        }
+            match odd {
+                // Many streams take turns: what ends the run of one begins that of the next.
+                Some(Odd { opened: Ok(opened), .. }) if self.life.is_open() => begun = Some(opened),
+                odd => break odd,
+            }
+        };
         let Some(odd) = odd else { return };
         let Some(packet) = batch.next() else { return };
         let size = packet.data.len();
@@ -88,11 +96,12 @@ impl Connection {
     }
 
     /// Removes the protection of the packets at the front of a batch, up to one that does not go on
-    /// the run. What it applies to is left in the batch.
+    /// the run. What it applies to is left in the batch. `begun`: the first packet, if it has none.
     fn open_run(
         &mut self,
         batch: &mut PacketBatch,
         destination: &ConnectionId,
+        mut begun: Option<Opened>,
     ) -> (Option<Run>, Option<Odd>) {
         let mut run: Option<Run> = None;
         let mut largest = self.space_of(Space::Application).acks.largest();
@@ -103,7 +112,11 @@ impl Connection {
                 break;
             }
             let token = reset_token(datagram);
-            let opened = match self.keys.open_one_rtt(datagram, 1 + destination.len(), largest) {
+            let opened = match begun.take() {
+                Some(opened) => Ok(opened),
+                None => self.keys.open_one_rtt(datagram, 1 + destination.len(), largest),
+            };
+            let opened = match opened {
                 Ok(opened) => opened,
                 Err(error) => return (run, Some(Odd { opened: Err(error), token })),
             };

@@ -78,6 +78,7 @@ impl Connection {
 
     fn write_datagrams(&mut self, now: Time, writer: &mut dyn PacketWriter) -> bool {
         self.streams.set_time(now, self.recovery.rtt().smoothed());
+        self.set_turns();
         self.datagrams.expire(now);
         self.streams.expire(now);
         if !self.streams.is_blocked() {
@@ -185,6 +186,7 @@ impl Connection {
         let wanted = Space::ALL.map(|space| self.wants(now, space, eliciting));
         if wanted != [false; 3] {
             let ecn = self.mark(eliciting);
+            let size = self.size_in_batch(size, wanted, writer);
             return Some(Allowance { size, eliciting, wanted, probe: false, ecn });
         }
         if makes_room {

@@ -3,11 +3,13 @@
 //! long as nothing can change the answer before its last packet; in all other cases there is no
 //! train, and `send` writes one packet. This file must not know how a mechanism decides.
 
+use std::time::Duration;
+
 use super::Connection;
 use super::config::MIN_PACKET_SIZE;
 use super::full_packet::FullPackets;
 use super::keys::Level;
-use super::mtu::CIPHER_BLOCK;
+use super::mtu::{CIPHER_BLOCK, NEARLY_FULL};
 use super::observer::PacketInfo;
 use super::send::Attempt;
 use super::sent::{SentFrame, SentFrames};
@@ -82,12 +84,10 @@ impl Connection {
         let seals = if updated.is_ok() { self.keys.seals_until_update() } else { 0 };
         let allowed = self.recovery.send_allowance(now) / room as u64;
         let data = train.len / room as u64;
-        let turn = train.turn.div_ceil(room as u64);
         let skip = u64::from(self.packets_to_skip);
         let budget = self.turn_budget as u64;
-        let most =
-            [seals, allowed, data, turn, skip, budget, MAX_TRAIN.into()].into_iter().min()?;
-        if most < 2 {
+        let most = [seals, allowed, data, skip, budget, MAX_TRAIN.into()].into_iter().min()?;
+        if most < 2 || train.turn == 0 {
             return None;
         }
         // RFC 9000 §17.1: long enough for the last of them, and one length makes one size.
@@ -97,6 +97,27 @@ impl Connection {
         let header = short_header_len(self.peer_cids.current(), number_len);
         let plain = whole_blocks(room.checked_sub(header + TAG_LEN)?, self.recovery.is_pacing());
         Some(Cars { size: header + plain + TAG_LEN, most: most as usize, number_len, ecn })
+    }
+
+    /// A datagram that is larger than those of the batch under way would end that: better a few bytes
+    /// less. Not so with a handshake's packets or a DATAGRAM frame, which may need every byte.
+    pub(super) fn size_in_batch(
+        &self,
+        size: usize,
+        wanted: [bool; 3],
+        writer: &dyn PacketWriter,
+    ) -> usize {
+        if wanted[0] || wanted[1] || self.datagrams.wants_to_send() {
+            return size;
+        }
+        let joins = |segment: &usize| *segment < size && segment + NEARLY_FULL > size;
+        writer.segment_size(&self.paths.active().address).filter(joins).unwrap_or(size)
+    }
+
+    /// Long turns make long trains here and long runs at the peer; but where the path is slow, turns
+    /// must be short, so that all streams soon have theirs.
+    pub(super) fn set_turns(&mut self) {
+        self.streams.set_turn(self.recovery.bytes_in(TURN_TIME));
     }
 
     /// Whether no mechanism but the streams has anything for a packet, and the handshake is behind us.
@@ -128,8 +149,8 @@ impl Connection {
         let mut offset = train.offset;
         let mut count = 0;
         for (number, packet) in (first..).zip(buffer.chunks_exact_mut(cars.size).take(cars.most)) {
-            if !full.fits(offset) {
-                break; // one length of headers makes one size of data
+            if !full.fits(offset) || offset - train.offset >= train.turn {
+                break; // one length of headers makes one size of data; then it is another's turn
             }
             full.start(packet, first_byte, number, offset);
             self.streams.copy_of_train(train, offset, full.data(packet));
@@ -168,12 +189,13 @@ const fn whole_blocks(room: usize, is_pacing: bool) -> usize {
 
 /// So many blocks are encrypted together.
 const STRIDE_BLOCKS: usize = 8;
+/// A stream's turn takes the path about as long, within the scheduler's bounds.
+const TURN_TIME: Duration = Duration::from_millis(1);
 /// Less data than this is not worth the questions: two small packets.
 const WORTHWHILE: u64 = 2400;
 
 #[cfg(test)]
 mod tests {
-    use super::super::mtu::NEARLY_FULL;
     use super::*;
 
     #[test]

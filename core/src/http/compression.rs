@@ -193,10 +193,15 @@ impl Http3Connection {
     /// all that came has been handed on, when our decoder stream is called.
     pub(super) fn flush(&mut self, io: &mut dyn Transport) {
         self.flush_encoder(io);
-        if let Some(id) = self.outgoing(UniKind::QpackDecoder)
-            && self.compression.take_flush_wish()
-        {
-            self.wakes.push(id);
+        self.ask_to_flush_decoder();
+    }
+
+    fn ask_to_flush_decoder(&mut self) {
+        match self.outgoing(UniKind::QpackDecoder) {
+            Some(id) if self.compression.take_flush_wish() => self.wakes.push(id),
+            Some(_) => {}
+            // The peer lets us open no such stream, and goes on using the table.
+            None => self.check_backlog(self.compression.decoder.output_len()),
         }
     }
 
@@ -229,13 +234,15 @@ impl Http3Connection {
             // An error: the connection is ending.
             let _ = io.write(id, &mut data);
         }
-        if data.len() > MAX_BACKLOG {
-            self.fail(Http3Error::new(
-                Http3Code::EXCESSIVE_LOAD,
-                format!("{} bytes for a QPACK stream that is not read", data.len()),
-            ));
-        }
+        self.check_backlog(data.len());
         backlog.put(data);
+    }
+
+    fn check_backlog(&mut self, len: usize) {
+        if len > MAX_BACKLOG {
+            let reason = format!("{len} bytes for a QPACK stream that is not read");
+            self.fail(Http3Error::new(Http3Code::EXCESSIVE_LOAD, reason));
+        }
     }
 }
 
@@ -251,3 +258,26 @@ const SCRATCH: usize = 1024;
 
 /// More than frame headers take.
 const MAX_FRONT: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Direction, Role};
+
+    #[test]
+    fn a_peer_that_lets_us_open_no_decoder_stream_cannot_make_us_keep_ever_more() {
+        let mut http = Http3Connection::new(Role::Server, Http3Config::default().into());
+        for index in 0.. {
+            let id = StreamId::new(Role::Client, Direction::Bidirectional, index);
+            http.compression.cancel_stream(id); // which the peer is to hear of
+            http.ask_to_flush_decoder();
+            let kept = http.compression.decoder.output_len();
+            if let Some(error) = http.take_failure() {
+                assert_eq!(error.code, Http3Code::EXCESSIVE_LOAD);
+                assert!(kept > MAX_BACKLOG, "{kept} bytes are not too many");
+                return;
+            }
+            assert!(kept <= MAX_BACKLOG, "{kept} bytes are kept after {index} streams");
+        }
+    }
+}

@@ -37,7 +37,7 @@ pub struct Decoder {
     /// How many inserts the peer's encoder knows that we have.
     acknowledged: u64,
     out: Vec<u8>,
-    /// Where the strings of sections are put, those of many sections in one allocation.
+    /// Where strings are put, those of many sections in one allocation.
     text: BytesMut,
 }
 
@@ -267,9 +267,6 @@ impl Decoder {
         let first = cursor.peek().ok_or(Unreadable::Short)?;
         let max = usize::try_from(self.max_section.saturating_mul(4)).unwrap_or(usize::MAX);
         let Self { table, text, .. } = self;
-        if text.capacity() == 0 {
-            text.reserve(TEXT);
-        }
         let mut dynamic = |index: Option<u64>| {
             let index = index.filter(|index| *index < required);
             let entry = index.and_then(|index| {
@@ -343,6 +340,11 @@ impl Decoder {
         !self.out.is_empty() || self.table.inserted() > self.acknowledged
     }
 
+    /// How many bytes that is, without what inserts will add.
+    pub(crate) const fn output_len(&self) -> usize {
+        self.out.len()
+    }
+
     /// Moves it to `to`.
     pub(crate) fn drain_output(&mut self, to: &mut BytesMut) {
         self.note_inserts();
@@ -368,9 +370,6 @@ impl Decoder {
 
 /// For how many fields there is room at first.
 const USUAL_FIELDS: usize = 8;
-
-/// How much is allocated at a time for strings, in bytes. One that is kept holds as much.
-const TEXT: usize = 512;
 
 fn field(name: Bytes, value: Bytes, sensitive: bool) -> Field {
     Field { name, value, sensitive }

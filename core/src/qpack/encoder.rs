@@ -157,7 +157,7 @@ impl Encoder {
             return put_integer(out, 0xc0, 6, index);
         }
         let mut in_table = InTable::Nothing;
-        if references.may_refer && is_worth_keeping(in_static) {
+        if references.may_refer && is_worth_keeping(field.name, in_static) {
             in_table = self.find(field, references.may_block);
             if !field.sensitive && !matches!(in_table, InTable::Exact(_)) {
                 let inserted = self.insert(field, in_static, in_table, references.lowest);
@@ -314,12 +314,11 @@ impl Encoder {
 }
 
 /// Whether a field is likely to come again as it is. Values that differ with every message would
-/// only drive out those that do not. The names of such fields are all in the static table, so that
-/// none of them is looked for in the dynamic one.
-fn is_worth_keeping(in_static: Found) -> bool {
+/// only drive out those that do not; they are not looked for in the dynamic table either.
+fn is_worth_keeping(name: &[u8], in_static: Found) -> bool {
     match in_static {
         Found::Exact(index) | Found::Name(index) => !VARIES[index as usize],
-        Found::Nothing => true,
+        Found::Nothing => name != VARYING_ELSEWHERE,
     }
 }
 
@@ -339,12 +338,15 @@ static VARIES: [bool; static_table::ENTRY_COUNT] = {
     varies
 };
 
-const VARYING: [&str; 12] = [
+/// The name of fields that vary which the static table does not have.
+const VARYING_ELSEWHERE: &[u8] = b"content-range";
+
+/// The names that it has.
+const VARYING: [&str; 11] = [
     ":path",
     ":status",
     "age",
     "content-length",
-    "content-range",
     "date",
     "etag",
     "if-modified-since",
@@ -356,3 +358,27 @@ const VARYING: [&str; 12] = [
 
 /// How large a table we keep, whatever the peer could.
 const MAX_CAPACITY: u64 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a field of this name goes into the dynamic table.
+    fn is_kept(name: &[u8]) -> bool {
+        let mut encoder = Encoder::new();
+        encoder.set_peer_settings(4096, 100);
+        let _ = encoder.take_encoder_stream(); // how large the table is
+        let field = FieldRef { name, value: b"of this message", sensitive: false };
+        encoder.encode(0, [field].into_iter(), &mut BytesMut::new());
+        encoder.take_encoder_stream().is_some()
+    }
+
+    #[test]
+    fn what_varies_does_not_drive_out_what_does_not() {
+        for name in VARYING {
+            assert!(!is_kept(name.as_bytes()), "{name}");
+        }
+        assert!(!is_kept(VARYING_ELSEWHERE));
+        assert!(is_kept(b"user-agent") && is_kept(b"x-of-ours"));
+    }
+}

@@ -42,10 +42,15 @@ pub(super) fn encode(text: &[u8], out: &mut Vec<u8>) {
 pub(super) fn decode(encoded: &[u8], out: &mut BytesMut) -> Option<()> {
     let start = out.len();
     // As much as there could be, written to by place, and cut off where the text ends.
-    out.resize(start + encoded.len() * 8 / SHORTEST, 0);
+    out.resize(start + max_decoded_len(encoded.len()), 0);
     let len = decode_into(encoded, &mut out[start..]);
     out.truncate(start + len.unwrap_or(0));
     len.map(|_| ())
+}
+
+/// How long a text can be that takes so many bytes when encoded.
+pub(super) const fn max_decoded_len(encoded: usize) -> usize {
+    encoded * 8 / SHORTEST
 }
 
 /// Decodes to the front of `out`, which is long enough. Returns how long the text is.

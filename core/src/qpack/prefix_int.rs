@@ -72,13 +72,22 @@ impl<'a> Cursor<'a> {
         let len = len.ok_or(Unreadable::Bad("a string is longer than what may hold it"))?;
         let text = self.bytes.get(self.at..self.at + len).ok_or(Unreadable::Short)?;
         self.at += len;
+        let most = if is_huffman { huffman::max_decoded_len(len) } else { len };
+        if memory.capacity() < most {
+            memory.reserve(most.max(SHARED));
+        }
         if is_huffman {
             let decoded = huffman::decode(text, memory);
             decoded.ok_or(Unreadable::Bad("a string's Huffman code is wrong"))?;
         } else {
             memory.extend_from_slice(text);
         }
-        Ok(memory.split().freeze())
+        let string = memory.split().freeze();
+        if most > SHARED {
+            // A short string in the rest would keep all of it, for as long as somebody keeps that.
+            *memory = BytesMut::new();
+        }
+        Ok(string)
     }
 
     fn byte(&mut self) -> Result<u8, Unreadable> {
@@ -87,6 +96,10 @@ impl<'a> Cursor<'a> {
         Ok(byte)
     }
 }
+
+/// How much is allocated at a time for strings, in bytes; a longer one has its own memory. What is
+/// kept of a string keeps as much.
+const SHARED: usize = 512;
 
 /// Appends an integer after the flags in the upper bits of its first byte.
 pub(super) fn put_integer(out: &mut Vec<u8>, flags: u8, bits: u8, value: u64) {
@@ -148,5 +161,42 @@ mod tests {
             Cursor::new(&declared).string(7, 4096, &mut BytesMut::new()),
             Err(Unreadable::Bad(_))
         ));
+    }
+
+    /// A string of so many zeros.
+    fn read(memory: &mut BytesMut, len: usize, is_huffman: bool) -> Bytes {
+        let (text, mut bytes) = (vec![b'0'; len], Vec::new());
+        let coded = huffman::encoded_len(&text);
+        if is_huffman {
+            put_integer(&mut bytes, 0x80, 7, coded as u64);
+            huffman::encode(&text, &mut bytes);
+        } else {
+            put_integer(&mut bytes, 0, 7, len as u64);
+            bytes.extend(&text);
+        }
+        let read = Cursor::new(&bytes).string(7, 1 << 20, memory).unwrap();
+        assert_eq!(read, text);
+        read
+    }
+
+    #[test]
+    fn short_strings_share_memory() {
+        for is_huffman in [false, true] {
+            let mut memory = BytesMut::new();
+            let strings: Vec<_> = (0..100).map(|_| read(&mut memory, 10, is_huffman)).collect();
+            let follows = |pair: &&[Bytes]| pair[0].as_ptr_range().end == pair[1].as_ptr();
+            assert!(strings.windows(2).filter(follows).count() > 90);
+        }
+    }
+
+    #[test]
+    fn what_is_kept_of_a_message_keeps_none_of_its_long_strings() {
+        for (len, is_huffman) in [(SHARED + 1, false), (2 * SHARED, true), (100_000, true)] {
+            let mut memory = BytesMut::new();
+            let long = read(&mut memory, len, is_huffman);
+            assert_eq!(memory.capacity(), 0, "{} bytes are for others", memory.capacity());
+            let short = read(&mut memory, 10, is_huffman);
+            assert!(memory.capacity() < SHARED && !long.as_ptr_range().contains(&short.as_ptr()));
+        }
     }
 }

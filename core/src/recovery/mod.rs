@@ -211,6 +211,13 @@ impl<F> Recovery<F> {
         self.window_room().min(self.pacer.allowance(now))
     }
 
+    /// How many bytes the path carries in `time`: its share of a window in each round trip.
+    pub fn bytes_in(&self, time: Duration) -> u64 {
+        let micros = |time: Duration| time.as_micros() as u64;
+        let window = self.algorithm.congestion_window();
+        window.saturating_mul(micros(time)) / micros(self.rtt.smoothed()).max(1)
+    }
+
     /// Whether packets are spread over the RTT: it is known, and not very short.
     pub const fn is_pacing(&self) -> bool {
         self.pacer.is_pacing()
@@ -229,7 +236,7 @@ impl<F> Recovery<F> {
 
     /// When to try again, if pacing (and not the window) was what [`Self::send_allowance`] held a
     /// full datagram back for. At least 1 ms after that call.
-    pub fn pacing_deadline(&self) -> Option<Time> {
+    pub fn pacing_deadline(&mut self) -> Option<Time> {
         let room = self.window_room() >= u64::from(self.max_datagram_size);
         if room { self.pacer.next_release() } else { None }
     }
@@ -287,6 +294,12 @@ impl<F> Recovery<F> {
     /// Whether an ack-eliciting packet of this space is open.
     pub fn has_ack_eliciting_in_flight(&self, space: Space) -> bool {
         self.ledgers.get(space).is_some_and(SentLedger::has_ack_eliciting)
+    }
+
+    /// When the latest ack-eliciting packet of a space was sent, if any is in flight there.
+    pub fn last_ack_eliciting_in_flight(&self, space: Space) -> Option<Time> {
+        let ledger = self.ledgers.get(space).filter(|ledger| ledger.has_ack_eliciting());
+        ledger.map(SentLedger::last_ack_eliciting_sent)
     }
 
     /// Bytes in flight on the present path.

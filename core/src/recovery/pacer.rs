@@ -11,7 +11,7 @@ const MIN_WAIT: Duration = Duration::from_millis(1);
 /// How much of the rate may leave at once, so that late timers cost no throughput.
 const BURST_TIME: Duration = Duration::from_millis(2);
 /// Datagrams that may always leave at once (RFC 9002 §7.7: the initial window).
-const MIN_BURST: u64 = 10;
+const MIN_BURST: u16 = 10;
 /// The share of the window that may leave at once, if that is not more than the configured burst.
 const WINDOW_SHARE: u64 = 8;
 /// A wait is for so many datagrams at least.
@@ -20,14 +20,18 @@ const MIN_WAIT_DATAGRAMS: u64 = 2;
 /// A token bucket.
 #[derive(Clone, Debug)]
 pub struct Pacer {
-    max_burst: u64,
-    max_datagram_size: u64,
+    max_burst: u16,
+    max_datagram_size: u16,
+    /// What may leave at once when a sender comes late, however late that is.
+    late_capacity: u32,
     /// `None`: no pacing.
     rate: Option<Bandwidth>,
     /// Bytes that may leave now; negative after packets that were not asked about (probes).
     tokens: f64,
     capacity: f64,
     updated: Time,
+    /// When a sender that is held back is to try again; [`Time::MAX`] if none is.
+    due: Time,
     /// How far ahead of its time a packet may be planned.
     horizon: Duration,
 }
@@ -36,12 +40,14 @@ impl Pacer {
     /// A pacer that does not pace until it is given a rate. `max_burst` in datagrams.
     pub fn new(max_burst: u16, max_datagram_size: u16) -> Self {
         Self {
-            max_burst: u64::from(max_burst).max(MIN_BURST),
-            max_datagram_size: u64::from(max_datagram_size),
+            max_burst: max_burst.max(MIN_BURST),
+            max_datagram_size,
+            late_capacity: 0,
             rate: None,
             tokens: 0.0,
             capacity: 0.0,
             updated: Time::ZERO,
+            due: Time::MAX,
             horizon: Duration::ZERO,
         }
     }
@@ -58,11 +64,15 @@ impl Pacer {
         let was_pacing = self.rate.is_some();
         self.rate = rate;
         let Some(rate) = rate else { return };
-        let size = self.max_datagram_size;
-        let burst = (self.max_burst * size).min(window / WINDOW_SHARE);
-        let burst = burst.max(MIN_BURST * size).max(rate.bytes_in(BURST_TIME));
+        let is_late = self.tokens > self.capacity;
+        let size = u32::from(self.max_datagram_size);
+        let most = u32::from(self.max_burst) * size;
+        let burst = u64::from(most).min(window / WINDOW_SHARE);
+        let burst = burst.max((u32::from(MIN_BURST) * size).into()).max(rate.bytes_in(BURST_TIME));
         self.capacity = burst as f64;
-        self.tokens = if was_pacing { self.tokens.min(self.capacity) } else { self.capacity };
+        self.late_capacity = u64::from(most).min(window) as u32;
+        let capacity = if is_late { self.largest() } else { self.capacity };
+        self.tokens = if was_pacing { self.tokens.min(capacity) } else { self.capacity };
     }
 
     /// Whether there is a rate.
@@ -72,7 +82,7 @@ impl Pacer {
 
     /// Datagrams may now be `size` bytes long.
     pub fn set_max_datagram_size(&mut self, size: u16) {
-        self.max_datagram_size = u64::from(size);
+        self.max_datagram_size = size;
     }
 
     /// How many bytes may leave at `now`, or be planned then; [`u64::MAX`] without pacing.
@@ -81,12 +91,13 @@ impl Pacer {
             return u64::MAX;
         }
         self.refill(now);
+        self.due = Time::MAX; // until this is found to be too little
         (self.tokens + self.ahead()).max(0.0) as u64
     }
 
     /// When a full datagram that is sent after [`Self::allowance`] should leave; `None`: now.
     pub fn release_time(&self) -> Option<Time> {
-        let missing = self.max_datagram_size as f64 - self.tokens;
+        let missing = f64::from(self.max_datagram_size) - self.tokens;
         let rate = self.rate.filter(|_| missing > 0.0 && !self.horizon.is_zero())?;
         Some(self.updated + rate.time_for(missing.ceil() as u64))
     }
@@ -100,10 +111,11 @@ impl Pacer {
     }
 
     /// When a sender that is held back by [`Self::allowance`] should try again: at least 1 ms and
-    /// two datagrams later. `None` if a full datagram may leave now.
-    pub fn next_release(&self) -> Option<Time> {
+    /// two datagrams later. `None` if a full datagram may leave now. Who tries later than this, because
+    /// others had their turns first, may then send what would have left meanwhile.
+    pub fn next_release(&mut self) -> Option<Time> {
         let rate = self.rate?;
-        let full = self.max_datagram_size as f64;
+        let full = f64::from(self.max_datagram_size);
         let tokens = self.tokens + self.ahead();
         if tokens >= full {
             return None;
@@ -111,7 +123,8 @@ impl Pacer {
         let wanted = full * MIN_WAIT_DATAGRAMS as f64 - tokens;
         let wait = rate.time_for(wanted.ceil() as u64 + 1);
         // Who plans ahead need not come back before half of the plan is done.
-        Some(self.updated + wait.max(MIN_WAIT).max(self.horizon / 2))
+        self.due = self.updated + wait.max(MIN_WAIT).max(self.horizon / 2);
+        Some(self.due)
     }
 
     /// What flows in until the horizon.
@@ -120,12 +133,24 @@ impl Pacer {
     }
 
     fn refill(&mut self, now: Time) {
-        if let Some(rate) = self.rate {
+        if let Some(rate) = self.rate.filter(|_| now > self.updated) {
             let elapsed = (now - self.updated).as_secs_f64();
             let gained = elapsed * rate.as_bytes_per_second() as f64;
-            self.tokens = (self.tokens + gained).min(self.capacity);
+            // Nothing is gained by having nothing to send, but a sender that waited for its time and
+            // is called after it loses nothing.
+            let late = if self.due <= now { rate.bytes_in(now - self.due) } else { 0 };
+            let capacity = (self.capacity + late as f64).min(self.largest());
+            self.tokens = (self.tokens + gained).min(capacity);
+        }
+        if self.due <= now {
+            self.due = Time::MAX;
         }
         self.updated = now;
+    }
+
+    /// The most that may ever leave at once.
+    fn largest(&self) -> f64 {
+        self.capacity.max(self.late_capacity.into())
     }
 }
 
@@ -181,6 +206,42 @@ mod tests {
             let ratio = (sent - burst) as f64 / ideal;
             assert!((0.95..=1.05).contains(&ratio), "rate {rate}: {ratio}");
         }
+    }
+
+    #[test]
+    fn who_is_called_late_sends_what_would_have_left_meanwhile() {
+        // However late: 64 datagrams, and no more than the window.
+        let cases = [
+            (0, 80_000, 2),
+            (30, 80_000, 27),
+            (3000, 80_000, 64),
+            (3000, 30_000, 25),
+            (90, 9000, 10),
+        ];
+        for (late, window, datagrams) in cases {
+            let mut pacer = pacer(1_000_000, window);
+            drain(&mut pacer, START);
+            let due = pacer.next_release().expect("held back");
+            let now = due + Duration::from_millis(late);
+            // An ACK that waited as long changes nothing.
+            pacer.set_rate(now, pacer.rate, window);
+            assert_eq!(drain(&mut pacer, now), datagrams * 1200, "{late} ms late");
+        }
+    }
+
+    #[test]
+    fn who_is_called_in_time_or_had_nothing_to_send_gets_a_burst() {
+        let mut pacer = pacer(1_000_000, 80_000);
+        drain(&mut pacer, START);
+        let due = pacer.next_release().expect("held back");
+        assert_eq!(pacer.allowance(due), 2401, "what was waited for is not sent");
+        let later = due + Duration::from_secs(1);
+        assert_eq!(pacer.allowance(later), 12_000);
+        // What came of being late is not kept.
+        drain(&mut pacer, later);
+        let late = pacer.next_release().expect("held back") + Duration::from_millis(50);
+        assert!(pacer.allowance(late) > 50_000);
+        assert_eq!(pacer.allowance(late + Duration::from_millis(1)), 12_000);
     }
 
     #[test]

@@ -78,6 +78,15 @@ pub trait Host: std::any::Any {
     fn connection(&self) -> &Connection;
 }
 
+/// How far callbacks got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivered {
+    /// There are more.
+    Part,
+    /// None is due, or this turn may have no more.
+    All,
+}
+
 /// One connection with its session and streams.
 pub struct SessionHost<S: Session> {
     connection: Connection,
@@ -196,10 +205,12 @@ impl<S: Session> SessionHost<S> {
         }
     }
 
-    fn deliver_events(&mut self, now: Time) {
-        // A session that wakes its own streams without end must not hold the worker: what is left
-        // waits for the next turn, which `next_deadline` asks for at once.
-        for _ in 0..MAX_CALLBACKS_PER_TURN {
+    /// Runs callbacks, at most as many as are left to this turn: until none is due, or until so many
+    /// streams were served that what they have written should leave first.
+    fn deliver_events(&mut self, now: Time, left: &mut usize) -> Delivered {
+        let mut served = 0;
+        while *left > 0 {
+            *left -= 1;
             if std::mem::take(&mut self.alarm_fired) {
                 self.with_session(now, S::on_alarm);
             }
@@ -209,7 +220,12 @@ impl<S: Session> SessionHost<S> {
             if std::mem::take(&mut self.woken) {
                 self.with_session(now, S::on_wake);
             }
+            if served == SERVED_AT_ONCE {
+                self.deliver_wakes(now); // those who were served may have asked for it
+                return Delivered::Part;
+            }
             if let Some(event) = self.connection.poll_event() {
+                served += usize::from(matches!(event, Event::StreamReadable(_)));
                 self.deliver(now, event);
             } else if !self.wakes.is_empty() {
                 self.deliver_wakes(now);
@@ -217,6 +233,7 @@ impl<S: Session> SessionHost<S> {
                 break;
             }
         }
+        Delivered::All
     }
 
     fn deliver_wakes(&mut self, now: Time) {
@@ -370,10 +387,17 @@ impl<S: Session> Host for SessionHost<S> {
         // Writing makes room in send buffers, room makes callbacks, callbacks write: go round
         // until the congestion window, the pacer, the turn's budget or the application has enough.
         self.connection.begin_turn();
+        // A session that wakes its own streams without end must not hold the worker: what is left
+        // waits for the next turn, which `next_deadline` asks for at once.
+        let mut left = MAX_CALLBACKS_PER_TURN;
         loop {
-            self.deliver_events(now);
+            let delivered = self.deliver_events(now, &mut left);
             let wrote = self.connection.write(now, writer);
-            if !wrote || !self.connection.has_events() {
+            if delivered == Delivered::Part {
+                if wrote {
+                    let _ = writer.flush(); // a blocked writer keeps it
+                }
+            } else if !wrote || !self.connection.has_events() {
                 break;
             }
         }
@@ -416,3 +440,7 @@ impl<S: Session> Host for SessionHost<S> {
 
 /// How many events one turn delivers before packets are written and other hosts get theirs.
 const MAX_CALLBACKS_PER_TURN: usize = 10_000;
+
+/// After how many streams with something to read what was written meanwhile is sent: the peer works
+/// on it while we go on. Fewer would cost both ends more system calls than it saves them time.
+const SERVED_AT_ONCE: usize = 24;

@@ -182,6 +182,12 @@ impl Streams {
         self.rtt = rtt;
     }
 
+    /// Tells how many bytes a stream's turn should have; it has no fewer than 16 KiB and no more than
+    /// 64 KiB. Turns that have begun stay as they are.
+    pub fn set_turn(&mut self, bytes: u64) {
+        self.scheduler.set_turn(bytes);
+    }
+
     /// The connection is closed or closing: nothing will be sent, events are dropped, writes fail.
     /// What was received in order can still be read.
     pub fn on_connection_closed(&mut self) {

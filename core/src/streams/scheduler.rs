@@ -43,6 +43,8 @@ pub(super) struct Scheduler {
     occupied: u8,
     /// Streams that only connection flow control holds back.
     held: List,
+    /// The bytes of a turn that begins now.
+    turn: i64,
 }
 
 /// Streams of one urgency.
@@ -97,7 +99,13 @@ impl Level {
 
 impl Scheduler {
     pub(super) const fn new() -> Self {
-        Self { levels: [const { None }; LEVELS], occupied: 0, held: List::new(Lane::Data) }
+        let levels = [const { None }; LEVELS];
+        Self { levels, occupied: 0, held: List::new(Lane::Data), turn: TURN }
+    }
+
+    /// Turns that begin from now on have so many bytes, within [`TURN`] and [`MAX_TURN`].
+    pub(super) fn set_turn(&mut self, bytes: u64) {
+        self.turn = bytes.min(MAX_TURN.cast_unsigned()).cast_signed().max(TURN);
     }
 
     /// Whether no stream may send.
@@ -180,7 +188,7 @@ impl Scheduler {
             return;
         }
         // What was sent beyond the share is taken from the next one. Who was alone had many.
-        stream.turn += TURN * (1 - stream.turn / TURN);
+        stream.turn += self.turn * (1 - stream.turn / self.turn);
         let list = self.list(place);
         list.remove(slab, key);
         list.push_back(slab, key);
@@ -222,8 +230,10 @@ impl Scheduler {
 
 /// Levels of urgency.
 pub(super) const LEVELS: usize = 8;
-/// The bytes of a stream's turn: some dozen packets, so that the peer's reads are long as well.
+/// The least bytes of a stream's turn: some dozen packets, so that the peer's reads are long as well.
 pub(super) const TURN: i64 = 16 * 1024;
+/// The most: what leaves the host, and reaches the peer, as one batch.
+const MAX_TURN: i64 = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -250,6 +260,25 @@ mod tests {
         }
         let spread = sent.iter().max().unwrap() - sent.iter().min().unwrap();
         assert!(spread <= TURN + 1200, "{sent:?}");
+    }
+
+    #[test]
+    fn turns_are_long_where_the_path_is_fast_and_never_too_long() {
+        for (asked, turn) in [(0, TURN), (40_000, 40_000), (u64::MAX, MAX_TURN)] {
+            let (mut slab, mut scheduler) = streams(&[Place::Shared(3); 2]);
+            scheduler.set_turn(asked);
+            assert_eq!(scheduler.turn(&slab[0]), TURN as u64, "a turn that has begun");
+            for key in [0, 1] {
+                scheduler.on_sent(&mut slab, key, TURN as u64);
+            }
+            assert_eq!(scheduler.front(), Some(0));
+            assert_eq!(scheduler.turn(&slab[0]), turn as u64);
+            scheduler.on_sent(&mut slab, 0, turn as u64 - 1);
+            assert_eq!((scheduler.front(), scheduler.turn(&slab[0])), (Some(0), 1));
+            scheduler.on_sent(&mut slab, 0, 1000);
+            assert_eq!(scheduler.front(), Some(1), "its turn is over");
+            assert_eq!(scheduler.turn(&slab[0]), turn as u64 - 999, "what was too much is owed");
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ use protoquic_core::{
 };
 use rustls::crypto::CryptoProvider;
 
+use crate::arrivals::Arrivals;
 use crate::buffered_packets::BufferedPackets;
 use crate::config::{DispatcherConfig, DispatcherSetup};
 use crate::early_packets::EarlyPackets;
@@ -48,6 +49,7 @@ pub struct Dispatcher {
     time_wait: TimeWaitList,
     stateless: StatelessAnswers,
     turns: Turns<SessionKey>,
+    arrivals: Arrivals,
     accepting: bool,
     handshaking: usize,
     stats: DispatcherStats,
@@ -90,6 +92,7 @@ impl Dispatcher {
             observers,
             sessions: SessionTable::default(),
             turns: Turns::default(),
+            arrivals: Arrivals::default(),
             accepting: true,
             handshaking: 0,
             stats: DispatcherStats::default(),
@@ -214,7 +217,12 @@ impl InTurns for Dispatcher {
 
     fn run(&mut self, now: Time, key: SessionKey, alarms: &mut dyn AlarmFactory) {
         let Some(entry) = self.sessions.get_mut(key) else { return };
-        entry.listed.on_run();
+        while let Some(packet) = self.arrivals.pop(&mut entry.waiting) {
+            entry.host.process_packet(packet);
+        }
+        if entry.listed.on_run() {
+            entry.host.on_alarm(now);
+        }
         entry.host.run_turn(now, &mut *self.writer);
         if entry.handshaking && entry.host.connection().is_established() {
             entry.handshaking = false;
@@ -251,9 +259,7 @@ impl PacketSink for Dispatcher {
             return self.on_unrouted(packet);
         };
         match self.sessions.route(&id) {
-            Some(key) => {
-                self.deliver(key, packet.received, |host| host.process_packet(packet));
-            }
+            Some(key) => self.deliver_packet(key, packet),
             None => self.on_unclaimed(packet),
         }
     }
@@ -265,7 +271,7 @@ impl PacketSink for Dispatcher {
             let part = batch.take_same_destination(length);
             let id = destination_bytes(part.first(), length).and_then(ConnectionId::new);
             match id.and_then(|id| self.sessions.route(&id)) {
-                Some(key) if !blocked => {
+                Some(key) if !blocked && !part.is_single() => {
                     self.deliver(key, part.received, |host| host.process_batch(part));
                 }
                 _ => part.for_each(|packet| self.on_packet(packet)),
@@ -275,9 +281,23 @@ impl PacketSink for Dispatcher {
 }
 
 impl Dispatcher {
+    /// Lets a session process a datagram, now or when it has its turn.
+    fn deliver_packet(&mut self, key: SessionKey, packet: ReceivedPacket) {
+        match self.sessions.get_mut(key) {
+            Some(entry) if !entry.handshaking && self.arrivals.takes(&packet) => {
+                self.arrivals.push(&mut entry.waiting, packet);
+                self.turns.touch(key, &mut entry.listed);
+            }
+            _ => self.deliver(key, packet.received, |host| host.process_packet(packet)),
+        }
+    }
+
     /// Lets a session process what came for it.
     fn deliver(&mut self, key: SessionKey, now: Time, process: impl FnOnce(&mut dyn Host)) {
         if let Some(entry) = self.sessions.get_mut(key) {
+            while let Some(packet) = self.arrivals.pop(&mut entry.waiting) {
+                entry.host.process_packet(packet); // it came before
+            }
             process(&mut *entry.host);
             if entry.handshaking && entry.host.connection().is_established() {
                 write_ahead(&mut *entry.host, now, &mut *self.writer);
@@ -288,12 +308,8 @@ impl Dispatcher {
 }
 
 impl EventLoopVisitor for Dispatcher {
-    fn on_alarm(&mut self, owner: AlarmOwner, now: Time) {
-        let key = SessionKey::from_owner(owner);
-        if let Some(entry) = self.sessions.get_mut(key) {
-            entry.host.on_alarm(now);
-            self.touch(key);
-        }
+    fn on_alarm(&mut self, owner: AlarmOwner, _now: Time) {
+        self.touch_for_alarm(SessionKey::from_owner(owner));
     }
 
     fn on_can_write(&mut self, _now: Time) {
@@ -314,6 +330,7 @@ impl EventLoopVisitor for Dispatcher {
         self.acknowledge_hellos();
         self.process_buffered_hellos(now, self.config.max_sessions_per_turn, alarms);
         self.run_touched(now, alarms);
+        self.arrivals.end();
     }
 
     fn wants_write_event(&self) -> bool {

@@ -152,8 +152,8 @@ impl World {
         (self.flows[flow].delivered - before) as f64 / (time * self.link.bytes_per_second())
     }
 
-    fn next_event(&self) -> Option<(Time, usize)> {
-        let events = self.flows.iter().enumerate().flat_map(|(index, flow)| {
+    fn next_event(&mut self) -> Option<(Time, usize)> {
+        let events = self.flows.iter_mut().enumerate().flat_map(|(index, flow)| {
             let pacing = if flow.wants_to_send() { flow.recovery.pacing_deadline() } else { None };
             let times = [
                 flow.arrivals.front().map(|(at, ..)| *at),

@@ -4,9 +4,10 @@ use std::net::ToSocketAddrs;
 use std::sync::Arc;
 
 use protoquic_interop_peers::{
-    Download, Error, Result, client_tls, downloads, save, testcase, unsupported,
+    Download, Error, Result, S2N_HANDSHAKE_TIME, client_tls, downloads, save, testcase, unsupported,
 };
 use s2n_quic::client::Connect;
+use s2n_quic::provider::limits::Limits;
 use s2n_quic::provider::tls::rustls::Client as Tls;
 use s2n_quic::{Client, Connection};
 use tokio::sync::Semaphore;
@@ -26,6 +27,7 @@ async fn main() -> Result<()> {
     let is_v6 = files[0].host == "server6";
     let client = Client::builder()
         .with_tls(Tls::from(client_tls(b"hq-interop")?))?
+        .with_limits(Limits::new().with_max_handshake_duration(S2N_HANDSHAKE_TIME)?)?
         .with_io(if is_v6 { "[::]:0" } else { "0.0.0.0:0" })?
         .start()?;
     match case.as_str() {

@@ -1,7 +1,10 @@
 //! s2n-quic as the interop runner's server: HTTP/0.9.
 
-use protoquic_interop_peers::{Error, Result, served, server_tls, testcase, unsupported};
+use protoquic_interop_peers::{
+    Error, Result, S2N_HANDSHAKE_TIME, served, server_tls, testcase, unsupported,
+};
 use s2n_quic::provider::endpoint_limits;
+use s2n_quic::provider::limits::Limits;
 use s2n_quic::provider::tls::rustls::Server as Tls;
 use s2n_quic::{Connection, Server};
 
@@ -22,6 +25,7 @@ async fn main() -> Result<()> {
     let mut server = Server::builder()
         .with_tls(Tls::from(tls))?
         .with_endpoint_limits(limits.build()?)?
+        .with_limits(Limits::new().with_max_handshake_duration(S2N_HANDSHAKE_TIME)?)?
         .with_io("[::]:443")?
         .start()?;
     while let Some(connection) = server.accept().await {
