@@ -256,6 +256,11 @@ impl Connection {
         self.streams.writable(id)
     }
 
+    /// How many bytes were written and have not been sent.
+    pub(crate) fn stream_unsent(&self, id: StreamId) -> u64 {
+        self.streams.unsent(id)
+    }
+
     /// Ends the sending part; what was written is still delivered.
     pub fn stream_finish(&mut self, id: StreamId) -> Result<(), StreamError> {
         self.check_open()?;

@@ -208,7 +208,7 @@ impl<S: Session> SessionHost<S> {
     /// Runs callbacks, at most as many as are left to this turn: until none is due, or until so many
     /// streams were served that what they have written should leave first.
     fn deliver_events(&mut self, now: Time, left: &mut usize) -> Delivered {
-        let mut served = 0;
+        let (mut served, mut unsent) = (0, 0);
         while *left > 0 {
             *left -= 1;
             if std::mem::take(&mut self.alarm_fired) {
@@ -220,13 +220,20 @@ impl<S: Session> SessionHost<S> {
             if std::mem::take(&mut self.woken) {
                 self.with_session(now, S::on_wake);
             }
-            if served == SERVED_AT_ONCE {
+            if served >= SERVED_AT_ONCE && unsent >= WORTH_SENDING {
                 self.deliver_wakes(now); // those who were served may have asked for it
                 return Delivered::Part;
             }
             if let Some(event) = self.connection.poll_event() {
-                served += usize::from(matches!(event, Event::StreamReadable(_)));
+                let served_stream = match event {
+                    Event::StreamReadable(id) => Some(id),
+                    _ => None,
+                };
                 self.deliver(now, event);
+                if let Some(id) = served_stream {
+                    served += 1;
+                    unsent += self.connection.stream_unsent(id);
+                }
             } else if !self.wakes.is_empty() {
                 self.deliver_wakes(now);
             } else {
@@ -441,6 +448,9 @@ impl<S: Session> Host for SessionHost<S> {
 /// How many events one turn delivers before packets are written and other hosts get theirs.
 const MAX_CALLBACKS_PER_TURN: usize = 10_000;
 
-/// After how many streams with something to read what was written meanwhile is sent: the peer works
-/// on it while we go on. Fewer would cost both ends more system calls than it saves them time.
+/// After how many streams with something to read what they have written meanwhile is sent, if it is
+/// worth it: the peer works on it while we go on.
 const SERVED_AT_ONCE: usize = 24;
+
+/// So many bytes are. To send and to wake the peer takes both ends as long as tens of small messages.
+const WORTH_SENDING: u64 = 16 * 1024;

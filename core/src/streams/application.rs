@@ -107,6 +107,12 @@ impl Streams {
         Ok(room)
     }
 
+    /// How many bytes were written and have not been sent; 0 of a stream that does not live.
+    pub(crate) fn unsent(&self, id: StreamId) -> u64 {
+        let part = self.table.peek(id).and_then(|stream| stream.send.as_ref());
+        part.map_or(0, |part| part.buffer.unsent())
+    }
+
     /// Ends the stream in order: FIN follows the last byte written.
     pub fn finish(&mut self, id: StreamId) -> Result<(), StreamError> {
         let key = self.writable_stream(id)?;
