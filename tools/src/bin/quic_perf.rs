@@ -168,6 +168,8 @@ fn transport(congestion: CongestionArguments) -> Arc<Config> {
     config.streams.max_data = 24 << 20;
     config.streams.max_stream_data_bidi_local = 16 << 20;
     config.streams.max_stream_data_bidi_remote = 16 << 20;
+    // More than a turn sends: else each turn ends with what does not fill a batch.
+    config.streams.send_buffer = 1 << 20;
     config.streams.max_streams_bidi = 10_000;
     Arc::new(config)
 }
