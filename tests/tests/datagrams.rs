@@ -34,6 +34,21 @@ fn datagrams_arrive_whole_in_order_and_are_acknowledged() {
 }
 
 #[test]
+fn what_is_large_does_not_overtake_what_is_small() {
+    // Small packets wait for their session's turn, large ones do not.
+    let mut pair = Pair::simple();
+    pair.run(3000);
+    let max = pair.max().expect("the server takes them");
+    let sent = [100, max, 20, max, max, 50, max, 10];
+    for len in sent {
+        pair.send(&vec![0; len], any()).expect("there is room");
+    }
+    pair.run(500);
+    let lens: Vec<_> = pair.received().iter().map(Bytes::len).collect();
+    assert_eq!(lens, sent);
+}
+
+#[test]
 fn each_datagram_is_sent_once_and_its_loss_is_told() {
     // RFC 9221 §5.2: not retransmitted; the application may be told of its fate.
     for seed in 0..5 {

@@ -219,13 +219,16 @@ mod tests {
             (90, 9000, 10),
         ];
         for (late, window, datagrams) in cases {
-            let mut pacer = pacer(1_000_000, window);
-            drain(&mut pacer, START);
-            let due = pacer.next_release().expect("held back");
-            let now = due + Duration::from_millis(late);
-            // An ACK that waited as long changes nothing.
-            pacer.set_rate(now, pacer.rate, window);
-            assert_eq!(drain(&mut pacer, now), datagrams * 1200, "{late} ms late");
+            for acked in [false, true] {
+                let mut pacer = pacer(1_000_000, window);
+                drain(&mut pacer, START);
+                let due = pacer.next_release().expect("held back");
+                let now = due + Duration::from_millis(late);
+                if acked {
+                    pacer.set_rate(now, pacer.rate, window); // the ACK waited as long
+                }
+                assert_eq!(drain(&mut pacer, now), datagrams * 1200, "{late} ms late");
+            }
         }
     }
 
