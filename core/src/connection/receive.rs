@@ -117,7 +117,7 @@ impl Connection {
             self.drain(arrival.now, CloseReason::StatelessReset);
         }
         if self.life.is_open() {
-            let result = self.glitches.check(arrival.now, self.streams.glitches());
+            let result = self.check_glitches(arrival.now);
             self.close_on_error(arrival.now, result);
         }
         if !self.early_packets.is_empty() {

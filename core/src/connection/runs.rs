@@ -170,7 +170,7 @@ impl Connection {
         self.close_on_error(now, result.map_err(|error| error.in_frame(stream.frame_type())));
         if self.life.is_open() {
             self.paths.active_mut().local_id = Some(destination);
-            let result = self.glitches.check(now, self.streams.glitches());
+            let result = self.check_glitches(now);
             self.close_on_error(now, result);
         }
     }

@@ -229,6 +229,13 @@ impl Streams {
         self.stats.glitches
     }
 
+    /// How much useful work was done: a unit for each stream that is over, and for each 1,000 bytes
+    /// that were new, either way.
+    pub const fn progress(&self) -> u64 {
+        let bytes = self.recv_window.received() + self.stats.bytes_sent;
+        bytes / 1000 + self.stats.streams_closed
+    }
+
     /// How many streams have an object here; those opened only by implication have none.
     pub fn live(&self) -> usize {
         self.table.len()
