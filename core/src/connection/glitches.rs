@@ -11,14 +11,16 @@ use crate::time::Time;
 pub(super) struct GlitchBudget {
     /// Glitches that are forgiven by now.
     forgiven: u64,
-    since: Time,
+    /// When they were counted, in milliseconds. This and the next are the lower bits only: what is
+    /// left out when they run over is forgiven later.
+    since: u32,
     /// The useful work that was done by then.
-    progress: u64,
+    progress: u32,
 }
 
 impl GlitchBudget {
     pub(super) fn new(now: Time) -> Self {
-        Self { forgiven: 0, since: now, progress: 0 }
+        Self { forgiven: 0, since: millis(now), progress: 0 }
     }
 
     /// The streams have counted `total` glitches so far, and done so many units of useful work.
@@ -31,10 +33,11 @@ impl GlitchBudget {
         if total <= self.forgiven + BURST {
             return Ok(());
         }
-        let earned = (now - self.since).as_nanos() as u64 / 1_000_000 * PER_SECOND / 1000;
-        let done = progress - std::mem::replace(&mut self.progress, progress);
+        let (now, progress) = (millis(now), progress as u32);
+        let earned = u64::from(now.wrapping_sub(self.since)) * PER_SECOND / 1000;
+        let done = u64::from(progress.wrapping_sub(self.progress));
         self.forgiven = self.forgiven.saturating_add(earned + done).min(total);
-        self.since = now;
+        (self.since, self.progress) = (now, progress);
         if total <= self.forgiven + BURST {
             return Ok(());
         }
@@ -42,6 +45,10 @@ impl GlitchBudget {
             "{total} useless frames; {BURST} at once and {PER_SECOND} a second are borne"
         )))
     }
+}
+
+const fn millis(time: Time) -> u32 {
+    (time.as_nanos() / 1_000_000) as u32
 }
 
 impl Connection {
