@@ -296,7 +296,7 @@ mod tests {
         }
         busy.bytes_after(64 * 1024, 20);
         assert_eq!(busy.answer_after(20), 0);
-        assert_eq!(busy.answer_after(20), 20, "which says nothing about small turns");
+        assert_eq!(busy.answer_after(20), 20, "which says nothing about turns that read little");
         // Handshakes, or a hundred requests: the peer is soon done with its part all the same.
         busy.time.advance(Duration::from_micros(500));
         assert_eq!(busy.answer_after(20), 20);

@@ -284,6 +284,7 @@ impl Http3Connection {
     /// A request stream was opened by either side.
     pub(super) fn on_request_opened(&mut self, id: StreamId) {
         self.active += 1;
+        self.glitches.on_request();
         self.requests_end = id.as_u64() + 4;
         if self.role.is_client() {
             self.expect_datagrams(id);

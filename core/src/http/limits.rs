@@ -24,6 +24,13 @@ impl GlitchBudget {
     const BURST: u64 = 10_000;
     /// And as many per second for ever.
     const PER_SECOND: u64 = 330;
+    /// And as many for each exchange: a reserved frame, and an empty DATA frame that ends the message.
+    const PER_EXCHANGE: u64 = 2;
+
+    /// A request began, either way: the more useful work is done, the more is borne beside it.
+    pub(super) fn on_request(&mut self) {
+        self.left = (self.left + Self::PER_EXCHANGE).min(Self::BURST);
+    }
 
     /// Counts one; false when there is no more to forgive.
     pub(super) fn spend(&mut self, now: Time) -> bool {
@@ -110,5 +117,17 @@ mod tests {
         assert_eq!(free, 10_000);
         let later = (0..20_000).take_while(|_| budget.spend(now + Duration::from_secs(2))).count();
         assert_eq!(later, 660);
+    }
+
+    #[test]
+    fn who_asks_much_may_grease_each_request() {
+        let mut budget = GlitchBudget::default();
+        let now = Time::from_millis(100);
+        for request in 0..50_000 {
+            budget.on_request();
+            assert!(budget.spend(now) && budget.spend(now), "{request}");
+        }
+        budget.on_request();
+        assert_eq!((0..20_000).take_while(|_| budget.spend(now)).count(), 10_000);
     }
 }
