@@ -218,11 +218,17 @@ impl EventLoop {
     ) -> io::Result<Time> {
         self.pause_after_bulk(visitor, max_wait);
         let wait = self.wait_time(visitor, max_wait);
-        let (mut writable, sockets) = (false, &mut self.sockets);
-        self.wait.wait(visitor.wants_write_event(), wait, |at, read, write| {
-            sockets[at].readable |= read;
-            writable |= write;
-        })?;
+        let mut writable = false;
+        let writes = visitor.wants_write_event();
+        match &mut self.sockets[..] {
+            // There is work, so it does not sleep: a look at the only socket is a read that may find
+            // nothing.
+            [only] if wait == Some(Duration::ZERO) && !writes => only.readable = true,
+            sockets => self.wait.wait(writes, wait, |at, read, write| {
+                sockets[at].readable |= read;
+                writable |= write;
+            })?,
+        }
         self.hailed.store(false, Ordering::Release); // this is the turn
         let now = self.clock.now();
         if writable {

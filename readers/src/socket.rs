@@ -8,7 +8,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// How a socket is made.
 #[derive(Clone, Copy, Debug)]
 pub struct SocketOptions {
-    /// What the kernel may hold of received datagrams, in bytes; it may grant less. Default 4 MiB.
+    /// What the kernel may hold of received datagrams, in bytes. It may grant less: on Linux no more
+    /// than `net.core.rmem_max` to a process without CAP_NET_ADMIN. Default 4 MiB. What overflows it
+    /// is lost, and senders take that for congestion: where many connections share a socket, each has
+    /// but a share of it.
     pub receive_buffer: usize,
     /// What it may hold of datagrams to be sent. Default 4 MiB.
     pub send_buffer: usize,
@@ -33,7 +36,7 @@ pub fn bind(address: SocketAddr, options: &SocketOptions) -> io::Result<UdpSocke
         #[cfg(unix)]
         socket.set_reuse_port(options.reuse_port)?;
         // The kernel's limits may be lower: what it grants will do.
-        let _ = socket.set_recv_buffer_size(options.receive_buffer);
+        set_receive_buffer(&socket, options.receive_buffer);
         let _ = socket.set_send_buffer_size(options.send_buffer);
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
@@ -48,6 +51,20 @@ pub fn bind(address: SocketAddr, options: &SocketOptions) -> io::Result<UdpSocke
         };
         io::Error::new(error.kind(), format!("cannot listen on {address}: {error}{hint}"))
     })
+}
+
+/// Asks for a receive buffer, and where the kernel's limit is lower, for one beyond that, which
+/// privileged processes get.
+fn set_receive_buffer(socket: &Socket, size: usize) {
+    let _ = socket.set_recv_buffer_size(size);
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
+        // Linux doubles what it grants, for its own needs.
+        if socket.recv_buffer_size().is_ok_and(|granted| granted < size.saturating_mul(2)) {
+            let _ = setsockopt(socket, RcvBufForce, &size);
+        }
+    }
 }
 
 /// The wildcard address, with any port, from which `peer` can be reached.
@@ -77,5 +94,23 @@ mod tests {
             error.contains(&address.to_string()) && error.contains("another program"),
             "{error}"
         );
+    }
+
+    /// More than the kernel's limit, if this process may.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_receive_buffer_is_what_is_asked_for_or_the_limit() {
+        use socket2::SockRef;
+        let limit = std::fs::read_to_string("/proc/sys/net/core/rmem_max").unwrap();
+        let limit: usize = limit.trim().parse().unwrap();
+        for receive_buffer in [64 << 10, limit, 3 * limit] {
+            let options = SocketOptions { receive_buffer, ..SocketOptions::default() };
+            let socket = bind(([127, 0, 0, 1], 0).into(), &options).unwrap();
+            let granted = SockRef::from(&socket).recv_buffer_size().unwrap() / 2;
+            assert!(
+                granted == receive_buffer || granted == receive_buffer.min(limit),
+                "{granted} of {receive_buffer}, limit {limit}"
+            );
+        }
     }
 }

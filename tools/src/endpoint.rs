@@ -13,7 +13,7 @@ use protoquic::crypto::{ClientTls, ServerTls, ServerTrust};
 use protoquic::dispatcher::{Dispatcher, DispatcherConfig, DispatcherSetup, WorkerPlace};
 use protoquic::readers::{
     BatchReader, BufferedRandom, BusyPoll, EventLoop, SocketOptions, SystemClock, SystemHelper,
-    Waker, bind, connectable_from,
+    Waker, bind, buffered_ring_provider, connectable_from,
 };
 use protoquic::writers::{ByPortWriter, GsoBatchWriter};
 use protoquic::{
@@ -188,7 +188,8 @@ pub fn server_tls(
         None => certificate::self_made()?.identity,
     };
     let alpn = vec![alpn.to_vec()];
-    let tls = ServerTls { provider: None, identity, alpn, client_verifier: None, key_log: true };
+    let provider = Some(buffered_ring_provider());
+    let tls = ServerTls { provider, identity, alpn, client_verifier: None, key_log: true };
     tls.build().map_err(|error| certificate::explain_tls_error(&error))
 }
 
@@ -214,7 +215,8 @@ impl ClientOptions {
     /// where both ends are one's own.
     pub fn believing_anyone(address: SocketAddr, alpn: &[u8]) -> Result<Self, String> {
         let (trust, alpn) = (ServerTrust::AnyCertificate, vec![alpn.to_vec()]);
-        let tls = ClientTls { provider: None, trust, alpn, identity: None, key_log: true };
+        let provider = Some(buffered_ring_provider());
+        let tls = ClientTls { provider, trust, alpn, identity: None, key_log: true };
         let tls = tls.build().map_err(|error| format!("TLS cannot be set up: {error}"))?;
         let (config, tls) = (Arc::new(Config::default()), Arc::new(tls));
         let server_name = ServerName::from(address.ip());
@@ -320,8 +322,15 @@ impl<S: Session> ClientEndpoint<S> {
 pub(crate) fn open(
     address: SocketAddr,
 ) -> Result<(EventLoop, Box<dyn PacketWriter>, SocketAddr), String> {
+    open_with(address, &SocketOptions::default())
+}
+
+pub(crate) fn open_with(
+    address: SocketAddr,
+    options: &SocketOptions,
+) -> Result<(EventLoop, Box<dyn PacketWriter>, SocketAddr), String> {
     let make = || {
-        let (socket, reader, writer) = open_socket(address)?;
+        let (socket, reader, writer) = prepare(bind(address, options)?)?;
         let local = socket.local_addr()?;
         let event_loop = EventLoop::new(socket, reader, SystemClock::new())?;
         Ok((event_loop, writer, local))

@@ -8,6 +8,7 @@ use protoquic_core::crypto::{
     ClientTls, Identity, ServerTls, ServerTrust, certificates_from_pem, offer_early_data,
 };
 use protoquic_core::{Config, DatagramConfig, MemorySessionCache, ServerConfig};
+use protoquic_readers::buffered_ring_provider;
 
 use crate::{Error, Result};
 
@@ -158,7 +159,8 @@ impl Settings {
     /// What a client connects with.
     pub fn client(&self) -> Result<ClientSettings> {
         let (trust, identity, alpn) = (self.trust()?, self.identity_of()?, self.alpn.clone());
-        let tls = ClientTls { provider: None, trust, alpn, identity, key_log: true };
+        let provider = Some(buffered_ring_provider());
+        let tls = ClientTls { provider, trust, alpn, identity, key_log: true };
         let tls = tls.build().map_err(|error| unusable(&error))?;
         // All clients of a family share a socket, and their IDs are all that tells them apart.
         let config = Config { client_connection_id_length: CLIENT_ID_LENGTH, ..self.checked()? };
@@ -171,8 +173,8 @@ impl Settings {
             return Err(Error::Invalid("a listener needs a certificate and its key".to_owned()));
         };
         let alpn = self.alpn.clone();
-        let tls =
-            ServerTls { provider: None, identity, alpn, client_verifier: None, key_log: true };
+        let provider = Some(buffered_ring_provider());
+        let tls = ServerTls { provider, identity, alpn, client_verifier: None, key_log: true };
         let mut tls = tls.build().map_err(|error| unusable(&error))?;
         if self.config.early_data {
             offer_early_data(&mut tls, MAX_TICKETS);

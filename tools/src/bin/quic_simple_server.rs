@@ -12,6 +12,7 @@ use protoquic::connection::Config;
 use protoquic::crypto::{ServerTls, offer_early_data, offer_early_data_from, tickets_from_secret};
 use protoquic::dispatcher::{AddressValidation, DispatcherConfig};
 use protoquic::http::{ALPN, Backend, Http3Config, Http3ServerFactory, MemoryBackend};
+use protoquic::readers::buffered_ring_provider;
 use protoquic::streams::WindowPreset;
 use protoquic::{ServerConfig, SessionFactory};
 use protoquic_tools::arguments::{self, BusyPollArguments, QlogArguments};
@@ -103,7 +104,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     };
     let fingerprints = certificate::fingerprints(&identity)?;
     let tls = ServerTls {
-        provider: None,
+        provider: Some(buffered_ring_provider()),
         identity,
         alpn: vec![ALPN.to_vec()],
         client_verifier: None,

@@ -21,7 +21,7 @@ pub struct Crowd {
     pool: ClientPool<Viewer>,
     local: SocketAddr,
     /// The sessions that are over.
-    gone: Vec<SessionHost<Viewer>>,
+    gone: Vec<Box<SessionHost<Viewer>>>,
     started: Time,
 }
 
@@ -95,7 +95,7 @@ impl Crowd {
     /// The first viewer's failure, if any failed.
     pub fn failure(&self) -> Option<&str> {
         let failed = |viewer: &'_ Viewer| viewer.outcome().is_some_and(Result::is_err);
-        let viewer = self.gone.iter().map(SessionHost::session).find(|viewer| failed(viewer))?;
+        let viewer = self.gone.iter().map(|host| host.session()).find(|viewer| failed(viewer))?;
         viewer.outcome()?.as_ref().err().map(String::as_str)
     }
 
@@ -105,6 +105,6 @@ impl Crowd {
     }
 
     fn all(&self) -> impl Iterator<Item = &Viewer> {
-        self.pool.sessions().chain(self.gone.iter().map(SessionHost::session))
+        self.pool.sessions().chain(self.gone.iter().map(|host| host.session()))
     }
 }
