@@ -107,7 +107,7 @@ impl BufferedPackets {
         admission: Admission,
         flight: FirstFlight,
         hello: Option<ClientHello>,
-        packet: ReceivedPacket,
+        packet: &ReceivedPacket,
     ) {
         let id = admission.destination;
         let listed = hello.is_none();
@@ -131,7 +131,7 @@ impl BufferedPackets {
     }
 
     /// Keeps a further packet of a waiting connection, if it has room for it.
-    pub(crate) fn push(&mut self, id: &ConnectionId, packet: ReceivedPacket) {
+    pub(crate) fn push(&mut self, id: &ConnectionId, packet: &ReceivedPacket) {
         let id = self.first_name(id);
         if self.keeps_more_of(&id)
             && let Some(waiting) = self.waiting.get_mut(&id)
@@ -197,6 +197,7 @@ impl BufferedPackets {
 }
 
 /// A copy that does not hold the receive buffer.
-fn own(packet: ReceivedPacket) -> ReceivedPacket {
-    ReceivedPacket { data: (&packet.data[..]).into(), ..packet }
+pub(crate) fn own(packet: &ReceivedPacket) -> ReceivedPacket {
+    let &ReceivedPacket { path, ecn, received, ref data } = packet;
+    ReceivedPacket { path, ecn, received, data: (&data[..]).into() }
 }

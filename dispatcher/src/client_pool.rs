@@ -24,7 +24,8 @@ pub struct ClientPool<S: Session> {
 }
 
 struct Member<S: Session> {
-    host: SessionHost<S>,
+    /// In its own place, where it stays: it is too large to move about.
+    host: Box<SessionHost<S>>,
     alarm: Option<Alarm>,
     listed: Listed,
 }
@@ -33,7 +34,7 @@ struct Member<S: Session> {
 #[derive(Debug)]
 pub struct Ended<S: Session> {
     /// Its host, with the session.
-    pub host: SessionHost<S>,
+    pub host: Box<SessionHost<S>>,
     /// Why.
     pub reason: CloseReason,
 }
@@ -61,11 +62,13 @@ impl<S: Session> ClientPool<S> {
 
     /// Adds a connection; it sends at the end of the next turn.
     pub fn add(&mut self, host: SessionHost<S>) -> usize {
-        let ids: Vec<_> = host.connection().local_connection_ids().collect();
-        let key = self.members.insert(Member { host, alarm: None, listed: Listed::default() });
-        for id in ids {
+        let host = Box::new(host);
+        let entry = self.members.vacant_entry();
+        let key = entry.key();
+        for id in host.connection().local_connection_ids() {
             self.routes.entry(id).or_insert(key);
         }
+        entry.insert(Member { host, alarm: None, listed: Listed::default() });
         self.touch(key);
         key
     }
@@ -118,7 +121,7 @@ impl<S: Session> ClientPool<S> {
 
     /// Lets a connection process what came for it.
     fn deliver(&mut self, key: usize, now: Time, process: impl FnOnce(&mut SessionHost<S>)) {
-        let host = &mut self.members[key].host;
+        let host = &mut *self.members[key].host;
         let was_established = host.connection().is_established();
         process(host);
         if !was_established && host.connection().is_established() {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use protoquic_core::{ConnectionId, ReceivedPacket, Time};
 
+use crate::buffered_packets::own;
+
 #[derive(Debug, Default)]
 pub(crate) struct EarlyPackets {
     waiting: HashMap<ConnectionId, Vec<ReceivedPacket>>,
@@ -16,7 +18,7 @@ pub(crate) struct EarlyPackets {
 
 impl EarlyPackets {
     /// Keeps a packet, if there is room. Returns whether there was.
-    pub(crate) fn push(&mut self, id: &ConnectionId, packet: ReceivedPacket) -> bool {
+    pub(crate) fn push(&mut self, id: &ConnectionId, packet: &ReceivedPacket) -> bool {
         let now = packet.received;
         self.expire(now);
         let size = packet.data.len();
@@ -30,9 +32,7 @@ impl EarlyPackets {
             Some(_) => {}
         }
         self.bytes += size;
-        // A copy does not hold the receive buffer.
-        let packet = ReceivedPacket { data: (&packet.data[..]).into(), ..packet };
-        self.waiting.entry(*id).or_default().push(packet);
+        self.waiting.entry(*id).or_default().push(own(packet));
         true
     }
 
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn what_came_early_is_handed_over_once() {
         let mut early = EarlyPackets::default();
-        assert!(early.push(&id(1), packet(0, 100)) && early.push(&id(1), packet(1, 200)));
+        assert!(early.push(&id(1), &packet(0, 100)) && early.push(&id(1), &packet(1, 200)));
         assert_eq!(early.take(Time::from_millis(2), &id(2)).len(), 0);
         assert_eq!(early.take(Time::from_millis(2), &id(1)).len(), 2);
         assert_eq!(early.take(Time::from_millis(2), &id(1)).len(), 0);
@@ -100,12 +100,12 @@ mod tests {
     #[test]
     fn it_is_bounded_in_connections_packets_bytes_and_time() {
         let mut early = EarlyPackets::default();
-        let kept = (0..100_000).filter(|n| early.push(&id(*n), packet(0, 50))).count();
+        let kept = (0..100_000).filter(|n| early.push(&id(*n), &packet(0, 50))).count();
         assert_eq!(kept, MAX_CONNECTIONS);
-        let more = (0..100).filter(|_| early.push(&id(0), packet(1, 50))).count();
+        let more = (0..100).filter(|_| early.push(&id(0), &packet(1, 50))).count();
         assert_eq!(more, MAX_PACKETS - 1);
         assert_eq!(early.take(Time::from_millis(250), &id(0)).len(), 0, "too old");
-        let large = (0..1000).filter(|n| early.push(&id(n % 100), packet(300, 60_000))).count();
+        let large = (0..1000).filter(|n| early.push(&id(n % 100), &packet(300, 60_000))).count();
         assert_eq!(large, MAX_BYTES / 60_000);
     }
 }

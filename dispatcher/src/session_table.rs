@@ -88,8 +88,10 @@ impl SessionTable {
             return;
         }
         if let Some(entry) = self.get_mut(key) {
-            // They are few, and most sessions get no more than the first ones.
-            entry.ids.reserve_exact(1);
+            if entry.ids.len() == entry.ids.capacity() {
+                // Two at first, and many sessions get no more; then the three that are issued.
+                entry.ids.reserve_exact(if entry.ids.is_empty() { 2 } else { 3 });
+            }
             entry.ids.push(id);
             self.routes.insert(id, key);
         }

@@ -194,7 +194,7 @@ impl Dispatcher {
         if let Some(entry) = self.sessions.remove(key) {
             self.handshaking -= usize::from(entry.handshaking);
             alarms.remove_alarm(entry.alarm);
-            self.time_wait.add(now, entry.ids, farewell);
+            self.time_wait.add(now, &entry.ids, farewell);
         }
     }
 }
@@ -256,7 +256,7 @@ impl PacketSink for Dispatcher {
         let id = destination_bytes(&packet.data, length).and_then(ConnectionId::new);
         let Some(id) = id else {
             // Longer than ours can be: only Version Negotiation is possible.
-            return self.on_unrouted(packet);
+            return self.on_unrouted(&packet);
         };
         match self.sessions.route(&id) {
             Some(key) => self.deliver_packet(key, packet),

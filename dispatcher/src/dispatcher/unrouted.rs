@@ -17,11 +17,10 @@ use crate::time_wait::Answer;
 
 impl Dispatcher {
     /// A datagram that no session claims.
-    pub(super) fn on_unrouted(&mut self, packet: ReceivedPacket) {
-        let now = packet.received;
-        let data = packet.data.clone();
+    pub(super) fn on_unrouted(&mut self, packet: &ReceivedPacket) {
+        let (now, data) = (packet.received, &packet.data);
         let DispatcherConfig { versions, grease_quic_bit, .. } = &self.config;
-        match look(&data, self.ids.connection_id_length(), versions, *grease_quic_bit) {
+        match look(data, self.ids.connection_id_length(), versions, *grease_quic_bit) {
             FirstLook::Drop => self.stats.dropped += 1,
             FirstLook::Initial(header) => self.on_initial(now, &header, packet),
             FirstLook::ZeroRtt(id) => self.on_zero_rtt(now, id, packet),
@@ -38,11 +37,11 @@ impl Dispatcher {
                     self.stateless.reset(now, &packet.path, &id, data.len(), random, writer);
                 }
             }
-            FirstLook::UnknownVersion => self.on_unknown_version(now, &packet),
+            FirstLook::UnknownVersion => self.on_unknown_version(now, packet),
         }
     }
 
-    fn on_zero_rtt(&mut self, now: Time, id: ConnectionId, packet: ReceivedPacket) {
+    fn on_zero_rtt(&mut self, now: Time, id: ConnectionId, packet: &ReceivedPacket) {
         if self.buffered.contains(&id) {
             self.buffered.push(&id, packet);
         } else if !self.answer_from_time_wait(now, &packet.path, &id, packet.data.len()) {
@@ -82,7 +81,7 @@ impl Dispatcher {
         }
     }
 
-    fn on_initial(&mut self, now: Time, header: &LongHeader<'_>, packet: ReceivedPacket) {
+    fn on_initial(&mut self, now: Time, header: &LongHeader<'_>, packet: &ReceivedPacket) {
         let id = header.destination;
         if self.buffered.contains(&id) {
             return self.on_more_of_a_hello(&id, packet);
@@ -125,7 +124,7 @@ impl Dispatcher {
         now: Time,
         wall_now: SystemTime,
         admission: Admission,
-        packet: ReceivedPacket,
+        packet: &ReceivedPacket,
     ) {
         let load = self.handshaking;
         if !admission.address_validated && self.config.address_validation.is_required(load) {
@@ -144,7 +143,7 @@ impl Dispatcher {
         else {
             return;
         };
-        let hello = match flight.read(&packet) {
+        let hello = match flight.read(packet) {
             Ok(_) if !flight.is_authentic() => {
                 self.stats.dropped += 1;
                 return;
@@ -159,14 +158,14 @@ impl Dispatcher {
         if self.buffered.has_room(now, hello.is_some()) {
             self.buffered.insert(now, admission, flight, hello, packet);
             for packet in self.early.take(now, &admission.destination) {
-                self.buffered.push(&admission.destination, packet);
+                self.buffered.push(&admission.destination, &packet);
             }
         } else {
             self.stats.dropped += 1;
         }
     }
 
-    fn on_more_of_a_hello(&mut self, id: &ConnectionId, packet: ReceivedPacket) {
+    fn on_more_of_a_hello(&mut self, id: &ConnectionId, packet: &ReceivedPacket) {
         // RFC 9000 §14.1; and what is read is acknowledged, so it has to be kept too.
         if packet.data.len() < MIN_PACKET_SIZE || !self.buffered.keeps_more_of(id) {
             self.stats.dropped += 1;
@@ -174,7 +173,7 @@ impl Dispatcher {
         }
         let Some(waiting) = self.buffered.get_mut(id) else { return };
         if waiting.hello.is_none() {
-            match waiting.flight.read(&packet) {
+            match waiting.flight.read(packet) {
                 Ok(Some(hello)) => self.buffered.complete(id, hello),
                 Ok(None) => {}
                 Err(error) => {

@@ -16,9 +16,9 @@ impl Dispatcher {
 
     /// A datagram that no session here claims: it may be another worker's.
     pub(super) fn on_unclaimed(&mut self, packet: ReceivedPacket) {
-        let Some(place) = &self.worker else { return self.on_unrouted(packet) };
+        let Some(place) = &self.worker else { return self.on_unrouted(&packet) };
         match place.hand_over(packet) {
-            HandOver::Ours(packet) => self.on_unrouted(packet),
+            HandOver::Ours(packet) => self.on_unrouted(&packet),
             HandOver::Done => self.stats.handed_over += 1,
             HandOver::Dropped => self.stats.hand_over_drops += 1,
         }
