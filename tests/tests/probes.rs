@@ -1,5 +1,5 @@
-//! What probe timeouts send (RFC 9002 §6.2.4), to a client that hears everything and acknowledges
-//! nothing, as if all its packets were lost.
+//! What probes are sent: those of probe timeouts (RFC 9002 §6.2.4), to a client that hears everything
+//! and acknowledges nothing, as if all its packets were lost; and for larger packets (RFC 8899).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,4 +30,21 @@ fn what_a_client_waits_for_is_not_hidden_behind_what_it_does_not() {
         ids >= 6 && done >= 3 && tokens >= 3,
         "{ids} IDs, {done} HANDSHAKE_DONE, {tokens} tokens"
     );
+}
+
+#[test]
+fn a_handshake_alone_is_no_reason_to_probe_for_larger_packets() {
+    let transport = Arc::new(Config::default());
+    let config = ServerConfig { transport, tls: tls::server(&[b"echo"]) };
+    let mut net: Net<EchoClient> = Net::new(8, Link::default(), echo_factory(config));
+    let mut evil = Evil::client(&mut net, 5000, b"echo", &parameters(), unchanged());
+    evil.acknowledges = false;
+    assert!(evil.handshake(&mut net));
+    let large = |evil: &Evil| evil.seen.iter().any(|packet| packet.payload.len() > 1200);
+    evil.run(&mut net, Duration::from_secs(5));
+    assert!(evil.count(|frame| matches!(frame, Frame::HandshakeDone)) > 0);
+    assert!(!large(&evil));
+    evil.acknowledges = true;
+    evil.run(&mut net, Duration::from_secs(20));
+    assert!(large(&evil), "once it goes on");
 }

@@ -164,7 +164,9 @@ impl Connection {
     }
 
     /// Closes the connection with an application error code (RFC 9000 §10.2). What was written and
-    /// not yet sent is discarded. Does nothing if the connection is closed already.
+    /// not yet sent is discarded, but for a client's last handshake message, which goes along: so a
+    /// client may close as soon as its handshake is complete, and the server's is too. Does nothing if
+    /// the connection is closed already.
     pub fn close(&mut self, now: Time, code: ApplicationError, reason: &str) {
         let reason = Bytes::copy_from_slice(reason.as_bytes());
         self.begin_closing(now, CloseReason::Application { code, reason });

@@ -98,6 +98,19 @@ impl CryptoStream {
         Ok(())
     }
 
+    /// The new bytes of a CRYPTO frame that comes in order while nothing else waits: they are
+    /// consumed, without being kept. `None` is for [`Self::on_frame`].
+    pub(super) fn take_next<'a>(&mut self, offset: u64, data: &'a [u8]) -> Option<&'a [u8]> {
+        let known = self.received.checked_sub(offset)?;
+        let fresh = data.get(usize::try_from(known).ok()?..)?;
+        let alone = self.under_way.waiting.is_empty();
+        if !alone || fresh.is_empty() || fresh.len() as u64 > MAX_AHEAD {
+            return None;
+        }
+        self.received += fresh.len() as u64;
+        Some(fresh)
+    }
+
     /// Bytes that are kept and not consumed.
     pub(super) fn waiting_bytes(&self) -> usize {
         self.under_way.waiting.values().map(Vec::len).sum()
@@ -143,6 +156,12 @@ impl CryptoStream {
         !self.under_way.scatter.is_empty()
             || !self.under_way.lost.is_empty()
             || self.next < self.acked + self.under_way.sending.len() as u64
+    }
+
+    /// How many bytes wait to be sent, or to be sent again.
+    pub(super) fn unsent(&self) -> u64 {
+        let lost: u64 = self.under_way.lost.iter().map(|range| range.end - range.start).sum();
+        lost + self.acked + self.under_way.sending.len() as u64 - self.next
     }
 
     /// The next range to send, at most `max` bytes; lost ranges first. It counts as sent.
@@ -248,6 +267,20 @@ mod tests {
 
     fn read_all(stream: &mut CryptoStream) -> Vec<u8> {
         std::iter::from_fn(|| stream.read()).flatten().collect()
+    }
+
+    #[test]
+    fn what_comes_in_order_need_not_be_kept() {
+        let mut stream = CryptoStream::default();
+        assert_eq!(stream.take_next(0, b"hello"), Some(&b"hello"[..]));
+        assert_eq!(stream.take_next(2, b"llo, "), Some(&b", "[..]));
+        assert_eq!(stream.take_next(2, b"llo, "), None, "nothing new");
+        assert_eq!(stream.take_next(8, b"orld"), None, "a gap");
+        stream.on_frame(8, b"orld").unwrap();
+        assert_eq!(stream.take_next(7, b"wor"), None, "others wait");
+        stream.on_frame(7, b"wor").unwrap();
+        let rest: Vec<u8> = std::iter::from_fn(|| stream.read()).flatten().collect();
+        assert_eq!(rest, b"world");
     }
 
     #[test]

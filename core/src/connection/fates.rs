@@ -70,6 +70,7 @@ impl FrameSink<SentFrames> for Fates<'_> {
         self.mtu.on_packet_acked(packet.size.into(), packet.time_sent);
         if space == Space::Application {
             self.largest_acked = self.largest_acked.max(Some(numbers.end - 1));
+            self.mtu.on_data_acked();
         }
         let place = packet.place(numbers.start);
         let count = numbers.end - numbers.start;

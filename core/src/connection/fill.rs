@@ -79,7 +79,7 @@ impl Connection {
         false
     }
 
-    fn write_crypto(&mut self, space: Space, builder: &mut PacketBuilder<'_>) {
+    pub(super) fn write_crypto(&mut self, space: Space, builder: &mut PacketBuilder<'_>) {
         if self.spaces[space as usize].crypto.is_scattered() {
             return self.write_scattered(builder);
         }
@@ -116,6 +116,7 @@ impl Connection {
     }
 
     fn write_connection_ids(&mut self, builder: &mut PacketBuilder<'_>) {
+        self.local_cids.fill(&mut *self.random, &mut self.events);
         while self.local_cids.wants_to_send() && builder.remaining() >= MAX_NEW_CONNECTION_ID_LEN {
             let Some(issued) = self.local_cids.next_announcement() else { break };
             let frame = Frame::NewConnectionId {

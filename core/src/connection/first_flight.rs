@@ -158,7 +158,10 @@ impl FirstFlight {
             let frame = frame?;
             eliciting |= frame.is_ack_eliciting();
             if let Frame::Crypto { offset, data } = frame {
-                self.crypto.on_frame(offset, data)?;
+                match self.crypto.take_next(offset, data) {
+                    Some(bytes) => self.hello.extend_from_slice(bytes),
+                    None => self.crypto.on_frame(offset, data)?,
+                }
             }
         }
         let (now, ecn) = (datagram.received, datagram.ecn);

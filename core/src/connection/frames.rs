@@ -177,9 +177,7 @@ impl Connection {
                 Ok(())
             }
             Frame::RetireConnectionId { sequence } => {
-                let used = &packet.destination;
-                let events = &mut self.events;
-                self.local_cids.on_retire(sequence, used, &mut *self.random, events)
+                self.local_cids.on_retire(sequence, &packet.destination, &mut self.events)
             }
             Frame::PathChallenge(data) => {
                 self.paths.on_challenge(arrival.path, data);

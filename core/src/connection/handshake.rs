@@ -197,16 +197,23 @@ impl Connection {
                 "new CRYPTO data in a packet of type {ty:?}, after those of a later type"
             )));
         }
-        stream.on_frame(offset, data)?;
+        match stream.take_next(offset, data) {
+            Some(bytes) => self.read_crypto(bytes)?,
+            None => stream.on_frame(offset, data)?,
+        }
         self.drive_handshake(now)
+    }
+
+    fn read_crypto(&mut self, bytes: &[u8]) -> Result<(), TransportError> {
+        self.resumption.on_hello_bytes(bytes);
+        self.handshake.tls.read(bytes)
     }
 
     /// Moves bytes between TLS and the CRYPTO streams until neither has more to say.
     pub(super) fn drive_handshake(&mut self, now: Time) -> Result<(), TransportError> {
         for space in Space::ALL {
             while let Some(bytes) = self.spaces[space as usize].crypto.read() {
-                self.resumption.on_hello_bytes(&bytes);
-                self.handshake.tls.read(&bytes)?;
+                self.read_crypto(&bytes)?;
             }
         }
         self.learn_parameters(now)?;
@@ -267,11 +274,6 @@ impl Connection {
         if let Some(preferred) = &theirs.preferred_address {
             self.peer_cids.add_preferred(preferred.connection_id, preferred.stateless_reset_token);
         }
-        self.local_cids.set_peer_limit(
-            theirs.active_connection_id_limit,
-            &mut *self.random,
-            &mut self.events,
-        );
         *self.handshake.peer_parameters = theirs;
         self.handshake.knows_peer = true;
         Ok(())
@@ -287,6 +289,11 @@ impl Connection {
         }
         self.handshake.complete = true;
         self.keys.on_handshake_complete();
+        // Not before: nobody may move yet (RFC 9000 §9), and some connections are over now. Nor later: a
+        // client may move as soon as it hears that the server has completed the handshake too, and
+        // without another ID of its own the server could not answer on the new path (§9.5).
+        let limit = self.handshake.peer_parameters().active_connection_id_limit;
+        self.local_cids.set_peer_limit(limit);
         self.events.push_back(Event::HandshakeComplete);
         if self.role == Role::Server {
             // RFC 9001 §4.1.2: for a server, complete is confirmed.

@@ -73,22 +73,16 @@ impl LocalConnectionIds {
         events.push_back(Event::ConnectionIdIssued(id));
     }
 
-    /// The peer keeps up to `limit` IDs: fills up to that, or to our own maximum.
-    pub(super) fn set_peer_limit(
-        &mut self,
-        limit: u64,
-        random: &mut dyn RandomGenerator,
-        events: &mut VecDeque<Event>,
-    ) {
-        self.limit = limit.min(MAX_ISSUED as u64) as usize;
-        self.fill(random, events);
+    /// The peer keeps up to `limit` IDs: from now on it is given so many, or as many as we allow.
+    pub(super) fn set_peer_limit(&mut self, limit: u64) {
+        // RFC 9000 §5.1.1: who uses zero-length IDs issues none.
+        if !self.is_empty_id() {
+            self.limit = limit.min(MAX_ISSUED as u64) as usize;
+        }
     }
 
-    fn fill(&mut self, random: &mut dyn RandomGenerator, events: &mut VecDeque<Event>) {
-        // RFC 9000 §5.1.1: who uses zero-length IDs issues none.
-        if self.is_empty_id() {
-            return;
-        }
+    /// Makes the IDs that the peer lacks, when they can be announced.
+    pub(super) fn fill(&mut self, random: &mut dyn RandomGenerator, events: &mut VecDeque<Event>) {
         while self.issued.len() < self.limit {
             let id = self.generator.generate(random);
             self.issued.push_back(Issued { sequence: self.next_sequence, id, pending: true });
@@ -103,7 +97,6 @@ impl LocalConnectionIds {
         &mut self,
         sequence: u64,
         used: &ConnectionId,
-        random: &mut dyn RandomGenerator,
         events: &mut VecDeque<Event>,
     ) -> Result<(), TransportError> {
         // RFC 9000 §19.16: one greater than any that was sent. It would also have us make new IDs as
@@ -130,12 +123,11 @@ impl LocalConnectionIds {
             self.pending -= usize::from(retired.pending);
             events.push_back(Event::ConnectionIdRetired(retired.id));
         }
-        self.fill(random, events);
         Ok(())
     }
 
     pub(super) fn wants_to_send(&self) -> bool {
-        self.pending > 0
+        self.pending > 0 || self.issued.len() < self.limit
     }
 
     /// The next ID to announce; it counts as announced.
@@ -178,7 +170,8 @@ mod tests {
     #[test]
     fn fills_to_the_peers_limit_but_not_beyond_our_own() {
         let (mut ids, mut random, mut events) = ids();
-        ids.set_peer_limit(1000, &mut random, &mut events);
+        ids.set_peer_limit(1000);
+        ids.fill(&mut random, &mut events);
         assert_eq!(events.len(), MAX_ISSUED - 1);
         let announced: Vec<_> = std::iter::from_fn(|| ids.next_announcement()).collect();
         assert_eq!(announced.iter().map(|a| a.sequence).collect::<Vec<_>>(), [1, 2, 3]);
@@ -187,11 +180,13 @@ mod tests {
     #[test]
     fn a_lost_announcement_is_repeated_until_its_id_is_retired() {
         let (mut ids, mut random, mut events) = ids();
-        ids.set_peer_limit(2, &mut random, &mut events);
+        ids.set_peer_limit(2);
+        ids.fill(&mut random, &mut events);
         let first = ids.next_announcement();
         ids.on_lost(1);
         assert_eq!(ids.next_announcement(), first);
-        ids.on_retire(1, &ConnectionId::EMPTY, &mut random, &mut events).unwrap();
+        ids.on_retire(1, &ConnectionId::EMPTY, &mut events).unwrap();
+        ids.fill(&mut random, &mut events);
         ids.on_lost(1);
         assert_eq!(ids.next_announcement().map(|a| a.sequence), Some(2), "only the replacement");
     }
@@ -199,8 +194,8 @@ mod tests {
     #[test]
     fn retiring_what_was_never_issued_is_a_violation() {
         // RFC 9000 §19.16
-        let (mut ids, mut random, mut events) = ids();
-        let error = ids.on_retire(1, &ConnectionId::EMPTY, &mut random, &mut events).unwrap_err();
+        let (mut ids, _, mut events) = ids();
+        let error = ids.on_retire(1, &ConnectionId::EMPTY, &mut events).unwrap_err();
         assert_eq!(error.code(), crate::TransportErrorCode::PROTOCOL_VIOLATION);
     }
 
@@ -208,10 +203,11 @@ mod tests {
     fn retiring_what_was_issued_and_not_sent_is_a_violation() {
         // RFC 9000 §19.16
         let (mut ids, mut random, mut events) = ids();
-        ids.set_peer_limit(3, &mut random, &mut events);
+        ids.set_peer_limit(3);
+        ids.fill(&mut random, &mut events);
         assert_eq!(ids.next_announcement().map(|a| a.sequence), Some(1));
         let mut retire = |ids: &mut LocalConnectionIds, sequence| {
-            ids.on_retire(sequence, &ConnectionId::EMPTY, &mut random, &mut events)
+            ids.on_retire(sequence, &ConnectionId::EMPTY, &mut events)
         };
         assert!(retire(&mut ids, 1).is_ok());
         assert!(retire(&mut ids, 2).is_err());
@@ -220,8 +216,8 @@ mod tests {
     #[test]
     fn retiring_the_id_that_carries_the_frame_is_a_violation() {
         // RFC 9000 §19.16
-        let (mut ids, mut random, mut events) = ids();
+        let (mut ids, _, mut events) = ids();
         let used = ids.ids().next().unwrap();
-        assert!(ids.on_retire(0, &used, &mut random, &mut events).is_err());
+        assert!(ids.on_retire(0, &used, &mut events).is_err());
     }
 }

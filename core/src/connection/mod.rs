@@ -26,6 +26,7 @@ mod data;
 mod datagrams;
 mod degrading;
 mod event;
+mod farewell;
 mod fates;
 mod fill;
 mod first_flight;

@@ -20,6 +20,9 @@ pub(super) struct MtuDiscovery {
     in_flight: Option<(u64, usize)>,
     failures: u8,
     enabled: bool,
+    /// A packet of data was full, or one was acknowledged. A handshake and a small answer may be all
+    /// there is, and a probe costs both ends as much as any datagram.
+    wanted: bool,
     /// Full-sized packets lost in a row, nothing as large acknowledged between them.
     losses_in_a_row: u8,
     /// When the newest packet was sent that was full-sized and arrived.
@@ -36,6 +39,7 @@ impl MtuDiscovery {
             in_flight: None,
             failures: 0,
             enabled: false,
+            wanted: false,
             losses_in_a_row: 0,
             arrived_sent: Time::ZERO,
         }
@@ -60,7 +64,7 @@ impl MtuDiscovery {
 
     /// The size to probe now.
     pub(super) fn next_probe(&mut self, now: Time) -> Option<usize> {
-        if !self.enabled || self.in_flight.is_some() {
+        if !self.enabled || !self.wanted || self.in_flight.is_some() {
             return None;
         }
         self.raise(now);
@@ -83,6 +87,16 @@ impl MtuDiscovery {
             self.failures = 0;
             self.too_large = self.ceiling + 1;
         }
+    }
+
+    /// A 1-RTT packet was sent.
+    pub(super) fn on_packet_sent(&mut self, size: usize) {
+        self.wanted |= self.is_full(size);
+    }
+
+    /// A 1-RTT packet was acknowledged: the connection goes on.
+    pub(super) fn on_data_acked(&mut self) {
+        self.wanted = true;
     }
 
     pub(super) fn on_probe_sent(&mut self, packet: u64, size: usize) {
@@ -190,6 +204,7 @@ mod tests {
     fn discover(path: usize, max: usize) -> (usize, usize) {
         let mut mtu = MtuDiscovery::new(1200, max);
         mtu.enable();
+        mtu.on_packet_sent(1452);
         let mut probes = 0;
         while let Some(size) = mtu.next_probe(Time::ZERO) {
             mtu.on_probe_sent(probes, size);
@@ -215,13 +230,16 @@ mod tests {
 
     #[test]
     fn nothing_is_probed_before_the_handshake_is_confirmed() {
-        assert_eq!(MtuDiscovery::new(1200, 1452).next_probe(Time::ZERO), None);
+        let mut mtu = MtuDiscovery::new(1200, 1452);
+        mtu.on_packet_sent(1200);
+        assert_eq!(mtu.next_probe(Time::ZERO), None);
     }
 
     #[test]
     fn probe_timeouts_fall_back_to_the_base_which_is_then_probed_upwards() {
         let mut mtu = MtuDiscovery::new(1452, 1452);
         mtu.enable();
+        mtu.on_packet_sent(1452);
         assert!(!mtu.on_probe_timeouts(1));
         assert!(mtu.on_probe_timeouts(2) && !mtu.on_probe_timeouts(3));
         assert_eq!((mtu.current(), mtu.next_probe(Time::ZERO)), (1200, Some(1452)));
@@ -231,6 +249,7 @@ mod tests {
     fn a_black_hole_falls_back_to_the_base() {
         let mut mtu = MtuDiscovery::new(1452, 1452);
         mtu.enable();
+        mtu.on_packet_sent(1452);
         mtu.on_packet_acked(1452, Time::from_millis(1));
         let mut lose = |_: &u8| mtu.on_packet_lost(1452, Time::from_millis(2));
         let lost = (0..BLACK_HOLE_LOSSES).filter(&mut lose).count();
@@ -242,6 +261,7 @@ mod tests {
     fn a_small_packet_is_not_what_was_too_big() {
         let mut mtu = MtuDiscovery::new(1200, 1452);
         mtu.enable();
+        mtu.on_packet_sent(1452);
         mtu.on_probe_sent(1, 1452);
         assert!(!mtu.on_too_big(40), "the probe was");
         assert_eq!((mtu.current(), mtu.too_large), (1200, 1452));
@@ -256,6 +276,7 @@ mod tests {
         // RFC 8899 §5.1.1
         let mut mtu = MtuDiscovery::new(1452, 1452);
         mtu.enable();
+        mtu.on_packet_sent(1452);
         for _ in 0..BLACK_HOLE_LOSSES {
             mtu.on_packet_lost(1452, Time::from_millis(2));
         }

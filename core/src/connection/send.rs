@@ -320,6 +320,9 @@ impl Connection {
             self.idle.on_ack_eliciting_sent(now);
             self.reminder.on_ack_eliciting_sent(now);
         }
+        if space == Space::Application {
+            self.mtu.on_packet_sent(size);
+        }
         self.stats.packets_sent += 1;
         self.stats.bytes_sent += size as u64;
         let in_flight = packet.is_in_flight();
@@ -337,75 +340,7 @@ impl Connection {
         }
     }
 
-    /// Says goodbye, at first with a new packet, then by repeating it (RFC 9000 §10.2.1).
-    fn write_farewell(&mut self, now: Time, writer: &mut dyn PacketWriter) -> Attempt {
-        if !self.life.wants_to_send() {
-            return Attempt::Nothing;
-        }
-        self.life.on_farewell_sent();
-        let farewell = match self.life.farewell() {
-            Some(farewell) => farewell.clone(),
-            None => self.build_farewell(now),
-        };
-        // RFC 9000 §10.2.1: an unproven address gets no more than three times what it sent.
-        if farewell.is_empty() || farewell.len() > self.paths.active().allowance() {
-            return Attempt::Nothing;
-        }
-        let path = self.paths.active().address;
-        self.paths.active_mut().on_sent(farewell.len());
-        self.hand_over(writer, &path, Ecn::NotEct, &farewell)
-    }
-
-    /// One datagram with CONNECTION_CLOSE at every level that the peer may be able to read
-    /// (RFC 9000 §10.2.3).
-    fn build_farewell(&mut self, now: Time) -> Bytes {
-        let mut buffer = vec![0; MIN_PACKET_SIZE];
-        let mut len = 0;
-        for space in Space::ALL {
-            let superfluous = match space {
-                Space::Application => self.keys.level() == Level::ZeroRtt,
-                _ => self.handshake_confirmed,
-            };
-            if !self.keys.can_seal(space) || superfluous {
-                continue;
-            }
-            let first_byte = self.next_first_byte(space);
-            let number = self.recovery.next_packet_number(space);
-            let header = HeaderFields {
-                space,
-                version: self.version,
-                destination: self.peer_cids.current(),
-                source: &self.handshake.local_id(),
-                token: &self.initial_token,
-                first_byte,
-                number,
-                number_len: packet_number::MAX_LEN,
-            };
-            // Three packets share the datagram; the reason gives way.
-            let room = (MIN_PACKET_SIZE - len) / (3 - space as usize);
-            let Some(mut builder) = PacketBuilder::new(&mut buffer[len..][..room], &header) else {
-                continue;
-            };
-            let max_reason = builder.remaining().saturating_sub(CLOSE_OVERHEAD);
-            let Some(close) = self.close_frame(space, max_reason) else { continue };
-            builder.frame(&Frame::ConnectionClose(close), None);
-            let packet = builder.finish();
-            self.observe_sent(now, packet.info(space), &buffer[len..], packet.payload());
-            self.keys.seal(space, &mut buffer[len..], &packet);
-            len += packet.len();
-        }
-        buffer.truncate(len);
-        // RFC 9000 §14.1 asks for full size of a client's Initial packets. What follows the last
-        // packet and is no packet is ignored by receivers, but not by middleboxes' size checks.
-        if self.role == Role::Client && self.keys.can_seal(Space::Initial) && len > 0 {
-            buffer.resize(MIN_PACKET_SIZE, 0);
-        }
-        let farewell = Bytes::from(buffer);
-        self.life.on_farewell_built(farewell.clone());
-        farewell
-    }
-
-    fn hand_over(
+    pub(super) fn hand_over(
         &mut self,
         writer: &mut dyn PacketWriter,
         path: &PathAddress,
@@ -472,5 +407,3 @@ const fn buffer_full() -> Padding {
 const MAX_DATAGRAMS_PER_TURN: usize = 512;
 /// A datagram smaller than this is not worth sending.
 pub(super) const MIN_USEFUL_SIZE: usize = 64;
-/// CONNECTION_CLOSE without its reason, with every field at its largest.
-const CLOSE_OVERHEAD: usize = 1 + 8 + 8 + 8;

@@ -171,6 +171,7 @@ impl Connection {
         self.packets_to_skip -= count as u32;
         self.stats.packets_sent += count as u64;
         self.stats.bytes_sent += (count * cars.size) as u64;
+        self.mtu.on_packet_sent(cars.size);
         self.idle.on_ack_eliciting_sent(now);
         self.reminder.on_ack_eliciting_sent(now);
         self.streams.on_train_sent(train, offset - train.offset);

@@ -133,6 +133,7 @@ impl List {
             let chosen = random.next_u64() % (last as u64 + 1);
             order.swap(last, chosen as usize);
         }
+        out.reserve(self.bytes.len());
         for at in order {
             let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
             out.extend_from_slice(&self.bytes[start..self.ends[at]]);

@@ -22,6 +22,21 @@ fn a_server_issues_as_many_ids_as_the_client_keeps() {
     }
 }
 
+#[test]
+fn ids_are_issued_when_somebody_may_move() {
+    // RFC 9000 §9: not before the handshake is confirmed.
+    let mut net = net();
+    let evil = evil_client(&mut net);
+    let first = |wanted: fn(&Frame<'_>) -> bool| {
+        let holds =
+            |payload| protoquic::wire::FrameIter::new(payload).flatten().any(|f| wanted(&f));
+        evil.seen.iter().position(|packet| holds(&packet.payload)).unwrap()
+    };
+    let confirmed = first(|frame| matches!(frame, Frame::HandshakeDone));
+    let issued = first(|frame| matches!(frame, Frame::NewConnectionId { .. }));
+    assert_eq!(issued, confirmed, "in the same packet");
+}
+
 /// The IDs that the other side gave to the attacker.
 fn given_ids(evil: &Evil) -> Vec<(u64, ConnectionId)> {
     let frames = |payload| protoquic::wire::FrameIter::new(payload).flatten();

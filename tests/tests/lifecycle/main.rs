@@ -1,6 +1,7 @@
 //! How connections live and end: timeouts, closes, changes of address, of connection IDs, of keys
 //! and of packet sizes, seen from outside. Here is what the suites share.
 
+mod brief;
 mod ends;
 mod ids;
 mod moves;

@@ -65,6 +65,8 @@ fn a_client_goes_where_the_server_prefers_to_be() {
         // Nothing but probes comes from there before the client has come (RFC 9000 §9.6.2).
         let first_back = sent_from(&net, preferred_v4())[0];
         assert!(first_back.at > there[0].at && first_back.data.len() == 1200);
+        // The first of its probes is answered: the server has an ID of the client for the new path.
+        assert!(first_back.at - there[0].at < net.link.delay * 2);
     }
 }
 
