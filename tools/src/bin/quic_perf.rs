@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use protoquic::connection::Config;
 use protoquic::crypto::{ClientTls, ServerTrust};
 use protoquic::dispatcher::DispatcherConfig;
+use protoquic::readers::buffered_ring_provider;
 use protoquic::{ConnectionStats, ServerConfig};
 use protoquic_tools::arguments;
 use protoquic_tools::arguments::{BusyPollArguments, QlogArguments};
@@ -178,7 +179,7 @@ fn transport(congestion: CongestionArguments) -> Arc<Config> {
 fn measure(arguments: &ClientArguments) -> Result<(), String> {
     let alpn = if arguments.http3.is_some() { protoquic::http::ALPN } else { ALPN };
     let tls = ClientTls {
-        provider: None,
+        provider: Some(buffered_ring_provider()),
         trust: ServerTrust::AnyCertificate,
         alpn: vec![alpn.to_vec()],
         identity: None,

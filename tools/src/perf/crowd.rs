@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use protoquic::dispatcher::{ClientPool, Ended};
-use protoquic::readers::EventLoop;
+use protoquic::readers::{EventLoop, SocketOptions};
 use protoquic::{Session, SessionContext, SessionHost, Time};
 
 use crate::ending::one_ended_early;
@@ -20,8 +20,25 @@ pub(super) struct Crowd<'a, S: Session> {
 
 impl<'a, S: Session> Crowd<'a, S> {
     pub(super) fn open(options: &'a ClientOptions) -> Result<Self, String> {
+        Self::open_with(options, &SocketOptions::default())
+    }
+
+    /// For so many connections that all receive much at the same time. Clients elsewhere have a socket
+    /// each: what these share holds two batches for each of them, what a server sends in a turn that
+    /// comes late.
+    pub(super) fn open_for_bulk(
+        options: &'a ClientOptions,
+        connections: usize,
+    ) -> Result<Self, String> {
+        let socket = SocketOptions::default();
+        let share = connections.saturating_mul(2 * MAX_BATCH).min(MAX_RECEIVE_BUFFER);
+        let receive_buffer = socket.receive_buffer.max(share);
+        Self::open_with(options, &SocketOptions { receive_buffer, ..socket })
+    }
+
+    fn open_with(options: &'a ClientOptions, socket: &SocketOptions) -> Result<Self, String> {
         let from = protoquic::readers::connectable_from(options.address);
-        let (mut event_loop, writer, local) = endpoint::open(from)?;
+        let (mut event_loop, writer, local) = endpoint::open_with(from, socket)?;
         event_loop.set_busy_poll(options.busy_poll);
         let pool = ClientPool::new(writer, options.config.client_connection_id_length);
         Ok(Self { options, event_loop, pool, local })
@@ -81,3 +98,7 @@ impl<'a, S: Session> Crowd<'a, S> {
 
 /// How many connections are being made at the same time.
 pub(super) const AT_A_TIME: usize = 64;
+/// A batch of datagrams has at most so many bytes.
+const MAX_BATCH: usize = 64 << 10;
+/// What the kernel is asked to hold at most.
+const MAX_RECEIVE_BUFFER: usize = 128 << 20;

@@ -17,8 +17,8 @@ use crate::ending::ended_early;
 /// What the loops do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoopWork {
-    /// How many ask at the same time. None: the connection is closed once its handshake is complete
-    /// and the last message of it is sent.
+    /// How many ask at the same time. None: the connection is closed once its handshake is complete,
+    /// with the datagram that has the last message of it.
     pub loops: u64,
     /// Bytes that each request asks for.
     pub response: u64,
@@ -163,15 +163,10 @@ impl Session for PerfLoops {
     fn on_handshake_complete(&mut self, cx: &mut SessionContext<'_, Self>) {
         self.connected = Some(cx.now());
         if self.work.loops == 0 {
-            // In the next turn: this one sends what completes the server's handshake.
-            cx.set_alarm(Some(cx.now()));
+            cx.close(ApplicationError(0), "done"); // what completes the server's handshake goes along
         } else if !self.work.held {
             self.begin(cx);
         }
-    }
-
-    fn on_alarm(&mut self, cx: &mut SessionContext<'_, Self>) {
-        cx.close(ApplicationError(0), "done");
     }
 
     fn on_connection_closed(&mut self, why: &CloseReason) {

@@ -42,7 +42,7 @@ pub fn bulk_on_many(
     on_ready: impl FnOnce(Duration),
 ) -> Result<ManyBulk, String> {
     let work = PerfWork { held: true, ..work };
-    let mut crowd: Crowd<'_, PerfClient> = Crowd::open(options)?;
+    let mut crowd: Crowd<'_, PerfClient> = Crowd::open_for_bulk(options, connections)?;
     let started = crowd.event_loop.now();
     crowd.assemble(connections, |now| PerfClient::new(now, work), PerfClient::is_connected)?;
     let begun = crowd.event_loop.now();
