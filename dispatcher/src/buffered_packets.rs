@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use protoquic_core::connection::FirstFlight;
 use protoquic_core::crypto::ClientHello;
-use protoquic_core::{ConnectionId, ReceivedPacket, Time};
+use protoquic_core::{ConnectionId, PathAddress, ReceivedPacket, Time};
 
 use crate::first_packet::Admission;
 
@@ -163,6 +163,12 @@ impl BufferedPackets {
             }
         }
         None
+    }
+
+    /// Where the next one is, if it is ready.
+    pub(crate) fn next_ready(&self) -> Option<&PathAddress> {
+        let next = self.waiting.get(self.ready.front()?)?;
+        Some(&next.admission.path)
     }
 
     pub(crate) fn has_ready(&self) -> bool {

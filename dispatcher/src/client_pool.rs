@@ -11,7 +11,7 @@ use protoquic_core::{
 };
 use slab::Slab;
 
-use crate::turns::{InTurns, Listed, Turns, write_ahead};
+use crate::turns::{ANSWERS_TOGETHER, InTurns, Listed, Turns};
 
 /// Connections that share a writer and an event loop.
 pub struct ClientPool<S: Session> {
@@ -121,11 +121,13 @@ impl<S: Session> ClientPool<S> {
 
     /// Lets a connection process what came for it.
     fn deliver(&mut self, key: usize, now: Time, process: impl FnOnce(&mut SessionHost<S>)) {
+        self.on_datagram();
         let host = &mut *self.members[key].host;
         let was_established = host.connection().is_established();
         process(host);
         if !was_established && host.connection().is_established() {
-            write_ahead(host, now, &mut *self.writer);
+            host.run_turn(now, &mut *self.writer);
+            self.on_answer(ANSWERS_TOGETHER);
         }
         self.touch(key);
     }

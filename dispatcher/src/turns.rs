@@ -1,7 +1,8 @@
 //! [`Turns`]: which of many connections are to run in this turn and which wait for the writer, each
-//! listed once; and [`InTurns`], how their owner runs them. It must not know what a connection is.
+//! listed once, and what is sent before the turn ends; and [`InTurns`], how their owner runs them. It
+//! must not know what a connection is.
 
-use protoquic_core::{AlarmFactory, Host, PacketWriter, Time};
+use protoquic_core::{AlarmFactory, PacketWriter, Time};
 
 /// An owner of connections that share a writer and run in turns.
 pub(crate) trait InTurns {
@@ -54,21 +55,65 @@ pub(crate) trait InTurns {
         self.turns().end(touched);
         let _ = self.writer().flush();
     }
+
+    /// A connection has answered what completed its handshake, or what began it: it is sent at once, or
+    /// together with the next ones if those follow closely.
+    fn on_answer(&mut self, together: u32) {
+        if self.turns().ahead.on_answer(together) {
+            let _ = self.writer().flush(); // a blocked writer keeps it
+        }
+    }
+
+    /// A datagram is about to be delivered: what is written waits for a few of them at most.
+    fn on_datagram(&mut self) {
+        if self.turns().ahead.on_datagram() {
+            let _ = self.writer().flush();
+        }
+    }
 }
 
-/// Sends what a connection has to say as soon as its handshake is complete. What is left to do is
-/// done at the turn's end, as for all. That step takes so long that the peers of a whole batch would
-/// otherwise idle until the last connection of the batch has made it.
-pub(crate) fn write_ahead(host: &mut dyn Host, now: Time, writer: &mut dyn PacketWriter) {
-    host.run_turn(now, writer);
-    let _ = writer.flush(); // a blocked writer keeps it
+/// Answers that are written in the middle of a turn. What is left to do is done at the turn's end, as
+/// for all. A handshake takes so long that the peers of a whole batch would otherwise idle until the
+/// last connection of the batch has made it; but each send takes as long as a tenth of a handshake, so
+/// that a few for one peer go together.
+#[derive(Debug, Default)]
+struct Ahead {
+    /// Written, not sent.
+    answers: u32,
+    /// Datagrams that came since.
+    datagrams: u32,
 }
+
+impl Ahead {
+    /// Whether to send what is written, now that there is one more, if so many go together.
+    fn on_answer(&mut self, together: u32) -> bool {
+        self.answers += 1;
+        self.answers >= together && self.end()
+    }
+
+    /// Whether to send what is written, before a datagram takes its time.
+    fn on_datagram(&mut self) -> bool {
+        self.datagrams += u32::from(self.answers > 0);
+        self.datagrams >= MAX_DATAGRAMS_AHEAD && self.end()
+    }
+
+    fn end(&mut self) -> bool {
+        *self = Self::default();
+        true
+    }
+}
+
+/// How many answers that complete handshakes go together.
+pub(crate) const ANSWERS_TOGETHER: u32 = 4;
+/// After so many datagrams, answers wait for no more.
+const MAX_DATAGRAMS_AHEAD: u32 = 8;
 
 /// The lists of an owner of connections, which have keys of type `K`.
 #[derive(Debug)]
 pub(crate) struct Turns<K> {
     touched: Vec<K>,
     blocked: Vec<K>,
+    ahead: Ahead,
 }
 
 /// Which lists a connection is on, and why. The owner keeps it beside the connection.
@@ -104,7 +149,7 @@ impl Listed {
 
 impl<K> Default for Turns<K> {
     fn default() -> Self {
-        Self { touched: Vec::new(), blocked: Vec::new() }
+        Self { touched: Vec::new(), blocked: Vec::new(), ahead: Ahead::default() }
     }
 }
 
@@ -128,6 +173,7 @@ impl<K> Turns<K> {
         ran.clear();
         ran.append(&mut self.touched);
         self.touched = ran;
+        self.ahead.end();
     }
 
     /// Whether any connection is to run.
@@ -216,5 +262,23 @@ mod tests {
         }
         owner.unblock_all();
         assert!(owner.turns.has_work() && owner.turns.blocked.is_empty());
+    }
+
+    #[test]
+    fn a_few_answers_go_together() {
+        let mut ahead = Ahead::default();
+        let sent: Vec<_> = (0..8).map(|_| ahead.on_answer(4)).collect();
+        assert_eq!(sent, [false, false, false, true, false, false, false, true]);
+        assert!(ahead.on_answer(1), "this one is for somebody else");
+    }
+
+    #[test]
+    fn an_answer_waits_for_others_only_as_long_as_they_come() {
+        let mut ahead = Ahead::default();
+        assert!(!(0..100).any(|_| ahead.on_datagram()), "nothing waits");
+        assert!(!ahead.on_answer(4));
+        let sent = (1..=100).find(|_| ahead.on_datagram());
+        assert_eq!(sent, Some(MAX_DATAGRAMS_AHEAD));
+        assert!(!(0..100).any(|_| ahead.on_datagram()), "it is sent");
     }
 }

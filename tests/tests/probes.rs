@@ -21,13 +21,13 @@ fn what_a_client_waits_for_is_not_hidden_behind_what_it_does_not() {
     let mut evil = Evil::client(&mut net, 5000, b"echo", &parameters(), unchanged());
     evil.acknowledges = false;
     assert!(evil.handshake(&mut net));
-    // New connection IDs left before HANDSHAKE_DONE did, and are repeated; so is what came after.
+    // A new connection ID left with HANDSHAKE_DONE, and is repeated; so is what came after.
     evil.run(&mut net, Duration::from_secs(5));
     let ids = evil.count(|frame| matches!(frame, Frame::NewConnectionId { .. }));
     let done = evil.count(|frame| matches!(frame, Frame::HandshakeDone));
     let tokens = evil.count(|frame| matches!(frame, Frame::NewToken { .. }));
     assert!(
-        ids >= 6 && done >= 3 && tokens >= 3,
+        ids >= 3 && done >= 3 && tokens >= 3,
         "{ids} IDs, {done} HANDSHAKE_DONE, {tokens} tokens"
     );
 }

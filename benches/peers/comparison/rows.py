@@ -27,12 +27,18 @@ class Row:
     seconds: float = 3.0
     # Not more rounds than that.
     rounds: int = 99
+    # So many times as many as others: where runs of one program differ much.
+    times: int = 1
     # What the ratio to the best peer must be at least (or at most, where less is better).
     goal: float | None = None
     # "compare": beside the peers. "growth": how our own cost grows.
     table: str = "compare"
     # The option of our program that the row needs, if it is not one of the first.
     needs: str | None = None
+
+    def rounds_of(self, asked):
+        """How many rounds it has if so many are asked for."""
+        return min(self.rounds, asked * self.times)
 
 
 def pair(bench, name, options, server_options=(), relay=None):
@@ -190,8 +196,8 @@ ROWS = {
         timed("rps", ours=("--busy_poll", "0")), seconds=2.5, needs="--busy_poll",
     ),
     "rps100": Row("requests, 100 at a time", "rps", "1/s", timed("rps", "--streams", "100"), seconds=2.5, goal=1.3),
-    "hs": Row("handshakes, 16 at a time", "hps", "1/s", timed("hs"), seconds=2.5, goal=1.2),
-    "resume": Row("handshakes, resumed", "hps", "1/s", timed("hs", "--resume"), seconds=2.5, goal=2.0),
+    "hs": Row("handshakes, 16 at a time", "hps", "1/s", timed("hs"), seconds=2.5, goal=1.2, times=3),
+    "resume": Row("handshakes, resumed", "hps", "1/s", timed("hs", "--resume"), seconds=2.5, goal=2.0, times=3),
     "idle2000": Row(
         "memory of an idle connection, 2,000 of them", "kib_per_connection", "KiB", idle(2000),
         higher_is_better=False, seconds=4,

@@ -152,7 +152,8 @@ impl Fates<'_> {
             SentFrame::MtuProbe => self.mtu_changed |= self.mtu.on_probe_acked(number),
             SentFrame::Datagram(id) => self.datagrams.on_acked(id),
             SentFrame::AckFrequency { sequence } => self.ack_frequency.on_acked(sequence),
-            SentFrame::HandshakeDone | SentFrame::NewToken | SentFrame::NewConnectionId { .. } => {}
+            SentFrame::NewConnectionId { .. } => self.local_cids.on_acked(),
+            SentFrame::HandshakeDone | SentFrame::NewToken => {}
         }
     }
 

@@ -292,8 +292,9 @@ impl Connection {
         // Not before: nobody may move yet (RFC 9000 §9), and some connections are over now. Nor later: a
         // client may move as soon as it hears that the server has completed the handshake too, and
         // without another ID of its own the server could not answer on the new path (§9.5).
-        let limit = self.handshake.peer_parameters().active_connection_id_limit;
-        self.local_cids.set_peer_limit(limit);
+        let theirs = self.handshake.peer_parameters();
+        let will_move = theirs.preferred_address.is_some() || self.local_cids.has_preferred();
+        self.local_cids.set_peer_limit(theirs.active_connection_id_limit, will_move);
         self.events.push_back(Event::HandshakeComplete);
         if self.role == Role::Server {
             // RFC 9001 §4.1.2: for a server, complete is confirmed.

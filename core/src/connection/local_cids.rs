@@ -32,6 +32,8 @@ pub(super) struct LocalConnectionIds {
     issued: VecDeque<Issued>,
     next_sequence: u64,
     /// How many the peer keeps, as far as we go along.
+    peer_limit: usize,
+    /// How many of those it is to have now.
     limit: usize,
     pending: usize,
     /// Those below were told to the peer, once at least.
@@ -42,7 +44,15 @@ impl LocalConnectionIds {
     /// Starts with the ID of the handshake, sequence number 0 (RFC 9000 §5.1.1).
     pub(super) fn new(first: ConnectionId, generator: Box<dyn ConnectionIdGenerator>) -> Self {
         let issued = VecDeque::from([Issued { sequence: 0, id: first, pending: false }]);
-        Self { generator, issued, next_sequence: 1, limit: 1, pending: 0, first_unsent: 1 }
+        Self {
+            generator,
+            issued,
+            next_sequence: 1,
+            peer_limit: 1,
+            limit: 1,
+            pending: 0,
+            first_unsent: 1,
+        }
     }
 
     /// The ID of the handshake.
@@ -73,12 +83,25 @@ impl LocalConnectionIds {
         events.push_back(Event::ConnectionIdIssued(id));
     }
 
-    /// The peer keeps up to `limit` IDs: from now on it is given so many, or as many as we allow.
-    pub(super) fn set_peer_limit(&mut self, limit: u64) {
+    /// Whether one was announced with a preferred address; as long as there are no others.
+    pub(super) fn has_preferred(&self) -> bool {
+        self.next_sequence > 1
+    }
+
+    /// The peer keeps up to `limit` IDs, and is given one to move with at once. The others follow when
+    /// it has acknowledged that: many connections are over by then, and each ID costs both ends. If one end
+    /// `will_move`, to a preferred address, all are given: it may move otherwise on the way.
+    pub(super) fn set_peer_limit(&mut self, limit: u64, will_move: bool) {
         // RFC 9000 §5.1.1: who uses zero-length IDs issues none.
         if !self.is_empty_id() {
-            self.limit = limit.min(MAX_ISSUED as u64) as usize;
+            self.peer_limit = limit.min(MAX_ISSUED as u64) as usize;
+            self.limit = if will_move { self.peer_limit } else { self.peer_limit.min(2) };
         }
+    }
+
+    /// The peer has got an announcement: from now on it is given as many as it keeps, or as we allow.
+    pub(super) fn on_acked(&mut self) {
+        self.limit = self.peer_limit;
     }
 
     /// Makes the IDs that the peer lacks, when they can be announced.
@@ -170,7 +193,10 @@ mod tests {
     #[test]
     fn fills_to_the_peers_limit_but_not_beyond_our_own() {
         let (mut ids, mut random, mut events) = ids();
-        ids.set_peer_limit(1000);
+        ids.set_peer_limit(1000, false);
+        ids.fill(&mut random, &mut events);
+        assert_eq!(events.len(), 1, "the others are for connections that last");
+        ids.on_acked();
         ids.fill(&mut random, &mut events);
         assert_eq!(events.len(), MAX_ISSUED - 1);
         let announced: Vec<_> = std::iter::from_fn(|| ids.next_announcement()).collect();
@@ -180,7 +206,7 @@ mod tests {
     #[test]
     fn a_lost_announcement_is_repeated_until_its_id_is_retired() {
         let (mut ids, mut random, mut events) = ids();
-        ids.set_peer_limit(2);
+        ids.set_peer_limit(2, false);
         ids.fill(&mut random, &mut events);
         let first = ids.next_announcement();
         ids.on_lost(1);
@@ -203,7 +229,8 @@ mod tests {
     fn retiring_what_was_issued_and_not_sent_is_a_violation() {
         // RFC 9000 §19.16
         let (mut ids, mut random, mut events) = ids();
-        ids.set_peer_limit(3);
+        ids.set_peer_limit(3, false);
+        ids.on_acked();
         ids.fill(&mut random, &mut events);
         assert_eq!(ids.next_announcement().map(|a| a.sequence), Some(1));
         let mut retire = |ids: &mut LocalConnectionIds, sequence| {

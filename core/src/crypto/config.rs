@@ -13,6 +13,8 @@ use rustls::{
     SignatureScheme,
 };
 
+use super::no_records::leave_records_out;
+
 /// A certificate chain, its own certificate first, and the key that belongs to it.
 pub struct Identity {
     /// The chain.
@@ -52,9 +54,10 @@ pub struct ClientTls {
 }
 
 impl ClientTls {
-    /// rustls' settings for these.
+    /// rustls' settings for these. They are for QUIC alone, which has no TLS records (RFC 9001 §4): ring's
+    /// cipher suites come without what only records need, and TLS over TCP fails with them.
     pub fn build(self) -> Result<ClientConfig, Error> {
-        let provider = self.provider.unwrap_or_else(ring_provider);
+        let provider = provider_for_quic(self.provider);
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])?;
         let builder = match self.trust {
@@ -91,9 +94,10 @@ pub struct ServerTls {
 }
 
 impl ServerTls {
-    /// rustls' settings for these. A key that does not belong to the certificate is an error.
+    /// rustls' settings for these, for QUIC alone as with [`ClientTls::build`]. A key that does not belong
+    /// to the certificate is an error.
     pub fn build(self) -> Result<ServerConfig, Error> {
-        let provider = self.provider.unwrap_or_else(ring_provider);
+        let provider = provider_for_quic(self.provider);
         let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])?;
         let builder = match self.client_verifier {
@@ -107,6 +111,13 @@ impl ServerTls {
         }
         Ok(config)
     }
+}
+
+/// The provider asked for, or ring's, with nothing prepared that only TLS over TCP has a use for.
+fn provider_for_quic(asked: Option<Arc<CryptoProvider>>) -> Arc<CryptoProvider> {
+    let mut provider = asked.unwrap_or_else(ring_provider);
+    leave_records_out(Arc::make_mut(&mut provider));
+    provider
 }
 
 /// ring's cryptography, the default. TLS_AES_128_GCM_SHA256 comes first, as in browsers: it is as

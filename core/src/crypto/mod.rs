@@ -6,6 +6,7 @@ mod config;
 mod derived_keys;
 mod early_data;
 mod key_phases;
+mod no_records;
 mod packet_protection;
 mod pem;
 mod reset_token;

@@ -13,6 +13,7 @@ use rustls::{
 };
 
 use super::derived_keys::TrafficSecrets;
+use super::no_records::is_of_ring;
 use super::secret_tap::{SecretPair, SecretTap};
 use crate::error::{TransportError, TransportErrorCode};
 use crate::types::{ConnectionId, Role};
@@ -301,9 +302,7 @@ impl Tls {
     /// Whether the keys that rustls makes are ring's, like ours, and not another provider's.
     fn is_sealed_by_ring(&self) -> bool {
         let suite = self.inner.as_ref().and_then(|inner| inner.negotiated_cipher_suite());
-        let Some(suite) = suite.and_then(|suite| suite.tls13()) else { return false };
-        let rings = rustls::crypto::ring::ALL_CIPHER_SUITES.iter();
-        rings.filter_map(SupportedCipherSuite::tls13).any(|ring| std::ptr::eq(ring, suite))
+        suite.is_some_and(is_of_ring)
     }
 
     /// Whether the handshake is not complete (RFC 9001 §4.1.1).

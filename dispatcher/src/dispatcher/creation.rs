@@ -57,9 +57,11 @@ impl Dispatcher {
                 entry.host.process_packet(packet);
             }
         }
-        // A handshake takes so long that the client shall not wait for those of others.
         self.run(now, key, alarms);
-        let _ = self.writer.flush();
+        // A handshake takes so long that no client shall wait for those of others, but for the next one
+        // of its own.
+        let is_next = self.buffered.next_ready() == Some(&admission.path);
+        self.on_answer(if is_next { FLIGHTS_TOGETHER } else { 1 });
     }
 
     fn reject(&mut self, now: Time, admission: &Admission, why: String) {
@@ -121,3 +123,6 @@ impl Dispatcher {
         factory.create_session(connection, &info)
     }
 }
+
+/// How many first flights go together to one peer, who makes so many connections at once.
+const FLIGHTS_TOGETHER: u32 = 2;

@@ -27,7 +27,7 @@ use crate::early_packets::EarlyPackets;
 use crate::session_table::{SessionKey, SessionTable};
 use crate::stateless::{StatelessAnswers, is_blocked_port};
 use crate::time_wait::TimeWaitList;
-use crate::turns::{InTurns, Listed, Turns, write_ahead};
+use crate::turns::{ANSWERS_TOGETHER, InTurns, Listed, Turns};
 use crate::workers::WorkerPlace;
 
 pub use stats::DispatcherStats;
@@ -252,6 +252,7 @@ impl PacketSink for Dispatcher {
             self.stats.dropped += 1;
             return;
         }
+        self.on_datagram();
         let length = self.ids.connection_id_length();
         let id = destination_bytes(&packet.data, length).and_then(ConnectionId::new);
         let Some(id) = id else {
@@ -272,6 +273,7 @@ impl PacketSink for Dispatcher {
             let id = destination_bytes(part.first(), length).and_then(ConnectionId::new);
             match id.and_then(|id| self.sessions.route(&id)) {
                 Some(key) if !blocked && !part.is_single() => {
+                    self.on_datagram();
                     self.deliver(key, part.received, |host| host.process_batch(part));
                 }
                 _ => part.for_each(|packet| self.on_packet(packet)),
@@ -299,10 +301,11 @@ impl Dispatcher {
                 entry.host.process_packet(packet); // it came before
             }
             process(&mut *entry.host);
-            if entry.handshaking && entry.host.connection().is_established() {
-                write_ahead(&mut *entry.host, now, &mut *self.writer);
-            }
             self.turns.touch(key, &mut entry.listed);
+            if entry.handshaking && entry.host.connection().is_established() {
+                entry.host.run_turn(now, &mut *self.writer);
+                self.on_answer(ANSWERS_TOGETHER);
+            }
         }
     }
 }

@@ -297,7 +297,9 @@ async fn early_data_is_answered_before_the_handshake_ends() {
     let (servers, clients) = remembered(server_settings().early_data()).await;
     let connecting = clients.connect(servers.local_address().unwrap(), "localhost").unwrap();
     let client = connecting.early().await.unwrap();
-    assert_eq!(client.early_data(), EarlyOutcome::Undecided);
+    // The server may have been so quick that it is known by now.
+    let outcome = client.early_data();
+    assert!(matches!(outcome, EarlyOutcome::Undecided | EarlyOutcome::Accepted), "{outcome:?}");
     let (mut send, mut recv) = client.open_bi().await.unwrap();
     send.write_all(b"early").await.unwrap();
     send.finish().unwrap();

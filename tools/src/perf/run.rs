@@ -111,9 +111,11 @@ pub fn handshakes(
     let begin = crowd.event_loop.now();
     let (mut count, mut resumed) = (0, 0);
     loop {
-        // One in each turn: its first flight goes out before the next one's is made.
-        if crowd.pool.len() < parallel && crowd.event_loop.now() - begin < time {
-            crowd.connect(|now| PerfLoops::new(now, work))?;
+        // A few in each turn: their first flights go out together, before the next ones' are made.
+        for _ in crowd.pool.len()..parallel.min(crowd.pool.len() + BEGUN_TOGETHER) {
+            if crowd.event_loop.now() - begin < time {
+                crowd.connect(|now| PerfLoops::new(now, work))?;
+            }
         }
         crowd.turn()?;
         for Ended { host, reason } in crowd.pool.take_ended() {
@@ -131,6 +133,9 @@ pub fn handshakes(
         }
     }
 }
+
+/// How many connections are begun in one turn at most.
+const BEGUN_TOGETHER: usize = 4;
 
 /// Makes connections with one request each, and keeps them open for some time after the last
 /// answer; `on_ready` hears how long it took until there.
