@@ -2,15 +2,14 @@
 //! their protection up all the same: four keys with their IVs in each handshake, which nobody uses and
 //! which cost as much as the keys that packets are protected with. This file must not know packets.
 
-use std::sync::{LazyLock, OnceLock};
-
 use rustls::crypto::cipher::{
     AeadKey, InboundOpaqueMessage, InboundPlainMessage, Iv, MessageDecrypter, MessageEncrypter,
     OutboundOpaqueMessage, OutboundPlainMessage, Tls13AeadAlgorithm, UnsupportedOperationError,
 };
 use rustls::crypto::hmac::Tag;
+use rustls::crypto::ring::{DEFAULT_CIPHER_SUITES, cipher_suite as ring_suites};
 use rustls::crypto::tls13::{Hkdf, HkdfExpander, OkmBlock, OutputLengthError};
-use rustls::crypto::{ActiveKeyExchange, CryptoProvider, ring};
+use rustls::crypto::{ActiveKeyExchange, CryptoProvider};
 use rustls::{
     CipherSuiteCommon, ConnectionTrafficSecrets, Error, SupportedCipherSuite, Tls13CipherSuite,
 };
@@ -18,49 +17,67 @@ use rustls::{
 /// Has a provider use these suites instead of ring's. Suites of others stay as they are.
 pub(super) fn leave_records_out(provider: &mut CryptoProvider) {
     for suite in &mut provider.cipher_suites {
-        let of_ring = SUITES.iter().find(|(original, _)| is_same(*original, *suite));
-        if let Some((_, without_records)) = of_ring {
-            *suite = *without_records;
+        if is_among(DEFAULT_CIPHER_SUITES, *suite) {
+            let stand_in = SUITES.iter().find(|stand_in| stand_in.suite() == suite.suite());
+            *suite = stand_in.copied().unwrap_or(*suite);
         }
     }
 }
 
 /// Whether packets are protected by ring with this suite.
 pub(super) fn is_of_ring(suite: SupportedCipherSuite) -> bool {
-    SUITES.iter().any(|(original, without)| is_same(*original, suite) || is_same(*without, suite))
+    is_among(SUITES, suite) || is_among(DEFAULT_CIPHER_SUITES, suite)
 }
 
-/// Whether it is the same suite of the same library: rustls compares nothing but their numbers.
-fn is_same(one: SupportedCipherSuite, other: SupportedCipherSuite) -> bool {
-    match (one.tls13(), other.tls13()) {
-        (Some(one), Some(other)) => std::ptr::eq(one, other),
-        _ => false,
+/// Whether one of them is this suite, of the same library: rustls compares nothing but their numbers.
+fn is_among(suites: &[SupportedCipherSuite], suite: SupportedCipherSuite) -> bool {
+    let Some(suite) = suite.tls13() else { return false };
+    suites.iter().filter_map(SupportedCipherSuite::tls13).any(|one| std::ptr::eq(one, suite))
+}
+
+/// ring's suites for TLS 1.3, without records.
+static SUITES: &[SupportedCipherSuite] = &[
+    SupportedCipherSuite::Tls13(&AES_128),
+    SupportedCipherSuite::Tls13(&AES_256),
+    SupportedCipherSuite::Tls13(&CHACHA20),
+];
+
+static AES_128: Tls13CipherSuite =
+    without_records(ring_suites::TLS13_AES_128_GCM_SHA256, &AES_128_KEYS, &NoRecords(16));
+static AES_256: Tls13CipherSuite =
+    without_records(ring_suites::TLS13_AES_256_GCM_SHA384, &AES_256_KEYS, &NoRecords(32));
+static CHACHA20: Tls13CipherSuite =
+    without_records(ring_suites::TLS13_CHACHA20_POLY1305_SHA256, &CHACHA20_KEYS, &NoRecords(32));
+
+static AES_128_KEYS: NoRecordKeys = NoRecordKeys::of(ring_suites::TLS13_AES_128_GCM_SHA256);
+static AES_256_KEYS: NoRecordKeys = NoRecordKeys::of(ring_suites::TLS13_AES_256_GCM_SHA384);
+static CHACHA20_KEYS: NoRecordKeys = NoRecordKeys::of(ring_suites::TLS13_CHACHA20_POLY1305_SHA256);
+
+const fn without_records(
+    original: SupportedCipherSuite,
+    hkdf_provider: &'static dyn Hkdf,
+    aead_alg: &'static dyn Tls13AeadAlgorithm,
+) -> Tls13CipherSuite {
+    let original = of_tls13(original);
+    let CipherSuiteCommon { suite, hash_provider, confidentiality_limit } = original.common;
+    Tls13CipherSuite {
+        common: CipherSuiteCommon { suite, hash_provider, confidentiality_limit },
+        hkdf_provider,
+        aead_alg,
+        quic: original.quic,
     }
 }
 
-/// ring's suites for TLS 1.3, each with the one that stands in for it. Made once and never freed: rustls
-/// wants them to live as long as the program.
-static SUITES: LazyLock<Vec<(SupportedCipherSuite, SupportedCipherSuite)>> = LazyLock::new(|| {
-    let suites = ring::default_provider().cipher_suites.into_iter();
-    suites.filter_map(|suite| Some((suite, without_records(suite.tls13()?)))).collect()
-});
-
-fn without_records(original: &'static Tls13CipherSuite) -> SupportedCipherSuite {
-    let CipherSuiteCommon { suite, hash_provider, confidentiality_limit } = original.common;
-    let hkdf = NoRecordKeys { hkdf: original.hkdf_provider };
-    SupportedCipherSuite::Tls13(Box::leak(Box::new(Tls13CipherSuite {
-        common: CipherSuiteCommon { suite, hash_provider, confidentiality_limit },
-        hkdf_provider: Box::leak(Box::new(hkdf)),
-        aead_alg: Box::leak(Box::new(NoRecords { key_len: original.aead_alg.key_len() })),
-        quic: original.quic,
-    })))
+const fn of_tls13(suite: SupportedCipherSuite) -> &'static Tls13CipherSuite {
+    suite.tls13().expect("these are of TLS 1.3")
 }
 
 /// Protects no record, and refuses those that come.
 #[derive(Clone, Copy, Debug)]
-struct NoRecords {
-    key_len: usize,
-}
+struct NoRecords(
+    /// The length of a key, in bytes.
+    usize,
+);
 
 /// In place of a key of a record.
 struct NoRecord;
@@ -75,7 +92,7 @@ impl Tls13AeadAlgorithm for NoRecords {
     }
 
     fn key_len(&self) -> usize {
-        self.key_len
+        self.0
     }
 
     fn extract_keys(
@@ -120,6 +137,12 @@ struct NoRecordKeys {
     hkdf: &'static dyn Hkdf,
 }
 
+impl NoRecordKeys {
+    const fn of(original: SupportedCipherSuite) -> Self {
+        Self { hkdf: of_tls13(original).hkdf_provider }
+    }
+}
+
 impl Hkdf for NoRecordKeys {
     fn extract_from_zero_ikm(&self, salt: Option<&[u8]>) -> Box<dyn HkdfExpander> {
         self.hkdf.extract_from_zero_ikm(salt)
@@ -139,8 +162,7 @@ impl Hkdf for NoRecordKeys {
     }
 
     fn expander_for_okm(&self, secret: &OkmBlock) -> Box<dyn HkdfExpander> {
-        let Self { hkdf } = *self;
-        Box::new(Expander { hkdf, secret: secret.clone(), inner: OnceLock::new() })
+        Box::new(Expander(self.hkdf.expander_for_okm(secret)))
     }
 
     fn hmac_sign(&self, key: &OkmBlock, message: &[u8]) -> Tag {
@@ -152,18 +174,8 @@ impl Hkdf for NoRecordKeys {
     }
 }
 
-/// Expands a traffic secret; prepared for it when first asked for something that is used.
-struct Expander {
-    hkdf: &'static dyn Hkdf,
-    secret: OkmBlock,
-    inner: OnceLock<Box<dyn HkdfExpander>>,
-}
-
-impl Expander {
-    fn inner(&self) -> &dyn HkdfExpander {
-        &**self.inner.get_or_init(|| self.hkdf.expander_for_okm(&self.secret))
-    }
-}
+/// Expands a traffic secret.
+struct Expander(Box<dyn HkdfExpander>);
 
 impl HkdfExpander for Expander {
     fn expand_slice(&self, info: &[&[u8]], output: &mut [u8]) -> Result<(), OutputLengthError> {
@@ -171,15 +183,15 @@ impl HkdfExpander for Expander {
             output.fill(0);
             return Ok(());
         }
-        self.inner().expand_slice(info, output)
+        self.0.expand_slice(info, output)
     }
 
     fn expand_block(&self, info: &[&[u8]]) -> OkmBlock {
-        self.inner().expand_block(info)
+        self.0.expand_block(info)
     }
 
     fn hash_len(&self) -> usize {
-        self.inner().hash_len()
+        self.0.hash_len()
     }
 }
 
@@ -206,11 +218,12 @@ mod tests {
 
     #[test]
     fn what_packets_need_is_derived_as_ever_and_what_records_need_is_not() {
-        for (original, without) in &*SUITES {
-            let of = |suite: &SupportedCipherSuite| suite.tls13().map(|suite| suite.hkdf_provider);
-            let (Some(original), Some(without)) = (of(original), of(without)) else {
-                panic!("they are of TLS 1.3");
-            };
+        let of = |suites: &[SupportedCipherSuite], number| {
+            let suite = suites.iter().find(|suite| suite.suite() == number);
+            suite.and_then(SupportedCipherSuite::tls13).map(|suite| suite.hkdf_provider).unwrap()
+        };
+        for number in SUITES.iter().map(SupportedCipherSuite::suite) {
+            let (original, without) = (of(DEFAULT_CIPHER_SUITES, number), of(SUITES, number));
             for label in [&b"quic key"[..], b"quicv2 iv", b"quic hp", b"quic ku", b"c hs traffic"] {
                 assert_eq!(expand(without, label), expand(original, label));
                 assert_ne!(expand(without, label), [0; 16]);
@@ -223,19 +236,26 @@ mod tests {
 
     #[test]
     fn all_of_ring_s_suites_are_replaced_and_nobody_else_s() {
-        let mut provider = ring::default_provider();
+        let mut provider = rustls::crypto::ring::default_provider();
         provider.cipher_suites.retain(|suite| suite.tls13().is_some());
         let original = provider.cipher_suites.clone();
         leave_records_out(&mut provider);
         let replaced = provider.cipher_suites.clone();
         assert_eq!(replaced, original, "they have other numbers, or another order");
-        assert!(!replaced.iter().zip(&original).any(|(one, other)| is_same(*one, *other)));
-        for suite in replaced.iter().filter_map(SupportedCipherSuite::tls13) {
-            let extracted = suite.aead_alg.extract_keys([0; 32].into(), [0; 12].into());
+        for suite in &replaced {
+            assert!(!is_among(&original, *suite) && is_of_ring(*suite));
+            let aead = suite.tls13().unwrap().aead_alg;
+            let of_ring = original.iter().find(|original| *original == suite).unwrap();
+            assert_eq!(aead.key_len(), of_ring.tls13().unwrap().aead_alg.key_len());
+            let extracted = aead.extract_keys([0; 32].into(), [0; 12].into());
             assert!(extracted.is_err(), "it has keys for records");
         }
-        leave_records_out(&mut provider); // these are not ring's
-        let stayed = provider.cipher_suites.iter().zip(&replaced);
-        assert!(stayed.into_iter().all(|(one, other)| is_same(*one, *other)));
+        let CipherSuiteCommon { suite, hash_provider, confidentiality_limit } = AES_128.common;
+        let common = CipherSuiteCommon { suite, hash_provider, confidentiality_limit };
+        let other = Box::leak(Box::new(Tls13CipherSuite { common, ..AES_128 }));
+        provider.cipher_suites = vec![SupportedCipherSuite::Tls13(other)];
+        leave_records_out(&mut provider);
+        assert!(is_among(&provider.cipher_suites, SupportedCipherSuite::Tls13(other)));
+        assert!(!is_of_ring(provider.cipher_suites[0]));
     }
 }
