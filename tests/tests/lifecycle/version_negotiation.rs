@@ -5,8 +5,8 @@ use protoquic::{CloseReason, ConnectionId, SeededRandom};
 
 use super::{SECOND, end, lonely_client};
 
-/// Answers the client's Initial with these versions, and ends after a second.
-/// Why the attempt ended, and whether the client began another.
+/// Answers the client's Initial with these versions: why its attempt has ended after a second, if it
+/// has, and whether it has begun another.
 fn after_negotiation(versions: &[Version], mirrored: bool) -> (Option<CloseReason>, bool) {
     let (mut net, address) = lonely_client();
     let mail = net.take_mail(address).swap_remove(0);
