@@ -1,6 +1,6 @@
 //! Cipher suites without TLS's record layer. QUIC has no TLS records (RFC 9001 §4), but rustls sets
-//! their protection up all the same: four keys with their IVs in each handshake, which nobody uses and
-//! which cost as much as the keys that packets are protected with. This file must not know packets.
+//! their protection up all the same: four keys with their IVs in each handshake, which nobody uses.
+//! This file must not know packets.
 
 use rustls::crypto::cipher::{
     AeadKey, InboundOpaqueMessage, InboundPlainMessage, Iv, MessageDecrypter, MessageEncrypter,
