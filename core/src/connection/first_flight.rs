@@ -34,6 +34,7 @@ pub struct FirstFlight {
     crypto: CryptoStream,
     hello: Vec<u8>,
     authentic: bool,
+    offers_session: bool,
     received: AckTracker,
     acknowledged: EarlyAcks,
 }
@@ -62,6 +63,7 @@ impl FirstFlight {
             crypto: CryptoStream::default(),
             hello: Vec::new(),
             authentic: false,
+            offers_session: false,
             received: AckTracker::new(Space::Initial, &AckPolicy::default()),
             acknowledged: EarlyAcks::default(),
         })
@@ -85,7 +87,14 @@ impl FirstFlight {
         while let Some(bytes) = self.crypto.read() {
             self.hello.extend_from_slice(&bytes);
         }
-        parse_client_hello(&self.hello)
+        let hello = parse_client_hello(&self.hello)?;
+        self.offers_session = hello.as_ref().is_some_and(|hello| hello.offers_session);
+        Ok(hello)
+    }
+
+    /// Whether the ClientHello offers to resume a session.
+    pub(super) const fn offers_session(&self) -> bool {
+        self.offers_session
     }
 
     /// Whether any packet was authentic. Anyone can make one, but not by accident.

@@ -219,6 +219,9 @@ impl Connection {
         self.learn_parameters(now)?;
         self.take_early_data(now);
         let mut out = std::mem::take(&mut self.scratch);
+        if !self.handshake.complete {
+            out.reserve(EXPECTED_FLIGHT);
+        }
         loop {
             out.clear();
             let keys = self.handshake.tls.write(&mut out);
@@ -392,5 +395,7 @@ pub(super) fn peer_limits(theirs: &TransportParameters) -> PeerLimits {
     }
 }
 
+/// As much as an end says in one flight, mostly, in bytes: a certificate, or two tickets.
+const EXPECTED_FLIGHT: usize = 1024;
 /// TLS's alert for a required extension that is not there.
 const MISSING_EXTENSION: u8 = 109;

@@ -272,6 +272,7 @@ impl Connection {
         let provider = tls.crypto_provider().clone();
         let (flight, first) = (setup.first_flight.take(), (setup.version, &setup.destination));
         let early_acks = flight.as_ref().map(FirstFlight::acknowledged).unwrap_or_default();
+        let resumes = flight.as_ref().is_some_and(FirstFlight::offers_session);
         let mut keys = match flight.and_then(|flight| flight.into_keys(first.0, first.1)) {
             Some(keys) => keys,
             None => KeyRing::new(Role::Server, first.0, first.1, &provider)?,
@@ -281,7 +282,7 @@ impl Connection {
             keys.add_initial(version, &provider);
             keys.send_initial_version(version);
         }
-        let mut tls = Tls::server(tls, setup.version, changes, encoded)?;
+        let mut tls = Tls::server(tls, setup.version, changes, resumes, encoded)?;
         tls.set_version(version);
         let resumption = Resumption::for_server(&config, &parameters);
         if !resumption.takes_early_data() {

@@ -16,6 +16,8 @@ pub struct ClientHello {
     /// What the first flight is compatible with (RFC 9368 §3), most wanted first; empty if it does
     /// not say. Malformed parameters are reported later, by the connection.
     pub versions: Vec<Version>,
+    /// Whether it offers to resume a session (RFC 8446 §4.2.11).
+    pub offers_session: bool,
 }
 
 /// Reads a ClientHello from the front of a CRYPTO stream. `Ok(None)`: more bytes are needed.
@@ -69,6 +71,7 @@ fn parse_body(body: &[u8]) -> Option<(ClientHello, bool)> {
                 has_parameters = true;
                 hello.versions = find_versions(data).unwrap_or_default();
             }
+            EXTENSION_PRE_SHARED_KEY => hello.offers_session = true,
             _ => {}
         }
     }
@@ -124,6 +127,7 @@ fn malformed(what: &str) -> TransportError {
 const CLIENT_HELLO: u8 = 1;
 const EXTENSION_SERVER_NAME: u16 = 0;
 const EXTENSION_ALPN: u16 = 16;
+const EXTENSION_PRE_SHARED_KEY: u16 = 41;
 const EXTENSION_TRANSPORT_PARAMETERS: u16 = 57;
 /// TLS alerts (RFC 8446 §6).
 const UNEXPECTED_MESSAGE: u8 = 10;

@@ -5,6 +5,7 @@ mod client_hello;
 mod config;
 mod derived_keys;
 mod early_data;
+mod hkdf;
 mod key_phases;
 mod no_records;
 mod packet_protection;

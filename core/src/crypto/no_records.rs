@@ -2,17 +2,18 @@
 //! their protection up all the same: four keys with their IVs in each handshake, which nobody uses.
 //! This file must not know packets.
 
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::cipher::{
     AeadKey, InboundOpaqueMessage, InboundPlainMessage, Iv, MessageDecrypter, MessageEncrypter,
     OutboundOpaqueMessage, OutboundPlainMessage, Tls13AeadAlgorithm, UnsupportedOperationError,
 };
-use rustls::crypto::hmac::Tag;
 use rustls::crypto::ring::{DEFAULT_CIPHER_SUITES, cipher_suite as ring_suites};
-use rustls::crypto::tls13::{Hkdf, HkdfExpander, OkmBlock, OutputLengthError};
-use rustls::crypto::{ActiveKeyExchange, CryptoProvider};
+use rustls::crypto::tls13::Hkdf;
 use rustls::{
     CipherSuiteCommon, ConnectionTrafficSecrets, Error, SupportedCipherSuite, Tls13CipherSuite,
 };
+
+use super::hkdf::PacketHkdf;
 
 /// Has a provider use these suites instead of ring's. Suites of others stay as they are.
 pub(super) fn leave_records_out(provider: &mut CryptoProvider) {
@@ -43,15 +44,14 @@ static SUITES: &[SupportedCipherSuite] = &[
 ];
 
 static AES_128: Tls13CipherSuite =
-    without_records(ring_suites::TLS13_AES_128_GCM_SHA256, &AES_128_KEYS, &NoRecords(16));
+    without_records(ring_suites::TLS13_AES_128_GCM_SHA256, &PacketHkdf::SHA256, &NoRecords(16));
 static AES_256: Tls13CipherSuite =
-    without_records(ring_suites::TLS13_AES_256_GCM_SHA384, &AES_256_KEYS, &NoRecords(32));
-static CHACHA20: Tls13CipherSuite =
-    without_records(ring_suites::TLS13_CHACHA20_POLY1305_SHA256, &CHACHA20_KEYS, &NoRecords(32));
-
-static AES_128_KEYS: NoRecordKeys = NoRecordKeys::of(ring_suites::TLS13_AES_128_GCM_SHA256);
-static AES_256_KEYS: NoRecordKeys = NoRecordKeys::of(ring_suites::TLS13_AES_256_GCM_SHA384);
-static CHACHA20_KEYS: NoRecordKeys = NoRecordKeys::of(ring_suites::TLS13_CHACHA20_POLY1305_SHA256);
+    without_records(ring_suites::TLS13_AES_256_GCM_SHA384, &PacketHkdf::SHA384, &NoRecords(32));
+static CHACHA20: Tls13CipherSuite = without_records(
+    ring_suites::TLS13_CHACHA20_POLY1305_SHA256,
+    &PacketHkdf::SHA256,
+    &NoRecords(32),
+);
 
 const fn without_records(
     original: SupportedCipherSuite,
@@ -132,107 +132,9 @@ fn no_records() -> Error {
     Error::General("QUIC has no TLS records (RFC 9001 section 4)".into())
 }
 
-/// Derives what is asked of it, but for records' keys and IVs: those are zeros.
-struct NoRecordKeys {
-    hkdf: &'static dyn Hkdf,
-}
-
-impl NoRecordKeys {
-    const fn of(original: SupportedCipherSuite) -> Self {
-        Self { hkdf: of_tls13(original).hkdf_provider }
-    }
-}
-
-impl Hkdf for NoRecordKeys {
-    fn extract_from_zero_ikm(&self, salt: Option<&[u8]>) -> Box<dyn HkdfExpander> {
-        self.hkdf.extract_from_zero_ikm(salt)
-    }
-
-    fn extract_from_secret(&self, salt: Option<&[u8]>, secret: &[u8]) -> Box<dyn HkdfExpander> {
-        self.hkdf.extract_from_secret(salt, secret)
-    }
-
-    fn extract_from_kx_shared_secret(
-        &self,
-        salt: Option<&[u8]>,
-        exchange: Box<dyn ActiveKeyExchange>,
-        peer_key: &[u8],
-    ) -> Result<Box<dyn HkdfExpander>, Error> {
-        self.hkdf.extract_from_kx_shared_secret(salt, exchange, peer_key)
-    }
-
-    fn expander_for_okm(&self, secret: &OkmBlock) -> Box<dyn HkdfExpander> {
-        Box::new(Expander(self.hkdf.expander_for_okm(secret)))
-    }
-
-    fn hmac_sign(&self, key: &OkmBlock, message: &[u8]) -> Tag {
-        self.hkdf.hmac_sign(key, message)
-    }
-
-    fn fips(&self) -> bool {
-        self.hkdf.fips()
-    }
-}
-
-/// Expands a traffic secret.
-struct Expander(Box<dyn HkdfExpander>);
-
-impl HkdfExpander for Expander {
-    fn expand_slice(&self, info: &[&[u8]], output: &mut [u8]) -> Result<(), OutputLengthError> {
-        if is_for_records(info) {
-            output.fill(0);
-            return Ok(());
-        }
-        self.0.expand_slice(info, output)
-    }
-
-    fn expand_block(&self, info: &[&[u8]]) -> OkmBlock {
-        self.0.expand_block(info)
-    }
-
-    fn hash_len(&self) -> usize {
-        self.0.hash_len()
-    }
-}
-
-/// RFC 8446 §7.3: the labels of records' keys and IVs. QUIC's begin with "quic" (RFC 9001 §5.1), or with
-/// "quicv2" (RFC 9369 §3.3.2). What is put together in another way than rustls does it is not
-/// recognised, and derived.
-fn is_for_records(info: &[&[u8]]) -> bool {
-    matches!(info, [_, _, b"tls13 ", b"key" | b"iv", ..])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const SECRET: [u8; 32] = [7; 32];
-
-    fn expand(hkdf: &dyn Hkdf, label: &[u8]) -> [u8; 16] {
-        let info: [&[u8]; 6] = [&[0, 16], &[6 + label.len() as u8], b"tls13 ", label, &[0], &[]];
-        let mut output = [0xff; 16];
-        let expander = hkdf.expander_for_okm(&OkmBlock::new(&SECRET));
-        assert!(expander.expand_slice(&info, &mut output).is_ok());
-        output
-    }
-
-    #[test]
-    fn what_packets_need_is_derived_as_ever_and_what_records_need_is_not() {
-        let of = |suites: &[SupportedCipherSuite], number| {
-            let suite = suites.iter().find(|suite| suite.suite() == number);
-            suite.and_then(SupportedCipherSuite::tls13).map(|suite| suite.hkdf_provider).unwrap()
-        };
-        for number in SUITES.iter().map(SupportedCipherSuite::suite) {
-            let (original, without) = (of(DEFAULT_CIPHER_SUITES, number), of(SUITES, number));
-            for label in [&b"quic key"[..], b"quicv2 iv", b"quic hp", b"quic ku", b"c hs traffic"] {
-                assert_eq!(expand(without, label), expand(original, label));
-                assert_ne!(expand(without, label), [0; 16]);
-            }
-            for label in [&b"key"[..], b"iv"] {
-                assert_eq!(expand(without, label), [0; 16]);
-            }
-        }
-    }
 
     #[test]
     fn all_of_ring_s_suites_are_replaced_and_nobody_else_s() {

@@ -173,14 +173,23 @@ impl Tls {
 
     /// A server that tells these transport parameters, likewise. It learns the secrets of 1-RTT
     /// packets in any case, so that a silent connection need not keep what is made of them.
+    ///
+    /// A client that `offers_session` gives up one ticket and is given one for it. Whoever comes
+    /// without gets as many as the configuration says, for connections side by side
+    /// (RFC 8446 §4.6.1).
     pub fn server(
         mut config: Arc<ServerConfig>,
         version: Version,
         may_change: bool,
+        offers_session: bool,
         parameters: Vec<u8>,
     ) -> Result<Self, TlsSetupError> {
         let tap = Arc::new(SecretTap::new(config.key_log.clone(), may_change));
-        Arc::make_mut(&mut config).key_log = tap.clone();
+        let own = Arc::make_mut(&mut config);
+        own.key_log = tap.clone();
+        if offers_session {
+            own.send_tls13_tickets = own.send_tls13_tickets.min(1);
+        }
         let inner = quic::ServerConnection::new(config, rustls_version(version), parameters)?;
         Ok(Self::new(inner.into(), Role::Server, version, Some(tap)))
     }

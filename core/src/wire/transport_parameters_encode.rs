@@ -12,6 +12,8 @@ use crate::types::Role;
 
 /// The longest value of the reserved parameter, in bytes.
 const MAX_GREASE_LEN: u64 = 16;
+/// As much as all parameters together take, mostly, in bytes.
+const EXPECTED_LEN: usize = 256;
 
 impl TransportParameters {
     /// Appends the parameters, as an end in the role of `sender` declares them, to `out`.
@@ -20,7 +22,7 @@ impl TransportParameters {
     /// (RFC 9000 §18.2). Limits must be in their ranges, which are those that
     /// [`TransportParameters::decode`] accepts.
     pub fn encode(&self, sender: Role, random: &mut dyn RandomGenerator, out: &mut Vec<u8>) {
-        let mut list = List::default();
+        let mut list = List::new();
         self.list_integers(&mut list);
         if self.disable_active_migration {
             list.add(id::DISABLE_ACTIVE_MIGRATION, &[]);
@@ -95,13 +97,16 @@ impl TransportParameters {
 }
 
 /// Encoded parameters, each to be found in `bytes`, waiting for their order.
-#[derive(Default)]
 struct List {
     ends: SmallVec<[usize; 20]>,
-    bytes: SmallVec<[u8; 256]>,
+    bytes: Vec<u8>,
 }
 
 impl List {
+    fn new() -> Self {
+        Self { ends: SmallVec::new(), bytes: Vec::with_capacity(EXPECTED_LEN) }
+    }
+
     fn add(&mut self, id: u64, value: &[u8]) {
         push_varint(&mut self.bytes, id);
         push_varint(&mut self.bytes, value.len() as u64);
@@ -141,7 +146,7 @@ impl List {
     }
 }
 
-fn push_varint(bytes: &mut SmallVec<[u8; 256]>, v: u64) {
+fn push_varint(bytes: &mut Vec<u8>, v: u64) {
     let len = varint_len(v);
     bytes.extend_from_slice(&to_bytes(v, len)[8 - len..]);
 }

@@ -151,7 +151,7 @@ impl Evil {
         default(ORIGINAL_DESTINATION, &header.destination);
         let original = header.version;
         let destination = header.destination;
-        let tls = Tls::server(tls::server(&[alpn]), original, true, encode(&parameters));
+        let tls = Tls::server(tls::server(&[alpn]), original, true, false, encode(&parameters));
         let mut tls = tls.expect("the settings are valid");
         let version = version.unwrap_or(original);
         tls.set_version(version);

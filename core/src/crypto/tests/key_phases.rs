@@ -37,7 +37,7 @@ pub(super) fn handshaken() -> [(Tls, Option<KeyPhases>); 2] {
     let name = "localhost".try_into().unwrap();
     let (client, server) = (Arc::new(client.build().unwrap()), Arc::new(server.build().unwrap()));
     let client = Tls::client(client, Version::V1, false, name, vec![1, 1, 9]).unwrap();
-    let server = Tls::server(server, Version::V1, false, vec![1, 1, 9]).unwrap();
+    let server = Tls::server(server, Version::V1, false, false, vec![1, 1, 9]).unwrap();
     let mut ends = [(client, None), (server, None)];
     while ends.iter().any(|(_, phases)| phases.is_none()) {
         for from in 0..2 {
