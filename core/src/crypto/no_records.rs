@@ -149,6 +149,11 @@ mod tests {
             let aead = suite.tls13().unwrap().aead_alg;
             let of_ring = original.iter().find(|original| *original == suite).unwrap();
             assert_eq!(aead.key_len(), of_ring.tls13().unwrap().aead_alg.key_len());
+            let hash_len = |suite: &SupportedCipherSuite| {
+                let hkdf = suite.tls13().unwrap().hkdf_provider;
+                hkdf.extract_from_zero_ikm(None).hash_len()
+            };
+            assert_eq!(hash_len(suite), hash_len(of_ring));
             let extracted = aead.extract_keys([0; 32].into(), [0; 12].into());
             assert!(extracted.is_err(), "it has keys for records");
         }
