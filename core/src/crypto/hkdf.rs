@@ -1,105 +1,72 @@
-//! [`PacketHkdf`]: HKDF (RFC 5869) by ring, as TLS asks for it, for what QUIC needs: a tenth of a
-//! resumed handshake's time. Records' keys are left out, and the pieces of an `info` reach ring in
-//! one. This file must not know cipher suites.
+//! [`PacketHkdf`]: HKDF (RFC 5869) as TLS asks for it, for what QUIC needs: records' keys are left
+//! out. By RustCrypto, which takes two thirds of ring's time for it where the processor has instructions
+//! for SHA-256 (docs/performance/handshakes.md). This file must not know cipher suites.
 
-use ring::{hkdf, hmac};
+use std::fmt;
+use std::marker::PhantomData;
+
+use hkdf::hmac::Hmac;
+use hkdf::{GenericHkdf, HmacImpl};
 use rustls::crypto::hmac::Tag;
 use rustls::crypto::tls13::{Hkdf, HkdfExpander, OkmBlock, OutputLengthError};
+use sha2::{Sha256, Sha384};
 
-/// The key derivation of a cipher suite.
-#[derive(Debug)]
-pub(super) struct PacketHkdf {
-    hkdf: hkdf::Algorithm,
-    hmac: hmac::Algorithm,
-    /// The length of the hash, in bytes.
-    len: usize,
-}
+pub(super) static HKDF_SHA256: PacketHkdf<Hmac<Sha256>> = PacketHkdf(PhantomData);
+pub(super) static HKDF_SHA384: PacketHkdf<Hmac<Sha384>> = PacketHkdf(PhantomData);
 
-impl PacketHkdf {
-    pub(super) const SHA256: Self =
-        Self { hkdf: hkdf::HKDF_SHA256, hmac: hmac::HMAC_SHA256, len: 32 };
-    pub(super) const SHA384: Self =
-        Self { hkdf: hkdf::HKDF_SHA384, hmac: hmac::HMAC_SHA384, len: 48 };
+/// The key derivation of a cipher suite; `H` is the HMAC of its hash.
+pub(super) struct PacketHkdf<H>(PhantomData<fn() -> H>);
 
-    fn expander(&self, prk: hkdf::Prk) -> Box<dyn HkdfExpander> {
-        Box::new(Expander { prk, len: self.len })
+impl<H> fmt::Debug for PacketHkdf<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PacketHkdf")
     }
 }
 
-impl Hkdf for PacketHkdf {
+impl<H: HmacImpl + Send + Sync + 'static> Hkdf for PacketHkdf<H> {
     fn extract_from_zero_ikm(&self, salt: Option<&[u8]>) -> Box<dyn HkdfExpander> {
-        self.extract_from_secret(salt, &ZEROS[..self.len])
+        self.extract_from_secret(salt, &ZEROS[..H::output_size()])
     }
 
     fn extract_from_secret(&self, salt: Option<&[u8]>, secret: &[u8]) -> Box<dyn HkdfExpander> {
-        // RFC 5869 §2.2: no salt is one of zeros.
-        let salt = salt.unwrap_or(&ZEROS[..self.len]);
-        self.expander(hkdf::Salt::new(self.hkdf, salt).extract(secret))
+        Box::new(Expander::<H>(GenericHkdf::new(salt, secret)))
     }
 
     fn expander_for_okm(&self, secret: &OkmBlock) -> Box<dyn HkdfExpander> {
-        self.expander(hkdf::Prk::new_less_safe(self.hkdf, secret.as_ref()))
+        let keys = GenericHkdf::from_prk(secret.as_ref());
+        // RFC 8446 §7.1: TLS's secrets have the hash's length.
+        Box::new(Expander::<H>(keys.expect("a secret is as long as the hash")))
     }
 
     fn hmac_sign(&self, key: &OkmBlock, message: &[u8]) -> Tag {
-        Tag::new(hmac::sign(&hmac::Key::new(self.hmac, key.as_ref()), message).as_ref())
+        let mut hmac = H::new_from_slice(key.as_ref());
+        hmac.update(message);
+        Tag::new(&hmac.finalize())
     }
 }
 
 /// A secret, and what is expanded from it.
-struct Expander {
-    prk: hkdf::Prk,
-    len: usize,
-}
+struct Expander<H: HmacImpl>(GenericHkdf<H>);
 
-impl Expander {
-    fn expand(&self, info: &[&[u8]], output: &mut [u8]) -> Result<(), OutputLengthError> {
-        // ring looks at its state for every piece; those of a label are six.
-        let (mut joined, mut end) = ([0; MAX_JOINED], 0);
-        for piece in info {
-            let Some(room) = joined.get_mut(end..end + piece.len()) else {
-                return self.fill(info, output);
-            };
-            room.copy_from_slice(piece);
-            end += piece.len();
-        }
-        self.fill(&[&joined[..end]], output)
-    }
-
-    fn fill(&self, info: &[&[u8]], output: &mut [u8]) -> Result<(), OutputLengthError> {
-        let expanded = self.prk.expand(info, Length(output.len()));
-        expanded.and_then(|okm| okm.fill(output)).map_err(|_| OutputLengthError)
-    }
-}
-
-impl HkdfExpander for Expander {
+impl<H: HmacImpl + Send + Sync> HkdfExpander for Expander<H> {
     fn expand_slice(&self, info: &[&[u8]], output: &mut [u8]) -> Result<(), OutputLengthError> {
         if is_for_records(info) {
             output.fill(0);
             return Ok(());
         }
-        self.expand(info, output)
+        self.0.expand_multi_info(info, output).map_err(|_| OutputLengthError)
     }
 
     fn expand_block(&self, info: &[&[u8]]) -> OkmBlock {
         let mut block = [0; OkmBlock::MAX_LEN];
-        let block = &mut block[..self.len];
+        let block = &mut block[..H::output_size()];
         // RFC 5869 §2.3: up to 255 times the hash's length can be asked for, and this is once.
-        self.expand(info, block).expect("a block is not too long");
+        self.0.expand_multi_info(info, block).expect("a block is not too long");
         OkmBlock::new(block)
     }
 
     fn hash_len(&self) -> usize {
-        self.len
-    }
-}
-
-/// How many bytes ring is asked for.
-struct Length(usize);
-
-impl hkdf::KeyType for Length {
-    fn len(&self) -> usize {
-        self.0
+        H::output_size()
     }
 }
 
@@ -111,9 +78,6 @@ fn is_for_records(info: &[&[u8]]) -> bool {
 }
 
 static ZEROS: [u8; OkmBlock::MAX_LEN] = [0; OkmBlock::MAX_LEN];
-/// A label of TLS 1.3 with a hash of 48 bytes takes no more than this (RFC 8446 §7.1).
-const MAX_JOINED: usize = 80;
-
 #[cfg(test)]
 mod tests {
     use rustls::crypto::ring::cipher_suite as ring_suites;
@@ -126,8 +90,8 @@ mod tests {
     fn pairs() -> [(&'static dyn Hkdf, &'static dyn Hkdf); 2] {
         let of_ring = |suite: rustls::SupportedCipherSuite| suite.tls13().unwrap().hkdf_provider;
         [
-            (&PacketHkdf::SHA256, of_ring(ring_suites::TLS13_AES_128_GCM_SHA256)),
-            (&PacketHkdf::SHA384, of_ring(ring_suites::TLS13_AES_256_GCM_SHA384)),
+            (&HKDF_SHA256, of_ring(ring_suites::TLS13_AES_128_GCM_SHA256)),
+            (&HKDF_SHA384, of_ring(ring_suites::TLS13_AES_256_GCM_SHA384)),
         ]
     }
 
@@ -142,7 +106,7 @@ mod tests {
     #[test]
     fn what_packets_need_is_derived_as_rustls_does_it() {
         for (ours, original) in pairs() {
-            let len = ours.expander_for_okm(&OkmBlock::new(&[1; 32])).hash_len();
+            let len = ours.extract_from_zero_ikm(None).hash_len();
             let secret = OkmBlock::new(&SECRET[..len]);
             let expanders = |hkdf: &dyn Hkdf| {
                 [
@@ -175,7 +139,7 @@ mod tests {
     #[test]
     fn what_records_need_is_not_derived() {
         for (hkdf, _) in pairs() {
-            let expander = hkdf.expander_for_okm(&OkmBlock::new(&SECRET[..32]));
+            let expander = hkdf.extract_from_secret(None, &SECRET);
             for (label, derived) in [(&b"key"[..], false), (b"iv", false), (b"quic key", true)] {
                 let mut output = [0xff; 16];
                 let info: [&[u8]; 6] = [&[0, 16], &[9], b"tls13 ", label, &[0], &[]];

@@ -13,7 +13,7 @@ use rustls::{
     CipherSuiteCommon, ConnectionTrafficSecrets, Error, SupportedCipherSuite, Tls13CipherSuite,
 };
 
-use super::hkdf::PacketHkdf;
+use super::hkdf::{HKDF_SHA256, HKDF_SHA384};
 
 /// Has a provider use these suites instead of ring's. Suites of others stay as they are.
 pub(super) fn leave_records_out(provider: &mut CryptoProvider) {
@@ -44,14 +44,11 @@ static SUITES: &[SupportedCipherSuite] = &[
 ];
 
 static AES_128: Tls13CipherSuite =
-    without_records(ring_suites::TLS13_AES_128_GCM_SHA256, &PacketHkdf::SHA256, &NoRecords(16));
+    without_records(ring_suites::TLS13_AES_128_GCM_SHA256, &HKDF_SHA256, &NoRecords(16));
 static AES_256: Tls13CipherSuite =
-    without_records(ring_suites::TLS13_AES_256_GCM_SHA384, &PacketHkdf::SHA384, &NoRecords(32));
-static CHACHA20: Tls13CipherSuite = without_records(
-    ring_suites::TLS13_CHACHA20_POLY1305_SHA256,
-    &PacketHkdf::SHA256,
-    &NoRecords(32),
-);
+    without_records(ring_suites::TLS13_AES_256_GCM_SHA384, &HKDF_SHA384, &NoRecords(32));
+static CHACHA20: Tls13CipherSuite =
+    without_records(ring_suites::TLS13_CHACHA20_POLY1305_SHA256, &HKDF_SHA256, &NoRecords(32));
 
 const fn without_records(
     original: SupportedCipherSuite,

@@ -2,7 +2,7 @@
 //! when a read fails; a writer never writes past its buffer. They know integers and bytes, not
 //! packets.
 
-use super::varint::{parse, to_bytes, varint_len};
+use super::varint::{self, parse, varint_len};
 use crate::types::ConnectionId;
 
 /// Reads from the front of a byte slice. Every method returns `None`, and leaves the position where
@@ -202,7 +202,9 @@ impl<'a> Writer<'a> {
     #[inline]
     pub fn varint_with_len(&mut self, v: u64, len: usize) {
         debug_assert!(matches!(len, 1 | 2 | 4 | 8), "no varint has {len} bytes");
-        self.bytes(&to_bytes(v, len)[8 - len.min(8)..]);
+        if let Some(room) = self.claim(len) {
+            varint::encode(v, len, |bytes| room.copy_from_slice(bytes));
+        }
     }
 
     /// Writes `bytes`.
@@ -236,7 +238,7 @@ impl<'a> Writer<'a> {
         let patched = at.checked_add(len).and_then(|end| self.written_mut().get_mut(at..end));
         debug_assert!(patched.is_some(), "the patch at {at} is not in the written part");
         match patched {
-            Some(place) => place.copy_from_slice(&to_bytes(v, len)[8 - len.min(8)..]),
+            Some(place) => varint::encode(v, len, |bytes| place.copy_from_slice(bytes)),
             None => self.overflowed = true,
         }
     }

@@ -5,7 +5,7 @@
 use super::cursor::Writer;
 use super::header::{FIXED_BIT, KEY_PHASE_BIT, LONG_FORM_BIT, SPIN_BIT};
 use super::packet_number;
-use super::varint::{to_bytes, varint_len};
+use super::varint::{self, varint_len};
 use super::version::{LongType, Version};
 use crate::types::ConnectionId;
 
@@ -95,7 +95,7 @@ pub fn patch_length(buf: &mut [u8], offsets: &LongOffsets, packet_end: usize) {
     let field = buf.get_mut(offsets.length_offset..offsets.length_offset + 2);
     debug_assert!(field.is_some(), "the offsets are not of this buffer");
     if let Some(field) = field {
-        field.copy_from_slice(&to_bytes(length, 2)[6..]);
+        varint::encode(length, 2, |bytes| field.copy_from_slice(bytes));
     }
 }
 

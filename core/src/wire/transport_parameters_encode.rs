@@ -6,7 +6,8 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::transport_parameters::{PreferredAddress, TransportParameters, parameter_id as id};
-use super::varint::{VARINT_MAX, to_bytes, varint_len};
+use super::varint::{self, VARINT_MAX, varint_len};
+use super::version_information::VersionInformation;
 use crate::helper::RandomGenerator;
 use crate::types::Role;
 
@@ -22,6 +23,9 @@ impl TransportParameters {
     /// (RFC 9000 §18.2). Limits must be in their ranges, which are those that
     /// [`TransportParameters::decode`] accepts.
     pub fn encode(&self, sender: Role, random: &mut dyn RandomGenerator, out: &mut Vec<u8>) {
+        let versions = self.version_information.as_ref().map(VersionInformation::encode);
+        let preferred = self.preferred_address.as_deref().map(preferred_address);
+        let mut grease = [0; MAX_GREASE_LEN as usize];
         let mut list = List::new();
         self.list_integers(&mut list);
         if self.disable_active_migration {
@@ -37,20 +41,23 @@ impl TransportParameters {
         if let Some(cid) = &self.initial_source_connection_id {
             list.add(id::INITIAL_SOURCE_CONNECTION_ID, cid.as_bytes());
         }
-        if let Some(versions) = &self.version_information {
-            list.add(id::VERSION_INFORMATION, &versions.encode());
+        if let Some(versions) = &versions {
+            list.add(id::VERSION_INFORMATION, versions);
         }
         if self.grease_quic_bit {
             list.add(id::GREASE_QUIC_BIT, &[]);
         }
         if sender.is_server() {
             self.list_server_only(&mut list);
+            if let Some(preferred) = &preferred {
+                list.add(id::PREFERRED_ADDRESS, preferred);
+            }
         }
-        list.add_reserved(random);
+        list.add_reserved(random, &mut grease);
         list.write_shuffled(random, out);
     }
 
-    fn list_integers(&self, list: &mut List) {
+    fn list_integers(&self, list: &mut List<'_>) {
         let default = Self::default();
         for (id, value, default) in [
             (id::MAX_IDLE_TIMEOUT, millis(self.max_idle_timeout), millis(default.max_idle_timeout)),
@@ -80,15 +87,12 @@ impl TransportParameters {
         }
     }
 
-    fn list_server_only(&self, list: &mut List) {
+    fn list_server_only<'a>(&'a self, list: &mut List<'a>) {
         if let Some(cid) = &self.original_destination_connection_id {
             list.add(id::ORIGINAL_DESTINATION_CONNECTION_ID, cid.as_bytes());
         }
         if let Some(token) = &self.stateless_reset_token {
             list.add(id::STATELESS_RESET_TOKEN, &token.0);
-        }
-        if let Some(preferred) = &self.preferred_address {
-            list.add(id::PREFERRED_ADDRESS, &preferred_address(preferred));
         }
         if let Some(cid) = &self.retry_source_connection_id {
             list.add(id::RETRY_SOURCE_CONNECTION_ID, cid.as_bytes());
@@ -96,34 +100,36 @@ impl TransportParameters {
     }
 }
 
-/// Encoded parameters, each to be found in `bytes`, waiting for their order.
-struct List {
-    ends: SmallVec<[usize; 20]>,
-    bytes: Vec<u8>,
+/// Parameters that wait for their order.
+struct List<'a>(SmallVec<[(u64, Value<'a>); 20]>);
+
+#[derive(Clone, Copy)]
+enum Value<'a> {
+    Integer(u64),
+    Bytes(&'a [u8]),
 }
 
-impl List {
+impl<'a> List<'a> {
     fn new() -> Self {
-        Self { ends: SmallVec::new(), bytes: Vec::with_capacity(EXPECTED_LEN) }
+        Self(SmallVec::new())
     }
 
-    fn add(&mut self, id: u64, value: &[u8]) {
-        push_varint(&mut self.bytes, id);
-        push_varint(&mut self.bytes, value.len() as u64);
-        self.bytes.extend_from_slice(value);
-        self.ends.push(self.bytes.len());
+    fn add(&mut self, id: u64, value: &'a [u8]) {
+        self.0.push((id, Value::Bytes(value)));
     }
 
     fn add_integer(&mut self, id: u64, value: u64) {
-        let len = varint_len(value);
-        self.add(id, &to_bytes(value, len)[8 - len..]);
+        self.0.push((id, Value::Integer(value)));
     }
 
     /// RFC 9000 §18.1: parameters of the form 31 * N + 27 exercise the rule that unknown ones are
-    /// ignored.
-    fn add_reserved(&mut self, random: &mut dyn RandomGenerator) {
+    /// ignored. Their value is put in `value`.
+    fn add_reserved(
+        &mut self,
+        random: &mut dyn RandomGenerator,
+        value: &'a mut [u8; MAX_GREASE_LEN as usize],
+    ) {
         let n = random.next_u64() % ((VARINT_MAX - 27) / 31 + 1);
-        let mut value = [0; MAX_GREASE_LEN as usize];
         for word in value.chunks_mut(size_of::<u64>()) {
             // Words may be fetched in advance; bytes that must not be guessed are not.
             word.copy_from_slice(&random.next_u64().to_le_bytes()[..word.len()]);
@@ -132,23 +138,30 @@ impl List {
         self.add(31 * n + 27, &value[..len as usize]);
     }
 
-    fn write_shuffled(&self, random: &mut dyn RandomGenerator, out: &mut Vec<u8>) {
-        let mut order: SmallVec<[usize; 20]> = (0..self.ends.len()).collect();
-        for last in (1..order.len()).rev() {
+    fn write_shuffled(mut self, random: &mut dyn RandomGenerator, out: &mut Vec<u8>) {
+        for last in (1..self.0.len()).rev() {
             let chosen = random.next_u64() % (last as u64 + 1);
-            order.swap(last, chosen as usize);
+            self.0.swap(last, chosen as usize);
         }
-        out.reserve(self.bytes.len());
-        for at in order {
-            let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-            out.extend_from_slice(&self.bytes[start..self.ends[at]]);
+        out.reserve(EXPECTED_LEN);
+        for (id, value) in self.0 {
+            push_varint(out, id);
+            match value {
+                Value::Integer(value) => {
+                    push_varint(out, varint_len(value) as u64);
+                    push_varint(out, value);
+                }
+                Value::Bytes(value) => {
+                    push_varint(out, value.len() as u64);
+                    out.extend_from_slice(value);
+                }
+            }
         }
     }
 }
 
 fn push_varint(bytes: &mut Vec<u8>, v: u64) {
-    let len = varint_len(v);
-    bytes.extend_from_slice(&to_bytes(v, len)[8 - len..]);
+    varint::encode(v, varint_len(v), |encoded| bytes.extend_from_slice(encoded));
 }
 
 /// The layout of RFC 9000 §18.2, Figure 22. A family that is not offered is all zero.

@@ -41,18 +41,17 @@ pub(super) fn parse(bytes: &[u8]) -> Option<(u64, usize)> {
     })
 }
 
-/// The encoding of `v` in `len` (1, 2, 4 or 8) bytes: they are the last `len` bytes of the result.
-/// `len` may be longer than the shortest encoding but not shorter.
+/// Gives `take` the encoding of `v` in `len` (1, 2, 4 or 8) bytes. `len` may be longer than the
+/// shortest encoding but not shorter. In each case the compiler knows how much `take` copies.
 #[inline]
-pub(super) fn to_bytes(v: u64, len: usize) -> [u8; 8] {
+pub(super) fn encode<R>(v: u64, len: usize, take: impl FnOnce(&[u8]) -> R) -> R {
     debug_assert!(varint_len(v) <= len, "{v} does not fit a varint of {len} bytes");
-    let tagged = match len {
-        1 => v,
-        2 => v | 0x4000,
-        4 => v | 0x8000_0000,
-        _ => v | 0xc000_0000_0000_0000,
-    };
-    tagged.to_be_bytes()
+    match len {
+        1 => take(&[v as u8]),
+        2 => take(&(v as u16 | 0x4000).to_be_bytes()),
+        4 => take(&(v as u32 | 0x8000_0000).to_be_bytes()),
+        _ => take(&(v | 0xc000_0000_0000_0000).to_be_bytes()),
+    }
 }
 
 #[cfg(test)]
@@ -71,7 +70,7 @@ mod tests {
         ];
         for (bytes, value) in examples {
             assert_eq!(parse(bytes), Some((value, bytes.len())));
-            assert_eq!(to_bytes(value, bytes.len())[8 - bytes.len()..], *bytes);
+            encode(value, bytes.len(), |encoded| assert_eq!(encoded, bytes));
             assert_eq!(parse(&bytes[..bytes.len() - 1]), None);
         }
     }
@@ -90,7 +89,7 @@ mod tests {
             (VARINT_MAX, 8),
         ] {
             assert_eq!(varint_len(value), len, "{value}");
-            assert_eq!(parse(&to_bytes(value, len)[8 - len..]), Some((value, len)));
+            assert_eq!(encode(value, len, parse), Some((value, len)));
         }
     }
 }
