@@ -194,8 +194,13 @@ impl CryptoStream {
     /// Copies a range that is not yet acknowledged into `out`, which is as long.
     pub(super) fn copy(&self, range: &Range<u64>, out: &mut [u8]) {
         let start = (range.start - self.acked) as usize;
-        let bytes = self.under_way.sending.range(start..start + out.len());
-        out.iter_mut().zip(bytes).for_each(|(out, byte)| *out = *byte);
+        let (front, back) = self.under_way.sending.as_slices();
+        let in_front = front.get(start..).unwrap_or_default();
+        let len = in_front.len().min(out.len());
+        let (first, rest) = out.split_at_mut(len);
+        first.copy_from_slice(&in_front[..len]);
+        let start = (start + len).saturating_sub(front.len());
+        rest.copy_from_slice(&back[start..start + rest.len()]);
     }
 
     pub(super) fn on_acked(&mut self, range: Range<u64>) {
@@ -340,9 +345,12 @@ mod tests {
             let mut random = SeededRandom::new(seed);
             let data: Vec<u8> = (0..5000_u32).map(|n| (n * 7) as u8).collect();
             let (mut from, mut to) = (CryptoStream::default(), CryptoStream::default());
-            from.write(&data);
-            let mut out = Vec::new();
-            while from.wants_to_send() {
+            // Bit by bit, so that the buffer's beginning and end move through its memory.
+            let (mut pieces, mut out) = (data.chunks(500), Vec::new());
+            while {
+                pieces.next().into_iter().for_each(|piece| from.write(piece));
+                from.wants_to_send()
+            } {
                 let range = from.next_range(1 + random.next_u64() as usize % 700).unwrap();
                 let mut bytes = vec![0; (range.end - range.start) as usize];
                 from.copy(&range, &mut bytes);
