@@ -8,10 +8,11 @@ use ring::aead::{
     AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce,
     UnboundKey,
 };
-use ring::hkdf::{HKDF_SHA256, HKDF_SHA384, KeyType, Prk};
+use rustls::crypto::tls13::{Hkdf, OkmBlock};
 use rustls::quic::{DirectionalKeys, HeaderProtectionKey, Keys, PacketKey, PacketKeySet, Tag};
 use rustls::{CipherSuite, Error};
 
+use super::hkdf::{HKDF_SHA256, HKDF_SHA384};
 use super::packet_protection::TAG_LEN;
 use crate::types::Role;
 use crate::wire::Version;
@@ -131,7 +132,7 @@ impl TrafficSecrets {
 struct Suite {
     aead: &'static Algorithm,
     header: &'static ring_quic::Algorithm,
-    hash: &'static ring::hkdf::Algorithm,
+    hkdf: &'static dyn Hkdf,
     hash_len: usize,
     confidentiality_limit: u64,
     integrity_limit: u64,
@@ -143,7 +144,7 @@ const AES_LIMITS: (u64, u64) = (1 << 23, 1 << 52);
 static AES_128: Suite = Suite {
     aead: &AES_128_GCM,
     header: &ring_quic::AES_128,
-    hash: &HKDF_SHA256,
+    hkdf: &HKDF_SHA256,
     hash_len: 32,
     confidentiality_limit: AES_LIMITS.0,
     integrity_limit: AES_LIMITS.1,
@@ -152,7 +153,7 @@ static AES_128: Suite = Suite {
 static AES_256: Suite = Suite {
     aead: &AES_256_GCM,
     header: &ring_quic::AES_256,
-    hash: &HKDF_SHA384,
+    hkdf: &HKDF_SHA384,
     hash_len: MAX_HASH_LEN,
     confidentiality_limit: AES_LIMITS.0,
     integrity_limit: AES_LIMITS.1,
@@ -161,7 +162,7 @@ static AES_256: Suite = Suite {
 static CHACHA20: Suite = Suite {
     aead: &CHACHA20_POLY1305,
     header: &ring_quic::CHACHA20,
-    hash: &HKDF_SHA256,
+    hkdf: &HKDF_SHA256,
     hash_len: 32,
     // RFC 9001 §6.6: as many as there are packet numbers.
     confidentiality_limit: 1 << 62,
@@ -181,23 +182,13 @@ impl Suite {
     /// HKDF-Expand-Label with an empty context (RFC 8446 §7.1).
     fn expand(&self, secret: &Secret, label: &str, len: usize) -> Vec<u8> {
         let mut out = vec![0; len];
-        let prk = Prk::new_less_safe(*self.hash, &secret[..self.hash_len]);
+        let secret = self.hkdf.expander_for_okm(&OkmBlock::new(&secret[..self.hash_len]));
         let label_len = (TLS13_PREFIX.len() + label.len()) as u8;
         let info: [&[u8]; 5] =
             [&(len as u16).to_be_bytes(), &[label_len], TLS13_PREFIX, label.as_bytes(), &[0]];
-        prk.expand(&info, OutputLen(len))
-            .and_then(|okm| okm.fill(&mut out))
-            .expect("a key is far shorter than what HKDF can make");
+        let expanded = secret.expand_slice(&info, &mut out);
+        expanded.expect("a key is far shorter than what HKDF can make");
         out
-    }
-}
-
-/// The length of what HKDF is to make.
-struct OutputLen(usize);
-
-impl KeyType for OutputLen {
-    fn len(&self) -> usize {
-        self.0
     }
 }
 
