@@ -19,6 +19,7 @@ fn controllers() -> Vec<Controller> {
     vec![
         ("newreno", Arc::new(CongestionControl::NewReno)),
         ("cubic", Arc::new(CongestionControl::Cubic)),
+        ("cubic-strict", Arc::new(CongestionControl::CubicStrict)),
         ("bbr", Arc::new(CongestionControl::Bbr)),
         ("prague", Arc::new(CongestionControl::Prague)),
     ]

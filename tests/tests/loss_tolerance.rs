@@ -12,7 +12,7 @@ use protoquic_tests::sim::{Experiment, FlowResult, LinkConfig};
 const RTT: Duration = Duration::from_millis(20);
 
 fn cubic() -> Arc<dyn SendAlgorithmFactory> {
-    Arc::new(CongestionControl::Cubic)
+    Arc::new(CongestionControl::CubicStrict)
 }
 
 fn tolerant() -> Arc<dyn SendAlgorithmFactory> {

@@ -10,12 +10,14 @@ use protoquic::congestion::{
 /// Which algorithm, and what it takes for congestion.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct CongestionArguments {
-    /// The congestion control algorithm: reno, cubic, bbr or prague.
+    /// The congestion control algorithm: reno, cubic, cubic-strict, bbr or prague. cubic takes losses
+    /// that prove to be random for what they are; cubic-strict takes every loss for congestion, as
+    /// RFC 9438 does.
     #[arg(long, default_value = "cubic")]
     congestion_control: CongestionControl,
     /// The share of losses, 1 to 20 percent, that is not taken for congestion while the round trip
-    /// time shows no queue. For paths known to lose packets by themselves, such as radio links;
-    /// without it every loss counts, as RFC 9002 says.
+    /// time shows no queue. For paths known to lose packets by themselves, such as radio links: it
+    /// wants no proof that losses are random, and takes more of them.
     #[arg(long, value_name = "PERCENT")]
     loss_tolerance: Option<LossTolerance>,
 }
@@ -56,6 +58,7 @@ mod tests {
         let name = |arguments: &[&str]| parse(arguments).unwrap().factory().create(&params).name();
         assert_eq!(name(&[]), "cubic");
         assert_eq!(name(&["--congestion-control", "bbr"]), "bbr");
+        assert_eq!(name(&["--congestion-control", "cubic-strict"]), "cubic");
         assert_eq!(name(&["--congestion-control", "reno", "--loss-tolerance", "5"]), "new_reno");
         let tolerant = parse(&["--loss-tolerance", "5"]).unwrap().factory();
         assert!(format!("{tolerant:?}").contains("LossTolerance(5)"), "{tolerant:?}");

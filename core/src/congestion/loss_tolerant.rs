@@ -104,11 +104,12 @@ impl SendAlgorithmFactory for LossTolerantFactory {
 
 /// A [`SendAlgorithm`] for paths that lose packets without being congested, such as radio links.
 ///
-/// RFC 9002 §7 takes every loss for congestion, and so do NewReno and CUBIC: at 1 % of random loss
-/// they hold a window of a dozen packets, whatever the path could carry. With this option what
-/// arrives earns credit for what is lost: at 5 %, a lost byte for each twenty. A loss that the
-/// credit covers is repaired, but the algorithm is not told, unless the RTT has risen
-/// (the queue that a congested path has), and never of CE marks.
+/// RFC 9002 §7 takes every loss for congestion: at 1 % of random loss NewReno holds a window of a
+/// dozen packets, whatever the path could carry. [`LossDifferentiation`](super::LossDifferentiation),
+/// which CUBIC has by default, first wants proof that the losses are random, and takes no more than
+/// 2 %. With this option there is no question: what arrives earns credit for what is lost; at 5 %,
+/// a lost byte for each twenty. A loss that the credit covers is repaired, but the algorithm is not
+/// told, unless the RTT has risen (the queue that a congested path has), and never of CE marks.
 ///
 /// That departs from RFC 9002: where a short queue overflows, this flow gives way later than others
 /// do. Hence it is a choice for paths one knows, never a default. [`Bbr`](super::Bbr) tolerates 2 %
@@ -149,21 +150,14 @@ impl LossTolerant {
 }
 
 fn is_queueing(event: &CongestionEvent<'_>) -> bool {
-    let shortest = event.rtt.min();
-    event.rtt.smoothed() > shortest + (shortest / QUEUE_DIVISOR).clamp(MIN_QUEUE, MAX_QUEUE)
+    event.queueing_delay() > (event.rtt.min() / QUEUE_DIVISOR).clamp(MIN_QUEUE, MAX_QUEUE)
 }
 
 impl SendAlgorithm for LossTolerant {
     fn on_congestion_event(&mut self, event: &CongestionEvent<'_>) {
         self.earn(event.acked_bytes);
         if event.lost_bytes > 0 && self.covers(event) {
-            let event = CongestionEvent {
-                lost_bytes: 0,
-                newest_lost_sent: None,
-                lost: &[],
-                ..event.clone()
-            };
-            self.inner.on_congestion_event(&event);
+            self.inner.on_congestion_event(&event.without_losses());
         } else {
             self.inner.on_congestion_event(event);
         }

@@ -2,6 +2,7 @@
 //! it is told. It must not know packet number spaces or frames.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use crate::congestion::{Bandwidth, DeliveryState, RateSample};
 use crate::recovery::RttEstimator;
@@ -278,6 +279,16 @@ impl CongestionEvent<'_> {
     pub fn newest_congestion_signal(&self) -> Option<Time> {
         let marked = self.newest_acked_sent.filter(|_| self.ce_count > 0);
         self.newest_lost_sent.max(marked)
+    }
+
+    /// By how much the smoothed RTT exceeds the shortest.
+    pub fn queueing_delay(&self) -> Duration {
+        self.rtt.smoothed().saturating_sub(self.rtt.min())
+    }
+
+    /// The same event with nothing lost, for an algorithm that is not to know.
+    pub fn without_losses(&self) -> Self {
+        Self { lost_bytes: 0, newest_lost_sent: None, lost: &[], ..self.clone() }
     }
 }
 

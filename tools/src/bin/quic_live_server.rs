@@ -60,8 +60,8 @@ struct Arguments {
     /// Writes nothing to standard error but errors.
     #[arg(long)]
     quiet: bool,
-    /// Congestion control: reno, cubic, bbr or prague. bbr keeps its rate through losses that no
-    /// congestion caused.
+    /// Congestion control: reno, cubic, cubic-strict, bbr or prague. bbr keeps its rate through
+    /// losses that no congestion caused, cubic when these have gone on for a while.
     #[arg(long, default_value = "bbr")]
     congestion: CongestionControl,
     #[command(flatten)]

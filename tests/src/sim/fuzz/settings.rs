@@ -111,9 +111,10 @@ impl AntiReplay for Fickle {
     }
 }
 
-const CONTROLLERS: [CongestionControl; 4] = [
+const CONTROLLERS: [CongestionControl; 5] = [
     CongestionControl::NewReno,
     CongestionControl::Cubic,
+    CongestionControl::CubicStrict,
     CongestionControl::Bbr,
     CongestionControl::Prague,
 ];
