@@ -59,10 +59,10 @@ impl Shared {
         line.queue = QueueConfig::bytes((product * self.queue) as usize);
         // Without any jitter the phases of flows lock, and one always finds the queue full.
         line.jitter = Duration::from_micros(200);
-        let is_ours = |flow: usize| (flow % 2 == 0) == self.ours_first;
-        let controller = |flow: usize| match is_ours(flow) {
-            true => Arc::new(CongestionControl::Cubic),
-            false => Arc::new(CongestionControl::CubicStrict),
+        let is_ours = |flow: usize| flow.is_multiple_of(2) == self.ours_first;
+        let controller = |flow: usize| {
+            let strict = CongestionControl::CubicStrict;
+            Arc::new(if is_ours(flow) { CongestionControl::Cubic } else { strict })
         };
         let mut experiment = Experiment::one(controller(0), line);
         experiment.flows.extend((1..self.flows).map(|flow| controller(flow) as _));

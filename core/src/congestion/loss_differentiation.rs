@@ -15,6 +15,13 @@ use crate::time::Time;
 /// proved useless, and only there: a loss that comes alone, or with a queue, or with many others, is
 /// answered as the algorithm answers it.
 ///
+/// ```
+/// use protoquic_core::congestion::{LossDifferentiation, NewReno, SendAlgorithm};
+///
+/// let algorithm = LossDifferentiation::new(NewReno::new(1200), 1200);
+/// assert_eq!((algorithm.name(), algorithm.congestion_window()), ("new_reno", 12_000));
+/// ```
+///
 /// [`CongestionControl::Cubic`]: crate::congestion::CongestionControl::Cubic
 /// [`Cubic`]: crate::congestion::Cubic
 #[derive(Debug)]

@@ -287,6 +287,7 @@ impl CongestionEvent<'_> {
     }
 
     /// The same event with nothing lost, for an algorithm that is not to know.
+    #[must_use]
     pub fn without_losses(&self) -> Self {
         Self { lost_bytes: 0, newest_lost_sent: None, lost: &[], ..self.clone() }
     }
