@@ -3,8 +3,9 @@
 //! [`SendAlgorithm`] is the plug; [`NewReno`], [`Cubic`] and [`Bbr`] are the real ones,
 //! [`FixedWindow`] is for tests, [`CarefulResume`], [`LossDifferentiation`] and [`LossTolerant`]
 //! wrap any of them, and so can yours
-//! ([`forward_send_algorithm!`](crate::forward_send_algorithm)). Nothing here knows packets' contents, streams, timers or packet number spaces: the recovery room tells an algorithm
-//! what was sent, acknowledged and lost.
+//! ([`forward_send_algorithm!`](crate::forward_send_algorithm)). Nothing here knows packets'
+//! contents, streams, timers or packet number spaces: the recovery room tells an algorithm what was
+//! sent, acknowledged and lost.
 
 mod bandwidth;
 mod bbr;
